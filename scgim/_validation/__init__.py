@@ -1,0 +1,1 @@
+"""Checks on user input: the only home of their wording."""

@@ -1,0 +1,1 @@
+"""Splits, baselines, ceilings and scores that judge any predictor."""

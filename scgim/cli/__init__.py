@@ -1,0 +1,1 @@
+"""The command line: scgim demo, fit, predict and benchmark."""

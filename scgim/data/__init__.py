@@ -1,0 +1,1 @@
+"""AnnData fields, the perturbation table and the split over conditions."""

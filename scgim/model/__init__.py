@@ -1,0 +1,1 @@
+"""The scvi-tools model: AnnData in, AnnData and tables out."""

@@ -1,0 +1,1 @@
+"""The generative model of a cell: tensors in, loss out."""

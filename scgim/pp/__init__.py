@@ -1,0 +1,1 @@
+"""Features of perturbations and units of doses."""

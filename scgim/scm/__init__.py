@@ -1,0 +1,1 @@
+"""The causal model: plain PyTorch that knows neither AnnData nor scvi."""

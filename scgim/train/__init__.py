@@ -1,0 +1,1 @@
+"""Optimisation: the training plan, schedules and what is logged."""
