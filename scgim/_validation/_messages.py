@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Iterable, Sequence
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn the user at the line of their own code, never changing global filters.
+
+    Parameters
+    ----------
+    message
+        What was found, what it means, what to do.
+    category
+        Warning class.
+    """
+    warnings.warn(message, category, stacklevel=3)
+
+
+def closest(word: object, choices: Iterable[object], n: int = 5) -> list[str]:
+    """Name the choices most like a word, best first.
+
+    Parameters
+    ----------
+    word
+        What the user typed.
+    choices
+        What would have been accepted.
+    n
+        How many to name at most.
+
+    Returns
+    -------
+    At most ``n`` choices as text; when none is similar, the first ones.
+    """
+    names = [str(choice) for choice in choices]
+    by_folded = {name.casefold(): name for name in reversed(names)}
+    similar = difflib.get_close_matches(str(word).casefold(), list(by_folded), n=n, cutoff=0.5)
+    return [by_folded[name] for name in similar] or names[:n]
+
+
+def quote_some(names: Sequence[object], n: int = 5) -> str:
+    """Quote the first few names and count the rest.
+
+    Parameters
+    ----------
+    names
+        Names to list.
+    n
+        How many to show.
+
+    Returns
+    -------
+    Text such as ``"'a', 'b' and 3 more"``.
+    """
+    shown = ", ".join(repr(str(name)) for name in names[:n])
+    return shown if len(names) <= n else f"{shown} and {len(names) - n} more"
