@@ -1,0 +1,434 @@
+"""World P: a simulated screen of a cell whose gene programs form a causal graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from scgim._validation._datasets import (
+    check_at_least,
+    check_choice,
+    check_condition_columns,
+    check_held_out_counts,
+    check_known_drugs,
+    check_world_sizes,
+)
+from scgim.datasets._simulated_cell import SimulatedCell, signed_uniform
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CONTROL = "vehicle"
+SCENARIOS = ("linear", "tanh", "hard")
+SPLITS = ("interior_dose", "top_dose", "unseen_drug", "unseen_sum")
+N_CENTRE_FEATURES = 12
+SHIFT_SIZE = 2.5
+CELLS_PER_BLOCK = 20_000
+
+
+class _Drugs(NamedTuple):
+    """Everything that is true of the drugs of a world; rows follow ``names``."""
+
+    names: list[str]
+    role: NDArray[np.str_]  # (n_drugs,) "training", "unseen_drug" or "unseen_sum"
+    mechanism_class: list[str]
+    features: NDArray[np.float64]  # (n_drugs, n_features) centre + noise, then potency
+    shifts: NDArray[np.float64]  # (n_drugs, n_nodes) at saturating dose
+    log10_ec50: NDArray[np.float64]  # (n_drugs,)
+
+
+@dataclass(frozen=True)
+class ProgramsWorld:
+    r"""A simulated drug screen whose mechanisms, targets and potencies are known.
+
+    A cell has gene programs (nodes) in a random acyclic causal graph. Drugs come in mechanism
+    classes; a class has one target node, 40 % have a second. A drug moves the mechanisms of its
+    targets by :math:`2.5\,U(.85, 1.15)` times a sign times :math:`d / (d + EC_{50})`. Features of a
+    drug are the noisy centre of its class and its potency. Genes load on one program, some on two or
+    none; counts are negative binomial.
+
+    Parameters
+    ----------
+    seed
+        Seed of everything that is true of the world. The same seed and sizes give the same world.
+    scenario
+        ``"linear"``: linear mechanisms and shift interventions. ``"tanh"``: parents enter as
+        ``1.3 tanh(1.2 z)``. ``"hard"``: interventions also remove the share ``h(dose)`` of the
+        contribution of the target's parents.
+    n_nodes
+        Gene programs.
+    n_genes
+        Genes.
+    n_control
+        Control cells of the screen.
+    n_cells
+        Cells per condition of the screen.
+    n_classes
+        Mechanism classes.
+    n_drugs
+        Training drugs.
+    n_unseen
+        Unseen drugs of known classes.
+    n_sums
+        Unseen drugs whose descriptor and targets are the sum of two classes.
+    n_interior
+        Interior-dose conditions of training drugs that the screen leaves out.
+    n_top
+        Top-dose conditions of training drugs that the screen leaves out.
+    log10_doses
+        Doses of each drug, as log10.
+
+    See Also
+    --------
+    simulate_screen : The screen of a world in one call.
+
+    Examples
+    --------
+    >>> world = ProgramsWorld(n_genes=40, n_control=20, n_cells=2)
+    >>> world.screen().shape
+    (252, 40)
+    """
+
+    seed: int = 0
+    _: KW_ONLY
+    scenario: Literal["linear", "tanh", "hard"] = "linear"
+    n_nodes: int = 10
+    n_genes: int = 500
+    n_control: int = 2000
+    n_cells: int = 50
+    n_classes: int = 8
+    n_drugs: int = 32
+    n_unseen: int = 8
+    n_sums: int = 4
+    n_interior: int = 8
+    n_top: int = 4
+    log10_doses: tuple[float, ...] = (-1.5, -0.5, 0.5, 1.5)
+
+    def __post_init__(self) -> None:
+        """Check the sizes."""
+        check_choice("scenario", self.scenario, SCENARIOS)
+        for name in (
+            "n_nodes",
+            "n_genes",
+            "n_control",
+            "n_cells",
+            "n_classes",
+            "n_drugs",
+        ):
+            check_at_least(name, getattr(self, name), 1)
+        for name in ("n_unseen", "n_sums", "n_interior", "n_top"):
+            check_at_least(name, getattr(self, name), 0)
+        check_world_sizes(
+            n_nodes=self.n_nodes,
+            n_classes=self.n_classes,
+            n_sums=self.n_sums,
+            n_drugs=self.n_drugs,
+        )
+        check_held_out_counts(
+            n_interior=self.n_interior,
+            n_top=self.n_top,
+            n_drugs=self.n_drugs,
+            n_doses=len(self.log10_doses),
+        )
+
+    @property
+    def drug_features(self) -> pd.DataFrame:
+        """Features of all drugs, seen and unseen: one row per drug."""
+        columns = [f"descriptor_{index}" for index in range(N_CENTRE_FEATURES)]
+        index = pd.Index(self._drugs.names, name="drug")
+        return pd.DataFrame(self._drugs.features, index=index, columns=[*columns, "potency"])
+
+    @property
+    def training_conditions(self) -> pd.DataFrame:
+        """Conditions of the screen's treated cells: columns ``drug`` and ``dose``."""
+        return self._all_conditions.query("split == 'training'")[["drug", "dose"]].reset_index(
+            drop=True
+        )
+
+    @property
+    def held_out(self) -> pd.DataFrame:
+        """Conditions that the screen leaves out: columns ``drug``, ``dose`` and ``split``."""
+        held_out = self._all_conditions.query("split != 'training'")
+        order = held_out["split"].map(SPLITS.index)
+        held_out = held_out.iloc[np.argsort(order.to_numpy(), kind="stable")]
+        return held_out.set_index(pd.Index([f"condition_{i}" for i in range(len(held_out))]))
+
+    @property
+    def truth(self) -> dict[str, NDArray[np.float64] | pd.DataFrame]:
+        """What is true of the world.
+
+        ``adjacency`` (nodes x nodes, ``[parent, child]``), ``loadings`` (genes x nodes), and one row
+        per drug in ``targets`` (bool per node), ``shifts`` (per node, at saturating dose),
+        ``log10_ec50`` and ``mechanism_class``.
+        """
+        drugs = self._drugs
+        index = pd.Index(drugs.names, name="drug")
+        nodes = [f"node_{node}" for node in range(self.n_nodes)]
+        shifts = pd.DataFrame(drugs.shifts, index=index, columns=nodes)
+        return {
+            "adjacency": self._cell.adjacency.copy(),
+            "loadings": self._cell.loadings.copy(),
+            "targets": shifts != 0,
+            "shifts": shifts,
+            "log10_ec50": pd.DataFrame({"log10_ec50": drugs.log10_ec50}, index=index),
+            "mechanism_class": pd.DataFrame(
+                {"mechanism_class": drugs.mechanism_class}, index=index
+            ),
+        }
+
+    def screen(self) -> ad.AnnData:
+        """Simulate the training cells of the screen.
+
+        Returns
+        -------
+        Counts of control and treated cells (CSR, float32), with ``obs["drug"]``, ``obs["dose"]``
+        (linear units, 0 for control cells), ``uns["drug_features"]``, ``uns["held_out"]`` and
+        ``uns["truth"]``.
+        """
+        control = pd.DataFrame({"drug": [CONTROL], "dose": [0.0]})
+        conditions = pd.concat([control, self.training_conditions], ignore_index=True)
+        n_cells = np.full(len(conditions), self.n_cells)
+        n_cells[0] = self.n_control
+        adata = self._sample(conditions, n_cells, np.random.default_rng([self.seed, 1]))
+        adata.uns["drug_features"] = self.drug_features
+        adata.uns["held_out"] = self.held_out
+        adata.uns["truth"] = self.truth
+        return adata
+
+    def sample(self, conditions: pd.DataFrame, n_cells: int, *, seed: int) -> ad.AnnData:
+        """Simulate fresh cells of any condition.
+
+        Parameters
+        ----------
+        conditions
+            Columns ``drug`` (a drug of the world, ``"vehicle"``, or a combination ``"A+B"``, whose
+            shifts add) and ``dose`` (linear units).
+        n_cells
+            Cells per row of ``conditions``.
+        seed
+            Seed of these cells; the world itself does not change.
+
+        Returns
+        -------
+        Counts (CSR, float32) with ``obs["drug"]`` and ``obs["dose"]``, cells in the order of
+        ``conditions``.
+        """
+        check_at_least("n_cells", n_cells, 1)
+        sizes = np.full(len(conditions), n_cells)
+        return self._sample(conditions, sizes, np.random.default_rng([self.seed, 2, seed]))
+
+    def expected_shift(
+        self, conditions: pd.DataFrame, *, n_cells: int = 1000, seed: int = 0
+    ) -> NDArray[np.float64]:
+        """Measure the true mean shift of conditions on many fresh cells.
+
+        Parameters
+        ----------
+        conditions
+            Columns ``drug`` and ``dose``, as for :meth:`sample`.
+        n_cells
+            Fresh cells per condition.
+        seed
+            Seed of these cells.
+
+        Returns
+        -------
+        Mean log1p(CP10k) of each condition minus that of ten times as many control cells, shape
+        ``(n_conditions, n_genes)``.
+        """
+        rng = np.random.default_rng([self.seed, 3, seed])
+        control = pd.DataFrame({"drug": [CONTROL], "dose": [0.0]})
+        control_mean = self._mean_log_expression(control, 10 * n_cells, rng)
+        return self._mean_log_expression(conditions, n_cells, rng) - control_mean
+
+    @cached_property
+    def _cell(self) -> SimulatedCell:
+        return SimulatedCell.draw(
+            np.random.default_rng(self.seed),
+            n_nodes=self.n_nodes,
+            n_genes=self.n_genes,
+            saturating=self.scenario == "tanh",
+        )
+
+    @cached_property
+    def _drugs(self) -> _Drugs:
+        return _draw_drugs(np.random.default_rng([self.seed, 0]), self)
+
+    @cached_property
+    def _all_conditions(self) -> pd.DataFrame:
+        """Every drug at every dose with its split, "training" for what the screen contains."""
+        rng = np.random.default_rng([self.seed, 4])
+        doses = 10.0 ** np.asarray(self.log10_doses)
+        n_drugs, n_doses = len(self._drugs.names), len(doses)
+        split = np.repeat(self._drugs.role[:, None], n_doses, axis=1).astype(object)
+        chosen = rng.permutation(self.n_drugs)[: self.n_interior + self.n_top]
+        interior, top = chosen[: self.n_interior], chosen[self.n_interior :]
+        by_dose = np.argsort(doses)
+        if self.n_interior:
+            split[interior, rng.choice(by_dose[1:-1], self.n_interior)] = "interior_dose"
+        split[top, by_dose[-1]] = "top_dose"
+        return pd.DataFrame(
+            {
+                "drug": np.repeat(self._drugs.names, n_doses),
+                "dose": np.tile(doses, n_drugs),
+                "split": split.ravel().astype(str),
+            }
+        )
+
+    def _sample(
+        self,
+        conditions: pd.DataFrame,
+        n_cells: NDArray[np.int64],
+        rng: np.random.Generator,
+    ) -> ad.AnnData:
+        blocks = [
+            sp.csr_matrix(counts.astype(np.float32))
+            for counts in self._count_blocks(conditions, n_cells, rng)
+        ]
+        drugs = conditions["drug"].astype(str).to_numpy()
+        names = pd.Index([f"cell_{cell}" for cell in range(int(n_cells.sum()))])
+        obs = pd.DataFrame(
+            {
+                "drug": pd.Categorical(np.repeat(drugs, n_cells)),
+                "dose": np.repeat(conditions["dose"].to_numpy(dtype=float), n_cells),
+            },
+            index=names,
+        )
+        var = pd.DataFrame(index=pd.Index([f"gene_{gene}" for gene in range(self.n_genes)]))
+        return ad.AnnData(sp.vstack(blocks, format="csr"), obs=obs, var=var)
+
+    def _mean_log_expression(
+        self, conditions: pd.DataFrame, n_cells: int, rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        sums = np.zeros((len(conditions), self.n_genes))
+        index = np.repeat(np.arange(len(conditions)), n_cells)
+        start = 0
+        for counts in self._count_blocks(conditions, np.full(len(conditions), n_cells), rng):
+            log_expression = np.log1p(1e4 * counts / counts.sum(axis=1, keepdims=True))
+            rows = index[start : start + len(counts)]
+            first = np.flatnonzero(np.diff(rows, prepend=-1))
+            sums[rows[first]] += np.add.reduceat(log_expression, first, axis=0)
+            start += len(counts)
+        return sums / n_cells
+
+    def _count_blocks(
+        self,
+        conditions: pd.DataFrame,
+        n_cells: NDArray[np.int64],
+        rng: np.random.Generator,
+    ) -> Iterator[NDArray[np.int64]]:
+        """Yield counts of the cells of all conditions, a block of cells at a time."""
+        shift, cut = self._interventions(conditions)
+        index = np.repeat(np.arange(len(conditions)), n_cells)
+        for start in range(0, len(index), CELLS_PER_BLOCK):
+            rows = index[start : start + CELLS_PER_BLOCK]
+            nodes = self._cell.sample_nodes(rng, shift[rows], cut[rows])
+            yield self._cell.sample_counts(rng, nodes)
+
+    def _interventions(
+        self, conditions: pd.DataFrame
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Shift and cut share of every node per condition, each ``(n_conditions, n_nodes)``."""
+        check_condition_columns(conditions.columns, ("drug", "dose"))
+        parts = conditions["drug"].astype(str).str.split("+", regex=False)
+        found = parts.explode()
+        check_known_drugs(found, [*self._drugs.names, CONTROL])
+        drug = pd.Index([*self._drugs.names, CONTROL]).get_indexer(found)
+        row = np.repeat(np.arange(len(conditions)), parts.str.len())
+        dose = conditions["dose"].to_numpy(dtype=float)[row]
+        strength = dose / (dose + 10.0 ** np.append(self._drugs.log10_ec50, 0.0)[drug])
+        shifts = np.vstack([self._drugs.shifts, np.zeros(self.n_nodes)])[drug]
+        shift = np.zeros((len(conditions), self.n_nodes))
+        np.add.at(shift, row, shifts * strength[:, None])
+        kept = np.ones_like(shift)
+        if self.scenario == "hard":
+            np.multiply.at(kept, row, 1.0 - (shifts != 0) * strength[:, None])
+        return shift, 1.0 - kept
+
+
+def simulate_screen(
+    seed: int = 0,
+    *,
+    scenario: Literal["linear", "tanh", "hard"] = "linear",
+    **sizes: int,
+) -> ad.AnnData:
+    """Simulate a drug screen with known truth.
+
+    Parameters
+    ----------
+    seed
+        Seed of the world and its cells.
+    scenario
+        Kind of mechanisms and interventions, see :class:`ProgramsWorld`.
+    **sizes
+        Sizes of the world, for example ``n_genes=200``; see :class:`ProgramsWorld`.
+
+    Returns
+    -------
+    The training cells, ready for ``GIM.setup_anndata`` with ``perturbation_key="drug"``,
+    ``control="vehicle"``, ``dose_key="dose"`` and ``features_key="drug_features"``.
+
+    Examples
+    --------
+    >>> adata = simulate_screen(n_genes=40, n_control=20, n_cells=2)
+    >>> sorted(adata.uns)
+    ['drug_features', 'held_out', 'truth']
+    """
+    return ProgramsWorld(seed, scenario=scenario, **sizes).screen()
+
+
+def _draw_drugs(rng: np.random.Generator, world: ProgramsWorld) -> _Drugs:
+    class_shifts = _draw_class_shifts(rng, world.n_classes, world.n_nodes)
+    centres = rng.standard_normal((world.n_classes, N_CENTRE_FEATURES))
+    weights, classes = _draw_class_weights(rng, world)
+    n_drugs = len(weights)
+    names = [f"drug_{drug:02d}" for drug in range(n_drugs)]
+    role = np.repeat(
+        ["training", "unseen_drug", "unseen_sum"],
+        [world.n_drugs, world.n_unseen, world.n_sums],
+    )
+    descriptors = weights @ centres + 0.3 * rng.standard_normal((n_drugs, N_CENTRE_FEATURES))
+    log10_ec50 = rng.uniform(-1.0, 1.0, n_drugs)
+    size = SHIFT_SIZE * rng.uniform(0.85, 1.15, (n_drugs, 1))
+    shifts = size * (weights @ class_shifts)
+    features = np.column_stack([descriptors, log10_ec50])
+    return _Drugs(names, role, classes, features, shifts, log10_ec50)
+
+
+def _draw_class_shifts(
+    rng: np.random.Generator, n_classes: int, n_nodes: int
+) -> NDArray[np.float64]:
+    """Signed targets of each class: a first node that no other class has first, 40 % a second."""
+    shifts = np.zeros((n_classes, n_nodes))
+    classes = np.arange(n_classes)
+    first = rng.permutation(n_nodes)[:n_classes]
+    shifts[classes, first] = signed_uniform(rng, 1.0, 1.0, n_classes)
+    if n_nodes > 1:
+        has_second = rng.random(n_classes) < 0.4
+        second = (first + rng.integers(1, n_nodes, size=n_classes)) % n_nodes
+        signs = signed_uniform(rng, 1.0, 1.0, n_classes)
+        shifts[classes[has_second], second[has_second]] = signs[has_second]
+    return shifts
+
+
+def _draw_class_weights(
+    rng: np.random.Generator, world: ProgramsWorld
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Membership of drugs in classes, ``(n_drugs, n_classes)``: one 1 per row, two for sums."""
+    single = [*np.arange(world.n_drugs), *np.arange(world.n_unseen)]
+    members = [(int(drug) % world.n_classes,) for drug in single]
+    pairs = list(combinations(range(world.n_classes), 2))
+    chosen = rng.permutation(len(pairs))[: world.n_sums]
+    members += [pairs[pair] for pair in chosen]
+    weights = np.zeros((len(members), world.n_classes))
+    for drug, classes in enumerate(members):
+        weights[drug, list(classes)] = 1.0
+    return weights, ["+".join(f"class_{index}" for index in classes) for classes in members]
