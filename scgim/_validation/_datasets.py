@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scgim._validation._messages import closest
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
-def check_choice(name: str, value: str, choices: Collection[str]) -> None:
-    """Raise unless a word is one of the words that an argument takes.
+
+def check_choice(name: str, value: object, choices: Collection[object]) -> None:
+    """Raise unless a value is one of those that an argument takes.
 
     Parameters
     ----------
     name
         Name of the argument as the user typed it.
     value
-        Word that was passed.
+        Value that was passed.
     choices
-        Words that are accepted.
+        Values that are accepted.
     """
     if value in choices:
         return
-    msg = f"`{name}={value!r}` is not known. The choices, closest first, are {closest(value, choices)}. Pass one of them."
+    msg = (
+        f"`{name}={value!r}` is not known. The choices, closest first, are "
+        f"{closest(value, choices)}. Pass one of them."
+    )
     raise ValueError(msg)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from itertools import combinations
@@ -24,6 +23,8 @@ from scgim._validation._datasets import (
 from scgim.datasets._simulated_cell import SimulatedCell, signed_uniform
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 CONTROL = "vehicle"
@@ -358,7 +359,9 @@ def simulate_screen(
     seed: int = 0,
     *,
     scenario: Literal["linear", "tanh", "hard"] = "linear",
-    **sizes: int,
+    n_genes: int = 500,
+    n_control: int = 2000,
+    n_cells: int = 50,
 ) -> ad.AnnData:
     """Simulate a drug screen with known truth.
 
@@ -368,13 +371,21 @@ def simulate_screen(
         Seed of the world and its cells.
     scenario
         Kind of mechanisms and interventions, see :class:`ProgramsWorld`.
-    **sizes
-        Sizes of the world, for example ``n_genes=200``; see :class:`ProgramsWorld`.
+    n_genes
+        Genes.
+    n_control
+        Control cells.
+    n_cells
+        Cells per condition; there are 116 conditions.
 
     Returns
     -------
     The training cells, ready for ``GIM.setup_anndata`` with ``perturbation_key="drug"``,
     ``control="vehicle"``, ``dose_key="dose"`` and ``features_key="drug_features"``.
+
+    See Also
+    --------
+    ProgramsWorld : More sizes, and fresh cells of any condition.
 
     Examples
     --------
@@ -382,7 +393,10 @@ def simulate_screen(
     >>> sorted(adata.uns)
     ['drug_features', 'held_out', 'truth']
     """
-    return ProgramsWorld(seed, scenario=scenario, **sizes).screen()
+    world = ProgramsWorld(
+        seed, scenario=scenario, n_genes=n_genes, n_control=n_control, n_cells=n_cells
+    )
+    return world.screen()
 
 
 def _draw_drugs(rng: np.random.Generator, world: ProgramsWorld) -> _Drugs:
