@@ -1,0 +1,66 @@
+"""How well reported numbers and intervals agree with the truth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from scgim._validation._metrics import check_finite, check_same_shape
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
+def interval_coverage(
+    lower: ArrayLike, upper: ArrayLike, true: ArrayLike, *, where: ArrayLike | None = None
+) -> float:
+    """Compute the share of true values that lie inside their interval.
+
+    Parameters
+    ----------
+    lower
+        Lower ends.
+    upper
+        Upper ends, same shape.
+    true
+        True values, same shape.
+    where
+        Mask of the entries that count, same shape. By default all.
+
+    Returns
+    -------
+    Coverage between 0 and 1, ends included.
+
+    Examples
+    --------
+    >>> interval_coverage([0.0, 0.0], [1.0, 1.0], [0.5, 2.0])
+    0.5
+    """
+    low, high, truth = (np.asarray(array, dtype=float) for array in (lower, upper, true))
+    mask = np.ones(truth.shape, dtype=bool) if where is None else np.asarray(where, dtype=bool)
+    check_same_shape(lower=low, upper=high, true=truth, where=mask)
+    check_finite(lower=low, upper=high, true=truth)
+    is_inside = (low <= truth) & (truth <= high)
+    return float(is_inside[mask].mean())
+
+
+def rank_correlation(estimated: ArrayLike, true: ArrayLike) -> float:
+    """Compute Spearman's rank correlation, for example of EC50 with the truth.
+
+    Parameters
+    ----------
+    estimated
+        Estimated values, shape ``(n,)``.
+    true
+        True values, same shape.
+
+    Returns
+    -------
+    Correlation of the ranks, between -1 and 1.
+    """
+    estimate, truth = np.asarray(estimated, dtype=float), np.asarray(true, dtype=float)
+    check_same_shape(estimated=estimate, true=truth)
+    check_finite(estimated=estimate, true=truth)
+    return float(spearmanr(estimate, truth).statistic)
