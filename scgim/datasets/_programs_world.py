@@ -191,8 +191,8 @@ class ProgramsWorld:
         Returns
         -------
         Counts of control and treated cells (CSR, float32), with ``obs["drug"]``, ``obs["dose"]``
-        (linear units, 0 for control cells), ``uns["drug_features"]``, ``uns["held_out"]`` and
-        ``uns["truth"]``.
+        (linear units, 0 for control cells), ``uns["drug_features"]``, ``uns["held_out"]``,
+        ``uns["truth"]`` and the true node values of each cell in ``obsm["true_nodes"]``.
         """
         control = pd.DataFrame({"drug": [CONTROL], "dose": [0.0]})
         conditions = pd.concat([control, self.training_conditions], ignore_index=True)
@@ -219,8 +219,8 @@ class ProgramsWorld:
 
         Returns
         -------
-        Counts (CSR, float32) with ``obs["drug"]`` and ``obs["dose"]``, cells in the order of
-        ``conditions``.
+        Counts (CSR, float32) with ``obs["drug"]``, ``obs["dose"]`` and ``obsm["true_nodes"]``, cells
+        in the order of ``conditions``.
         """
         check_at_least("n_cells", n_cells, 1)
         sizes = np.full(len(conditions), n_cells)
@@ -290,10 +290,10 @@ class ProgramsWorld:
         n_cells: NDArray[np.int64],
         rng: np.random.Generator,
     ) -> ad.AnnData:
-        blocks = [
-            sp.csr_matrix(counts.astype(np.float32))
-            for counts in self._count_blocks(conditions, n_cells, rng)
-        ]
+        nodes, counts = [], []
+        for block_nodes, block_counts in self._blocks(conditions, n_cells, rng):
+            nodes.append(block_nodes.astype(np.float32))
+            counts.append(sp.csr_matrix(block_counts.astype(np.float32)))
         drugs = conditions["drug"].astype(str).to_numpy()
         names = pd.Index([f"cell_{cell}" for cell in range(int(n_cells.sum()))])
         obs = pd.DataFrame(
@@ -304,7 +304,8 @@ class ProgramsWorld:
             index=names,
         )
         var = pd.DataFrame(index=pd.Index([f"gene_{gene}" for gene in range(self.n_genes)]))
-        return ad.AnnData(sp.vstack(blocks, format="csr"), obs=obs, var=var)
+        obsm = {"true_nodes": np.concatenate(nodes)}
+        return ad.AnnData(sp.vstack(counts, format="csr"), obs=obs, var=var, obsm=obsm)
 
     def _mean_log_expression(
         self, conditions: pd.DataFrame, n_cells: int, rng: np.random.Generator
@@ -312,7 +313,7 @@ class ProgramsWorld:
         sums = np.zeros((len(conditions), self.n_genes))
         index = np.repeat(np.arange(len(conditions)), n_cells)
         start = 0
-        for counts in self._count_blocks(conditions, np.full(len(conditions), n_cells), rng):
+        for _, counts in self._blocks(conditions, np.full(len(conditions), n_cells), rng):
             log_expression = np.log1p(1e4 * counts / counts.sum(axis=1, keepdims=True))
             rows = index[start : start + len(counts)]
             first = np.flatnonzero(np.diff(rows, prepend=-1))
@@ -332,7 +333,7 @@ class ProgramsWorld:
         for start in range(0, len(index), CELLS_PER_BLOCK):
             rows = index[start : start + CELLS_PER_BLOCK]
             nodes = self._cell.sample_nodes(rng, shift[rows], cut[rows])
-            yield self._cell.sample_counts(rng, nodes)
+            yield nodes, self._cell.sample_counts(rng, nodes)
 
     def _interventions(
         self, conditions: pd.DataFrame

@@ -45,6 +45,14 @@ def test_screen_holds_sparse_float_counts(screen):
     np.testing.assert_array_equal(screen.X.data, np.round(screen.X.data))
 
 
+def test_screen_knows_the_true_nodes_of_its_cells(world, screen):
+    assert screen.obsm["true_nodes"].shape == (screen.n_obs, 10)
+    cells = world.sample(conditions(("drug_05", 1e9), ("vehicle", 0.0)), 4000, seed=0)
+    means = cells.obsm["true_nodes"].reshape(2, 4000, 10).mean(axis=1)
+    expected = mean_nodes(world, "drug_05", 1e9) - mean_nodes(world, "vehicle", 0.0)
+    np.testing.assert_allclose(means[0] - means[1], expected, atol=0.15)
+
+
 def test_control_cells_have_dose_zero_and_no_feature_row(screen):
     is_control = screen.obs["drug"] == "vehicle"
     assert is_control.sum() == 30
