@@ -321,13 +321,10 @@ class ProgramsWorld:
             start += len(counts)
         return sums / n_cells
 
-    def _count_blocks(
-        self,
-        conditions: pd.DataFrame,
-        n_cells: NDArray[np.int64],
-        rng: np.random.Generator,
-    ) -> Iterator[NDArray[np.int64]]:
-        """Yield counts of the cells of all conditions, a block of cells at a time."""
+    def _blocks(
+        self, conditions: pd.DataFrame, n_cells: NDArray[np.int64], rng: np.random.Generator
+    ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
+        """Yield node values and counts of the cells of all conditions, a block at a time."""
         shift, cut = self._interventions(conditions)
         index = np.repeat(np.arange(len(conditions)), n_cells)
         for start in range(0, len(index), CELLS_PER_BLOCK):
