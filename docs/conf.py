@@ -1,0 +1,107 @@
+"""Sphinx configuration; `sphinx-build -W -b html docs docs/_build/html` builds the pages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+HERE = Path(__file__).parent
+
+project = "scgim"
+author = "scgim developers"
+copyright = "2026, scgim developers"
+release = installed_version("scgim")
+version = release
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinxcontrib.bibtex",
+    "myst_nb",
+]
+exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+templates_path = ["_templates"]
+html_static_path = ["_static"]
+html_css_files = ["scgim.css"]
+html_theme = "sphinx_book_theme"
+html_title = "scgim"
+html_theme_options = {"show_toc_level": 2, "home_page_in_toc": True}
+pygments_style = "default"
+
+# Every reference into scgim must resolve. References into other packages resolve only where their
+# inventories can be downloaded, which a build without network must not depend on.
+nitpicky = True
+nitpick_ignore_regex = [(r"py:.*", r"(?!scgim\b).*")]
+if os.environ.get("SCGIM_DOCS_INTERSPHINX"):
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "anndata": ("https://anndata.readthedocs.io/en/stable/", None),
+        "numpy": ("https://numpy.org/doc/stable/", None),
+        "pandas": ("https://pandas.pydata.org/docs/", None),
+        "python": ("https://docs.python.org/3", None),
+        "scanpy": ("https://scanpy.readthedocs.io/en/stable/", None),
+        "scvi": ("https://docs.scvi-tools.org/en/stable/", None),
+        "torch": ("https://docs.pytorch.org/docs/stable/", None),
+    }
+
+autosummary_generate = True
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented_params"
+autodoc_typehints_format = "short"
+napoleon_google_docstring = False
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+
+bibtex_bibfiles = ["references.bib"]
+bibtex_reference_style = "author_year"
+
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "cache"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
+# Progress bars and log lines say nothing on a page.
+nb_output_stderr = "remove"
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+
+def skip_foreign_members(
+    app: Sphinx, what: str, name: str, member: object, skip: bool, options: object
+) -> bool | None:
+    """Leave out what a class inherits from other packages; their own pages document it."""
+    function = getattr(member, "fget", None) or getattr(member, "func", None) or member
+    if not str(getattr(function, "__module__", "")).startswith("scgim"):
+        return True
+    return None
+
+
+def copy_tutorials() -> None:
+    """Copy the tutorials into the source tree, where Sphinx wants them; git ignores the copies."""
+    target = HERE / "tutorials"
+    target.mkdir(exist_ok=True)
+    for notebook in (HERE.parent / "tutorials").glob("*.ipynb"):
+        copy = target / notebook.name
+        if not copy.exists() or copy.read_bytes() != notebook.read_bytes():
+            shutil.copyfile(notebook, copy)
+
+
+def setup(app: Sphinx) -> None:
+    """Connect the functions above."""
+    app.connect("autodoc-skip-member", skip_foreign_members)
+
+
+copy_tutorials()
