@@ -32,6 +32,7 @@ SCENARIOS = ("linear", "tanh", "hard")
 SPLITS = ("interior_dose", "top_dose", "unseen_drug", "unseen_sum")
 N_CENTRE_FEATURES = 12
 SHIFT_SIZE = 2.5
+EC50_LOG10_SD = 0.5
 CELLS_PER_BLOCK = 20_000
 
 
@@ -52,8 +53,8 @@ class ProgramsWorld:
 
     A cell has gene programs (nodes) in a random acyclic causal graph. Drugs come in mechanism
     classes; a class has one target node, 40 % have a second. A drug moves the mechanisms of its
-    targets by :math:`2.5\,U(.85, 1.15)` times a sign times :math:`d / (d + EC_{50})`. Features of a
-    drug are the noisy centre of its class and its potency. Genes load on one program, some on two or
+    targets by :math:`2.5\,U(.85, 1.15)` times a sign times :math:`d / (d + EC_{50})`, with log10 EC50
+    from N(0, .5). Features of a drug are the noisy centre of its class and its log10 EC50. Genes load on one program, some on two or
     none; counts are negative binomial.
 
     Parameters
@@ -408,7 +409,7 @@ def _draw_drugs(rng: np.random.Generator, world: ProgramsWorld) -> _Drugs:
         [world.n_drugs, world.n_unseen, world.n_sums],
     )
     descriptors = weights @ centres + 0.3 * rng.standard_normal((n_drugs, N_CENTRE_FEATURES))
-    log10_ec50 = rng.uniform(-1.0, 1.0, n_drugs)
+    log10_ec50 = rng.normal(0.0, EC50_LOG10_SD, n_drugs)
     size = SHIFT_SIZE * rng.uniform(0.85, 1.15, (n_drugs, 1))
     shifts = size * (weights @ class_shifts)
     features = np.column_stack([descriptors, log10_ec50])
