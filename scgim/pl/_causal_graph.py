@@ -89,7 +89,8 @@ def causal_graph(
     _draw_nodes(ax, places, boxes, highlight or {})
     _draw_edges(ax, graph, places, boxes)
     hidden = f"; {n_hidden} below {cut:.2g} not shown" if n_hidden else ""
-    _add_legend(ax, graph, f"line width: |{label}|{hidden}")
+    drawn_label = f"line width: |{label}|" if graph.number_of_edges() else "no edges"
+    _add_legend(ax, graph, drawn_label + hidden)
     return ax
 
 

@@ -144,7 +144,7 @@ def _draw_matrix(
             rows[chosen] + 0.5,
             s=max(size, 3.0 if marker == "_" else 0.0) ** 2,
             marker=marker,
-            c=colours[chosen],
+            color=colours[chosen].tolist(),
             linewidths=0.9,
         )
     return mesh
