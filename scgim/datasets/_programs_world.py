@@ -54,8 +54,8 @@ class ProgramsWorld:
     A cell has gene programs (nodes) in a random acyclic causal graph. Drugs come in mechanism
     classes; a class has one target node, 40 % have a second. A drug moves the mechanisms of its
     targets by :math:`2.5\,U(.85, 1.15)` times a sign times :math:`d / (d + EC_{50})`, with log10 EC50
-    from N(0, .5). Features of a drug are the noisy centre of its class and its log10 EC50. Genes load on one program, some on two or
-    none; counts are negative binomial.
+    from N(0, .5). Features of a drug are the noisy centre of its class and its log10 EC50. Genes
+    load on one program, some on two or none; counts are negative binomial.
 
     Parameters
     ----------
