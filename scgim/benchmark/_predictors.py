@@ -1,0 +1,291 @@
+"""What a benchmark asks of a model, and the predictors that are not baselines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from scgim._validation._benchmark import check_is_fitted
+from scgim.benchmark._training_screen import TrainingScreen, log_normalize
+from scgim.model import GIM
+
+if TYPE_CHECKING:
+    import anndata as ad
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from scgim.datasets import ProgramsWorld
+
+CELLS_FOR_MEAN = 1000
+
+
+class Predictor(Protocol):
+    """Anything that predicts the cells of conditions after seeing a screen.
+
+    Conditions are tables with the columns of the screen that name perturbation and dose.
+
+    Attributes
+    ----------
+    name
+        Name in the tables of results.
+    """
+
+    name: str
+
+    def fit(self, screen: TrainingScreen) -> None:
+        """Learn from the training cells, and from nothing else."""
+
+    def predict_shift(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
+        """Predict mean shifts from control in log1p(CP10k), ``(n_conditions, n_genes)``."""
+
+    def predict_cells(
+        self, conditions: pd.DataFrame, n_cells: int, *, seed: int
+    ) -> NDArray[np.float32]:
+        """Predict cells in log1p(CP10k), shape ``(n_conditions, n_cells, n_genes)``."""
+
+
+class GIMPredictor:
+    """A generative intervention model, used through its public methods only.
+
+    Parameters
+    ----------
+    name
+        Name in the tables of results.
+    n_nodes
+        Nodes of the model.
+    train_kwargs
+        Arguments of ``GIM.train``.
+
+    Attributes
+    ----------
+    model
+        The trained model.
+    """
+
+    model: GIM
+
+    def __init__(
+        self, name: str = "gim", *, n_nodes: int = 10, train_kwargs: dict[str, object] | None = None
+    ) -> None:
+        self.name = name
+        self.n_nodes = n_nodes
+        self.train_kwargs = train_kwargs or {}
+
+    def fit(self, screen: TrainingScreen) -> None:
+        """Set up a copy of the training cells and train.
+
+        Parameters
+        ----------
+        screen
+            The training cells.
+        """
+        adata, keys = screen.adata.copy(), screen.keys
+        GIM.setup_anndata(
+            adata,
+            perturbation_key=keys.perturbation,
+            control=keys.control,
+            dose_key=keys.dose,
+            features_key=keys.features,
+        )
+        self.model = GIM(adata, n_nodes=self.n_nodes)
+        self.model.train(**self.train_kwargs)
+
+    def predict_shift(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
+        """Predict mean shifts.
+
+        Parameters
+        ----------
+        conditions
+            Columns of perturbation and dose.
+
+        Returns
+        -------
+        Mean shift in log1p(CP10k), shape ``(n_conditions, n_genes)``.
+        """
+        return self.predict_interval(conditions)[0]
+
+    def predict_interval(
+        self, conditions: pd.DataFrame, level: float = 0.8
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Predict mean shifts with an interval.
+
+        Parameters
+        ----------
+        conditions
+            Columns of perturbation and dose.
+        level
+            Probability that the true mean shift lies inside.
+
+        Returns
+        -------
+        Mean, lower and upper end in log1p(CP10k), each ``(n_conditions, n_genes)``.
+        """
+        table = self.model.predict_shift(conditions, level=level)
+        shape = (len(conditions), -1)
+        mean, lower, upper = (
+            table[column].to_numpy(dtype=float).reshape(shape)
+            for column in ("mean", "lower", "upper")
+        )
+        return mean, lower, upper
+
+    def predict_cells(
+        self, conditions: pd.DataFrame, n_cells: int, *, seed: int
+    ) -> NDArray[np.float32]:
+        """Predict cells.
+
+        Parameters
+        ----------
+        conditions
+            Columns of perturbation and dose.
+        n_cells
+            Cells per condition.
+        seed
+            Seed of the cells.
+
+        Returns
+        -------
+        log1p(CP10k), shape ``(n_conditions, n_cells, n_genes)``.
+        """
+        return _stack_cells(self.model.predict(conditions, n_cells=n_cells, seed=seed), n_cells)
+
+
+class _TrueCells:
+    """Cells of the world itself; base of the ceilings."""
+
+    name: str
+
+    def __init__(self, world: ProgramsWorld, *, seed: int) -> None:
+        self.world = world
+        self.seed = seed
+        self._control_mean: NDArray[np.float64] | None = None
+
+    def fit(self, screen: TrainingScreen) -> None:
+        """Keep the mean of the control cells.
+
+        Parameters
+        ----------
+        screen
+            The training cells.
+        """
+        self._control_mean = screen.control_mean
+
+    def _shift_of(self, conditions: pd.DataFrame, n_cells: int) -> NDArray[np.float64]:
+        check_is_fitted(self.name, is_fitted=self._control_mean is not None)
+        cells = self._sample(conditions, n_cells, self.seed)
+        return cells.mean(axis=1, dtype=np.float64) - self._control_mean
+
+    def _sample(self, conditions: pd.DataFrame, n_cells: int, seed: int) -> NDArray[np.float32]:
+        return _stack_cells(self.world.sample(conditions, n_cells, seed=seed), n_cells)
+
+
+class ReplicateCeiling(_TrueCells):
+    """As many true cells of the condition as the screen would have measured.
+
+    Parameters
+    ----------
+    world
+        The simulated world.
+    n_measured
+        Cells that the screen measures per condition.
+    seed
+        Seed of the replicate.
+    """
+
+    def __init__(self, world: ProgramsWorld, *, n_measured: int = 50, seed: int = 101) -> None:
+        super().__init__(world, seed=seed)
+        self.name = "replicate ceiling"
+        self.n_measured = n_measured
+
+    def predict_shift(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
+        """Measure mean shifts on the replicate.
+
+        Parameters
+        ----------
+        conditions
+            Columns of perturbation and dose.
+
+        Returns
+        -------
+        Mean shift in log1p(CP10k), shape ``(n_conditions, n_genes)``.
+        """
+        return self._shift_of(conditions, self.n_measured)
+
+    def predict_cells(
+        self, conditions: pd.DataFrame, n_cells: int, *, seed: int
+    ) -> NDArray[np.float32]:
+        """Draw cells from the replicate, with replacement.
+
+        Parameters
+        ----------
+        conditions
+            Columns of perturbation and dose.
+        n_cells
+            Cells per condition.
+        seed
+            Seed of the draw.
+
+        Returns
+        -------
+        log1p(CP10k), shape ``(n_conditions, n_cells, n_genes)``.
+        """
+        measured = self._sample(conditions, self.n_measured, self.seed)
+        shape = (len(conditions), n_cells)
+        drawn = np.random.default_rng(seed).integers(self.n_measured, size=shape)
+        return np.take_along_axis(measured, drawn[:, :, None], axis=1)
+
+
+class OracleGenerator(_TrueCells):
+    """The true model of the world, as a predictor that nothing can beat.
+
+    Parameters
+    ----------
+    world
+        The simulated world.
+    seed
+        Seed of its cells for mean shifts.
+    """
+
+    def __init__(self, world: ProgramsWorld, *, seed: int = 102) -> None:
+        super().__init__(world, seed=seed)
+        self.name = "oracle"
+
+    def predict_shift(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
+        """Measure mean shifts on many cells of the true model.
+
+        Parameters
+        ----------
+        conditions
+            Columns of perturbation and dose.
+
+        Returns
+        -------
+        Mean shift in log1p(CP10k), shape ``(n_conditions, n_genes)``.
+        """
+        return self._shift_of(conditions, CELLS_FOR_MEAN)
+
+    def predict_cells(
+        self, conditions: pd.DataFrame, n_cells: int, *, seed: int
+    ) -> NDArray[np.float32]:
+        """Sample cells of the true model.
+
+        Parameters
+        ----------
+        conditions
+            Columns of perturbation and dose.
+        n_cells
+            Cells per condition.
+        seed
+            Seed of the cells.
+
+        Returns
+        -------
+        log1p(CP10k), shape ``(n_conditions, n_cells, n_genes)``.
+        """
+        return self._sample(conditions, n_cells, self.seed + 1 + seed)
+
+
+def _stack_cells(adata: ad.AnnData, n_cells: int) -> NDArray[np.float32]:
+    """Bring cells that lie condition after condition into ``(n_conditions, n_cells, n_genes)``."""
+    expression = log_normalize(adata.X)
+    return expression.reshape(-1, n_cells, expression.shape[1])
