@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.neighbors import NearestNeighbors
 from sklearn.neural_network import MLPRegressor
 
 from scgim._validation._benchmark import check_has_features, check_is_fitted
+from scgim.scm._empirical_bayes import ConditionStatistics
+from scgim.scm._fit_interventions import InterventionFit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 RIDGE_PENALTIES = np.logspace(-2, 4, 25)
 N_FOLDS = 8
 N_NETWORKS = 5
+HILL_SLOPES = (0.5, 0.7, 1.0, 1.4, 2.0)
 
 
 class MovedControl(ABC):
@@ -155,12 +159,12 @@ class NearestPerturbation(MovedControl):
         self._is_single = _is_single(screen)
         measured = screen.conditions[self._is_single]
         self._measured_dose = screen.log10_dose(measured["dose"].to_numpy())
-        self._measured_features = screen.features.loc[measured["perturbation"]].to_numpy()
+        self._measured_features = _features_of(screen.standardized_features, measured)
         self._measured_shift = screen.shift[self._is_single]
 
     def _shift_of(self, screen: TrainingScreen, single: pd.DataFrame) -> NDArray[np.float64]:
         asked_dose = screen.log10_dose(single["dose"].to_numpy())
-        asked_features = _features_of(screen, single)
+        asked_features = _features_of(screen.standardized_features, single)
         distance = np.abs(asked_dose[:, None] - self._measured_dose)
         shift = np.zeros((len(single), screen.adata.n_vars))
         for dose in np.unique(asked_dose):
@@ -192,7 +196,8 @@ class _ComponentShift(MovedControl):
         """Standardised features with the log10 dose, itself standardised, as first column."""
         measured = screen.log10_dose(screen.conditions["dose"].to_numpy())
         dose = screen.log10_dose(single["dose"].to_numpy()) - measured.mean()
-        return np.column_stack([dose / (measured.std() or 1.0), _features_of(screen, single)])
+        features = _features_of(screen.standardized_features, single)
+        return np.column_stack([dose / (measured.std() or 1.0), features])
 
     @abstractmethod
     def _fit_scores(
@@ -254,15 +259,81 @@ class MLPEnsemble(_ComponentShift):
         return np.mean([network.predict(design) for network in self._networks], axis=0)
 
 
+class GeneratorOnComponents(MovedControl):
+    """The intervention generator of GIM on the mean shift in principal components.
+
+    It has the Hill curves, the empirical Bayes and the members of GIM, but no causal graph and no
+    noise model: what GIM does better than this is what the causal model earns. Components are scaled
+    to unit deviation in control cells, as nodes are.
+    """
+
+    name = "generator on PCA"
+
+    def _fit_shift(self, screen: TrainingScreen) -> None:
+        is_single = _is_single(screen)
+        measured = screen.conditions[is_single]
+        components = screen.pca.components_
+        control = (screen.expression[screen.is_control] - screen.control_mean) @ components.T
+        self._deviation = np.maximum(control.std(axis=0), 1e-12)
+        self._names, row = np.unique(measured["perturbation"].to_numpy(), return_inverse=True)
+        statistics = ConditionStatistics(
+            perturbation=row,
+            log10_dose=screen.log10_dose(measured["dose"].to_numpy()),
+            n_cells=measured["n_cells"].to_numpy(dtype=float),
+            residual=(screen.shift[is_single] @ components.T) / self._deviation,
+        )
+        fits = [_fit_rows(statistics, len(self._names), hill) for hill in HILL_SLOPES]
+        self._fit_of_rows = min(fits, key=_unexplained)
+        features = screen.features.loc[self._names].to_numpy(dtype=float)
+        self._fit_of_rows.learn_generator(features, np.zeros(features.shape[1], dtype=int))
+
+    def _shift_of(self, screen: TrainingScreen, single: pd.DataFrame) -> NDArray[np.float64]:
+        shift, log10_ec50 = self._rows_of(screen, single)
+        log10_dose = screen.log10_dose(single["dose"].to_numpy())
+        response = expit(self._fit_of_rows.hill * np.log(10.0) * (log10_dose - log10_ec50))
+        return (response[:, None] * shift * self._deviation) @ screen.pca.components_
+
+    def _rows_of(
+        self, screen: TrainingScreen, single: pd.DataFrame
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Saturating shift and log10 EC50 of each row: estimated if seen, generated if not."""
+        rows, generator = self._fit_of_rows.rows, self._fit_of_rows.generator
+        index = pd.Index(self._names).get_indexer(single["perturbation"])
+        shift, log10_ec50 = rows.shift[index].copy(), rows.log10_ec50[index].copy()
+        unseen = np.flatnonzero(index < 0)
+        shift[unseen], log10_ec50[unseen] = 0.0, 0.0
+        if len(unseen) and generator is not None:
+            generated = generator.predict(_features_of(screen.features, single.iloc[unseen]))
+            shift[unseen], log10_ec50[unseen] = generated.shift, generated.log10_ec50
+        return shift, log10_ec50
+
+
+def _fit_rows(
+    statistics: ConditionStatistics, n_perturbations: int, hill: float
+) -> InterventionFit:
+    center = float(np.median(statistics.log10_dose))
+    start = np.full(n_perturbations, center)
+    return InterventionFit(statistics, response=None, log10_ec50=start, hill=hill)
+
+
+def _unexplained(fit: InterventionFit) -> float:
+    """Sum of squares that the Hill curves leave, in units of the sampling noise."""
+    statistics, rows = fit.statistics, fit.rows
+    log10_ec50 = rows.log10_ec50[statistics.perturbation]
+    response = expit(fit.hill * np.log(10.0) * (statistics.log10_dose - log10_ec50))
+    predicted = response[:, None] * rows.shift[statistics.perturbation]
+    return float(statistics.n_cells @ ((statistics.residual - predicted) ** 2).sum(axis=1))
+
+
 def _is_single(screen: TrainingScreen) -> NDArray[np.bool_]:
     """Whether a training condition has one perturbation only."""
     labels = screen.conditions["perturbation"]
     return np.array([len(screen.split(label)) == 1 for label in labels])
 
 
-def _features_of(screen: TrainingScreen, single: pd.DataFrame) -> NDArray[np.float64]:
-    check_has_features(single["perturbation"].tolist(), screen.features.index)
-    return screen.features.loc[single["perturbation"]].to_numpy(dtype=float)
+def _features_of(table: pd.DataFrame, single: pd.DataFrame) -> NDArray[np.float64]:
+    check_has_features(single["perturbation"].tolist(), table.index)
+    return table.loc[single["perturbation"]].to_numpy(dtype=float)
 
 
 def _with_interactions(design: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -113,13 +113,17 @@ class TrainingScreen:
 
     @cached_property
     def features(self) -> pd.DataFrame:
-        """Features of all perturbations, standardised on those seen in training."""
+        """Features of all perturbations as they were given."""
         table = self.adata.uns[self.keys.features]
-        table = table.set_index(table.index.astype(str))
+        return table.set_index(table.index.astype(str))
+
+    @cached_property
+    def standardized_features(self) -> pd.DataFrame:
+        """Features of all perturbations, standardised on those seen in training."""
         seen = {name for label in self.conditions["perturbation"] for name in self.split(label)}
-        check_has_features(sorted(seen), table.index)
-        training = table.loc[sorted(seen)]
-        return (table - training.mean()) / training.std(ddof=0).replace(0.0, 1.0)
+        check_has_features(sorted(seen), self.features.index)
+        training = self.features.loc[sorted(seen)]
+        return (self.features - training.mean()) / training.std(ddof=0).replace(0.0, 1.0)
 
     def split(self, label: str) -> list[str]:
         """Name the single perturbations of a label, the control left out.
@@ -133,7 +137,7 @@ class TrainingScreen:
         -------
         Their names; nothing for the control.
         """
-        parts = split_combination(label, self._feature_names)
+        parts = split_combination(label, self.features.index)
         return [name for name in parts if name != self.keys.control]
 
     def log10_dose(self, dose: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -149,10 +153,6 @@ class TrainingScreen:
         log10 of the doses; zeros for a screen without doses.
         """
         return np.zeros(len(dose)) if self.keys.dose is None else np.log10(dose)
-
-    @cached_property
-    def _feature_names(self) -> frozenset[str]:
-        return frozenset(self.adata.uns[self.keys.features].index.astype(str))
 
     @cached_property
     def _grouped(self) -> tuple[pd.DataFrame, NDArray[np.float64]]:
