@@ -1,0 +1,363 @@
+"""Checks on molecules, doses and the features of perturbations."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING
+
+from scgim._validation._messages import closest, quote_some
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+LARGEST_USUAL_DOSE = 1e-2
+SMALLEST_USUAL_DOSE = 1e-12
+"""Range in mol/l outside of which a unit is more likely wrong than a dose unusual."""
+
+
+def check_rdkit() -> None:
+    """Raise if RDKit is not installed."""
+    if importlib.util.find_spec("rdkit") is None:
+        msg = (
+            "Features from SMILES need the package rdkit, which is not installed. Install it with "
+            '`pip install "scgim[chem]"`.'
+        )
+        raise ImportError(msg)
+
+
+def check_column(key: str, columns: Collection[str], *, name: str, place: str) -> None:
+    """Raise unless a key names a column.
+
+    Parameters
+    ----------
+    key
+        What the user typed.
+    columns
+        Columns that exist.
+    name
+        Name of the argument.
+    place
+        Table that should hold the column, such as ``adata.obs``.
+    """
+    if key not in columns:
+        msg = (
+            f"`{name}={key!r}` is not a column of `{place}`. The columns closest to it are "
+            f"{closest(key, columns)}. Pass one of them."
+        )
+        raise ValueError(msg)
+
+
+def check_layer(layer: str | None, layers: Collection[str]) -> None:
+    """Raise unless a layer is None or exists.
+
+    Parameters
+    ----------
+    layer
+        What the user typed.
+    layers
+        Layers that exist.
+    """
+    if layer is not None and layer not in layers:
+        msg = (
+            f"`layer={layer!r}` is not in `adata.layers`. The layers closest to it are "
+            f"{closest(layer, layers)}. Pass one of them, or None for `adata.X`."
+        )
+        raise ValueError(msg)
+
+
+def check_control(control: str | None, labels: Collection[str], *, key: str) -> None:
+    """Raise unless the control is None or one of the labels.
+
+    Parameters
+    ----------
+    control
+        What the user typed.
+    labels
+        Perturbation labels that occur.
+    key
+        Column that holds them.
+    """
+    if control is not None and control not in labels:
+        msg = (
+            f"`control={control!r}` does not occur in `adata.obs[{key!r}]`. The labels closest to "
+            f"it are {closest(control, labels)}. Pass one of them."
+        )
+        raise ValueError(msg)
+
+
+def check_kinds(kinds: Sequence[str], choices: Sequence[str]) -> None:
+    """Raise unless all kinds of features are known and none is repeated.
+
+    Parameters
+    ----------
+    kinds
+        What the user typed.
+    choices
+        Kinds that exist.
+    """
+    for kind in kinds:
+        if kind not in choices:
+            msg = (
+                f"`kind={kind!r}` is not known. The choices are {list(choices)}. Pass one of them."
+            )
+            raise ValueError(msg)
+    if not kinds or len(set(kinds)) < len(kinds):
+        msg = f"`kind={list(kinds)!r}` must name each kind of features once, and at least one."
+        raise ValueError(msg)
+
+
+def check_molecules(
+    missing: Sequence[str], invalid: Mapping[str, str], empty: Sequence[str]
+) -> None:
+    """Raise if a perturbation has no molecule, naming all of them at once.
+
+    Parameters
+    ----------
+    missing
+        Perturbations whose SMILES is missing or blank.
+    invalid
+        Perturbation to SMILES that RDKit cannot read.
+    empty
+        Perturbations whose molecule has no atom.
+    """
+    if missing:
+        msg = (
+            f"{len(missing)} perturbations have no SMILES: {quote_some(missing)}. Add it, or drop "
+            "their cells. If one of them is the control, name it with `control`."
+        )
+        raise ValueError(msg)
+    if invalid:
+        listed = [f"{name}: {smiles}" for name, smiles in invalid.items()]
+        msg = (
+            f"{len(invalid)} SMILES cannot be read as a molecule: {quote_some(listed)}. Expected "
+            "valid SMILES. Correct them at their source, for example from PubChem."
+        )
+        raise ValueError(msg)
+    if empty:
+        msg = (
+            f"The molecule of {quote_some(empty)} has no atoms. Expected a drug. If it is the "
+            "control, name it with `control`."
+        )
+        raise ValueError(msg)
+
+
+def check_one_smiles(several: Mapping[str, Sequence[str]], *, column: str) -> None:
+    """Raise if cells of one perturbation have different SMILES.
+
+    Parameters
+    ----------
+    several
+        Perturbation to its SMILES, for those that have more than one.
+    column
+        Column of ``adata.obs`` that holds them.
+    """
+    if several:
+        name, found = next(iter(several.items()))
+        msg = (
+            f"Cells of perturbation {name!r} have {len(found)} different SMILES in "
+            f"`adata.obs[{column!r}]`: {quote_some(found)}. Expected one per perturbation. Correct "
+            "the column, or give the two molecules different names."
+        )
+        raise ValueError(msg)
+
+
+def check_finite_descriptors(undefined: Mapping[str, Sequence[str]]) -> None:
+    """Raise if a descriptor is not defined for a molecule.
+
+    Parameters
+    ----------
+    undefined
+        Descriptor to the perturbations for which it is NaN or infinite.
+    """
+    if undefined:
+        descriptor, names = next(iter(undefined.items()))
+        msg = (
+            f"The RDKit descriptor {descriptor!r} is not a finite number for {quote_some(names)}. "
+            "Leave it out of `descriptors`."
+        )
+        raise ValueError(msg)
+
+
+def check_descriptors(descriptors: Sequence[str], known: Sequence[str]) -> None:
+    """Raise if RDKit has no descriptor of that name.
+
+    Parameters
+    ----------
+    descriptors
+        What the user typed.
+    known
+        Descriptors that RDKit has.
+    """
+    for descriptor in descriptors:
+        if descriptor not in known:
+            msg = (
+                f"`descriptors` contains {descriptor!r}, which RDKit does not have. The closest are "
+                f"{closest(descriptor, known)}. Pass one of them."
+            )
+            raise ValueError(msg)
+    if not descriptors:
+        msg = "`descriptors` is empty. Expected at least one name, such as 'MolWt'."
+        raise ValueError(msg)
+
+
+def check_units(unit: str | None, choices: Sequence[str], *, name: str) -> None:
+    """Raise unless a unit of dose is None or known.
+
+    Parameters
+    ----------
+    unit
+        What the user typed.
+    choices
+        Units that are known.
+    name
+        Name of the argument.
+    """
+    if unit is not None and unit not in choices:
+        msg = (
+            f"`{name}={unit!r}` is not a unit of dose that scgim knows. The choices are "
+            f"{list(choices)}. Pass one of them."
+        )
+        raise ValueError(msg)
+
+
+def check_doses(
+    dose_key: str,
+    *,
+    unreadable: Sequence[str],
+    without_unit: Sequence[str],
+    other_unit: Sequence[str],
+    unit: str | None,
+) -> None:
+    """Raise if a dose cannot be read, has no unit, or contradicts the unit that was declared.
+
+    Parameters
+    ----------
+    dose_key
+        Column of the doses.
+    unreadable
+        Entries that are not a dose: other text, negative, infinite or missing.
+    without_unit
+        Entries without a unit, where none was declared.
+    other_unit
+        Entries with a unit other than the declared one.
+    unit
+        Unit that was declared.
+    """
+    if unreadable:
+        msg = (
+            f"`adata.obs[{dose_key!r}]` holds entries that are not a dose: {quote_some(unreadable)}. "
+            "Expected numbers from 0 up, such as 10 or '10 nM', and 0 for control cells. Correct "
+            "them."
+        )
+        raise ValueError(msg)
+    if without_unit:
+        msg = (
+            f"`adata.obs[{dose_key!r}]` holds doses without a unit: {quote_some(without_unit)}. "
+            "Expected a unit for each. Declare it, for example with `unit='nM'`."
+        )
+        raise ValueError(msg)
+    if other_unit:
+        msg = (
+            f"`unit={unit!r}` contradicts entries of `adata.obs[{dose_key!r}]` that name another "
+            f"unit: {quote_some(other_unit)}. Leave `unit` out to use the units that are written, or "
+            "correct the entries."
+        )
+        raise ValueError(msg)
+
+
+def unusual_dose(dose_key: str, smallest: float, largest: float) -> str | None:
+    """Word a warning if doses lie outside the usual range, else return None.
+
+    Parameters
+    ----------
+    dose_key
+        Column of the doses.
+    smallest
+        Smallest dose above 0, in mol/l.
+    largest
+        Largest dose, in mol/l.
+
+    Returns
+    -------
+    The warning, or None.
+    """
+    if smallest >= SMALLEST_USUAL_DOSE and largest <= LARGEST_USUAL_DOSE:
+        return None
+    return (
+        f"The doses in `adata.obs[{dose_key!r}]` run from {smallest:.3g} to {largest:.3g} mol/l. "
+        f"Drugs are rarely given outside {SMALLEST_USUAL_DOSE:.0e} to {LARGEST_USUAL_DOSE:.0e} "
+        "mol/l. Check the unit."
+    )
+
+
+def check_genes(unknown: Sequence[str], known: Collection[str], *, place: str) -> None:
+    """Raise if a perturbed gene has no row to take features from.
+
+    Parameters
+    ----------
+    unknown
+        Perturbed genes without a row.
+    known
+        Genes that have one.
+    place
+        Where the rows are, such as ``adata.var_names``.
+    """
+    if unknown:
+        msg = (
+            f"{len(unknown)} perturbed genes are not in {place}: {quote_some(unknown)}. The closest "
+            f"to the first are {closest(unknown[0], known)}. Rename them, or pass an `embedding` "
+            "that has them."
+        )
+        raise ValueError(msg)
+
+
+def check_embedding(
+    n_rows: int, repeated: Sequence[str], not_numbers: Sequence[str], with_nan: Sequence[str]
+) -> None:
+    """Raise unless an embedding has rows, each gene once, and finite numbers only.
+
+    Parameters
+    ----------
+    n_rows
+        Number of rows.
+    repeated
+        Genes with several rows.
+    not_numbers
+        Columns that are not numeric.
+    with_nan
+        Genes with a missing or infinite number.
+    """
+    found = {
+        "no rows": not n_rows,
+        f"several rows for {quote_some(repeated)}": bool(repeated),
+        f"columns that are not numbers: {quote_some(not_numbers)}": bool(not_numbers),
+        f"missing or infinite numbers for {quote_some(with_nan)}": bool(with_nan),
+    }
+    for what, is_so in found.items():
+        if is_so:
+            msg = (
+                f"`embedding` has {what}. Expected one row of finite numbers per gene, genes in the "
+                "index. Correct the table."
+            )
+            raise ValueError(msg)
+
+
+def check_control_cells(n_cells: int, n_components: int, n_genes: int) -> None:
+    """Raise unless there is enough data for the principal components asked for.
+
+    Parameters
+    ----------
+    n_cells
+        Control cells.
+    n_components
+        Components asked for.
+    n_genes
+        Genes.
+    """
+    most = min(n_cells, n_genes) - 1
+    if not 1 <= n_components <= most:
+        msg = (
+            f"`n_components={n_components}` does not fit {n_cells} control cells and {n_genes} genes: "
+            f"it must be between 1 and {most}."
+        )
+        raise ValueError(msg)

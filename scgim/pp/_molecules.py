@@ -1,0 +1,94 @@
+"""Molecules in a standard form."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from scgim._validation import quote_some
+from scgim._validation._chemistry import check_molecules, check_rdkit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def standardize_molecules(smiles: Mapping[str, str]) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Read SMILES, keep the largest organic part of salts, neutralise its charges.
+
+    Parameters
+    ----------
+    smiles
+        Perturbation to SMILES.
+
+    Returns
+    -------
+    Perturbation to RDKit molecule, and a report with one row per perturbation: ``smiles`` as given,
+    ``canonical_smiles``, ``removed`` (what was stripped as a salt or solvent, empty if nothing) and
+    ``same_as`` (an earlier perturbation with the same molecule, empty if none).
+    """
+    check_rdkit()
+    from rdkit import Chem, rdBase  # noqa: PLC0415, an extra that users may not have
+    from rdkit.Chem.MolStandardize import rdMolStandardize  # noqa: PLC0415
+
+    names = {str(name): text for name, text in smiles.items()}
+    missing = [
+        name for name, text in names.items() if not isinstance(text, str) or not text.strip()
+    ]
+    # RDKit prints every step of the standardisation; errors are worded here instead.
+    with rdBase.BlockLogs():
+        parsed = {
+            name: Chem.MolFromSmiles(text) for name, text in names.items() if name not in missing
+        }
+        invalid = {name: names[name] for name, molecule in parsed.items() if molecule is None}
+        empty = [name for name, found in parsed.items() if found and not found.GetNumAtoms()]
+        check_molecules(missing, invalid, empty)
+        cleaned = {name: rdMolStandardize.Cleanup(found) for name, found in parsed.items()}
+        choose = rdMolStandardize.LargestFragmentChooser(preferOrganic=True).choose
+        parents = {name: choose(molecule) for name, molecule in cleaned.items()}
+        uncharge = rdMolStandardize.Uncharger().uncharge
+        molecules = {name: uncharge(molecule) for name, molecule in parents.items()}
+    canonical = {name: Chem.MolToSmiles(molecule) for name, molecule in molecules.items()}
+    removed = {}
+    for name, molecule in cleaned.items():
+        parts = [Chem.MolToSmiles(part) for part in Chem.GetMolFrags(molecule, asMols=True)]
+        parts.remove(Chem.MolToSmiles(parents[name]))
+        removed[name] = ".".join(sorted(parts))
+    first: dict[str, str] = {}
+    same_as = {}
+    for name, text in canonical.items():
+        earlier = first.setdefault(text, name)
+        same_as[name] = "" if earlier == name else earlier
+    report = pd.DataFrame(
+        {
+            "smiles": names,
+            "canonical_smiles": canonical,
+            "removed": removed,
+            "same_as": same_as,
+        },
+        index=list(names),
+    )
+    return molecules, report
+
+
+def same_molecule_warning(report: pd.DataFrame) -> str | None:
+    """Word a warning if perturbations share a molecule, else return None.
+
+    Parameters
+    ----------
+    report
+        Report of :func:`standardize_molecules`.
+
+    Returns
+    -------
+    The warning, or None.
+    """
+    repeated = report[report["same_as"] != ""]
+    if repeated.empty:
+        return None
+    pairs = [f"{name} = {other}" for name, other in repeated["same_as"].items()]
+    return (
+        f"{len(pairs)} perturbations have the molecule of another one once salts are removed: "
+        f"{quote_some(pairs)}. Their features are equal, so no model can tell them apart. Merge "
+        "their labels if they are the same drug."
+    )

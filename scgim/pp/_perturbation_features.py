@@ -1,0 +1,110 @@
+"""Features of the drugs of a screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scgim._validation import warn
+from scgim._validation._chemistry import (
+    check_column,
+    check_control,
+    check_molecules,
+    check_one_smiles,
+)
+from scgim.data import split_combination
+from scgim.pp._molecule_features import Kind, featurize
+from scgim.pp._molecules import same_molecule_warning, standardize_molecules
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+    from anndata import AnnData
+
+
+def perturbation_features(
+    adata: AnnData,
+    perturbation_key: str,
+    *,
+    smiles: str | Mapping[str, str] | pd.Series,
+    control: str | None = None,
+    kind: Kind | Sequence[Kind] = "morgan",
+    radius: int = 2,
+    n_bits: int = 1024,
+    key_added: str = "perturbation_features",
+) -> pd.DataFrame:
+    """Compute features of a screen's drugs from their SMILES, and store them in ``adata.uns``.
+
+    Updates the following field:
+
+    - ``adata.uns[key_added]``: table of features, one row per drug, ready to be named as
+      ``features_key`` in ``GIM.setup_anndata``.
+
+    Parameters
+    ----------
+    adata
+        Annotated data.
+    perturbation_key
+        Column of ``adata.obs`` with the perturbation. Of a combination ``"A+B"``, the drugs A and B
+        get a row each.
+    smiles
+        Column of ``adata.obs`` with the SMILES of each cell's drug, or drug to SMILES. The latter may
+        hold drugs that the screen does not have: they get a row too, so that the model can predict
+        them.
+    control
+        Label of the control, which needs no SMILES and gets no row.
+    kind
+        Kind of features, or several, see :func:`molecule_features`.
+    radius
+        Radius of the fingerprint's environments, in bonds.
+    n_bits
+        Length of the fingerprint.
+    key_added
+        Entry of ``adata.uns`` to write.
+
+    Returns
+    -------
+    A report with one row per drug: ``smiles`` as given, ``canonical_smiles``, ``removed`` (what was
+    stripped as a salt or solvent) and ``same_as`` (an earlier drug with the same molecule).
+
+    See Also
+    --------
+    molecule_features : The same without an AnnData, for example for new drugs.
+    gene_features : Features of genetic perturbations.
+    """
+    check_column(perturbation_key, list(adata.obs), name="perturbation_key", place="adata.obs")
+    labels = list(map(str, adata.obs[perturbation_key].unique()))
+    check_control(control, labels, key=perturbation_key)
+    if isinstance(smiles, str):
+        smiles = _smiles_of_labels(adata, perturbation_key, smiles)
+    given = {str(name): text for name, text in smiles.items() if str(name) != control}
+    drugs = _single_drugs(labels, given, control)
+    check_molecules([drug for drug in drugs if drug not in given], {}, [])
+    unseen = [drug for drug in given if drug not in drugs]
+    molecules, report = standardize_molecules({drug: given[drug] for drug in [*drugs, *unseen]})
+    adata.uns[key_added] = featurize(molecules, kind=kind, radius=radius, n_bits=n_bits)
+    message = same_molecule_warning(report)
+    if message:
+        warn(message)
+    return report
+
+
+def _smiles_of_labels(adata: AnnData, perturbation_key: str, column: str) -> dict[str, str]:
+    """Read one SMILES per label from a column of the cells."""
+    check_column(column, list(adata.obs), name="smiles", place="adata.obs")
+    pairs = adata.obs[[perturbation_key, column]].astype(object).drop_duplicates()
+    pairs = pairs[pairs[column].notna()]
+    texts: dict[str, list[str]] = {}
+    for label, text in zip(pairs[perturbation_key], pairs[column], strict=True):
+        texts.setdefault(str(label), []).append(text)
+    several = {label: found for label, found in texts.items() if len(found) > 1}
+    check_one_smiles(several, column=column)
+    return {label: found[0] for label, found in texts.items()}
+
+
+def _single_drugs(
+    labels: Sequence[str], given: Mapping[str, str], control: str | None
+) -> list[str]:
+    """Name the drugs of all labels once, combinations taken apart, in order of appearance."""
+    parts = [part for label in labels for part in split_combination(label, given)]
+    return [part for part in dict.fromkeys(parts) if part != control]
