@@ -90,8 +90,9 @@ def test_unknown_column_gets_the_closest(make_screen):
 
 
 def test_dose_that_no_drug_is_given_at_is_a_warning(make_screen):
+    adata = make_screen(dose=[0.0, 10_000.0])
     with pytest.warns(UserWarning, match=r"run from 10 to 10 mol/l\..*Check the unit") as caught:
-        normalize_dose(make_screen(dose=[0.0, 10_000.0]), "dose", unit="mM")
+        normalize_dose(adata, "dose", unit="mM")
     assert caught[0].filename == __file__
 
 
