@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -35,7 +36,11 @@ html_static_path = ["_static"]
 html_css_files = ["scgim.css"]
 html_theme = "sphinx_book_theme"
 html_title = "scgim"
-html_theme_options = {"show_toc_level": 2, "home_page_in_toc": True}
+html_theme_options = {
+    "home_page_in_toc": True,
+    "navbar_persistent": [],  # the sidebar has the search field
+    "show_toc_level": 2,
+}
 pygments_style = "default"
 
 # Every reference into scgim must resolve. References into other packages resolve only where their
@@ -89,6 +94,20 @@ def skip_foreign_members(
     return None
 
 
+def write_returns_as_text(
+    app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
+) -> None:
+    """Turn the section Returns into a field of plain text, its type being in the annotation."""
+    header = [at for at in range(len(lines) - 1) if lines[at : at + 2] == ["Returns", "-------"]]
+    if not header:
+        return
+    start = header[0] + 2
+    underlines = (at for at in range(start, len(lines)) if re.fullmatch(r"-{3,}", lines[at]))
+    end = next(underlines, len(lines) + 1) - 1
+    text = [f"    {line}" if line else "" for line in lines[start:end]]
+    lines[header[0] : end] = [":returns:", *text, ""]
+
+
 def copy_tutorials() -> None:
     """Copy the tutorials into the source tree, where Sphinx wants them; git ignores the copies."""
     target = HERE / "tutorials"
@@ -102,6 +121,8 @@ def copy_tutorials() -> None:
 def setup(app: Sphinx) -> None:
     """Connect the functions above."""
     app.connect("autodoc-skip-member", skip_foreign_members)
+    # before napoleon, which would take the first line of the text for a type
+    app.connect("autodoc-process-docstring", write_returns_as_text, priority=400)
 
 
 copy_tutorials()
