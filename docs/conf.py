@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -66,6 +65,7 @@ autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
 autodoc_typehints_format = "short"
 napoleon_google_docstring = False
+napoleon_custom_sections = ["Returns"]  # plain text, since the annotation has the type
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 
@@ -94,18 +94,14 @@ def skip_foreign_members(
     return None
 
 
-def write_returns_as_text(
+def rejoin_property_text(
     app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
 ) -> None:
-    """Turn the section Returns into a field of plain text, its type being in the annotation."""
-    header = [at for at in range(len(lines) - 1) if lines[at : at + 2] == ["Returns", "-------"]]
-    if not header:
-        return
-    start = header[0] + 2
-    underlines = (at for at in range(start, len(lines)) if re.fullmatch(r"-{3,}", lines[at]))
-    end = next(underlines, len(lines) + 1) - 1
-    text = [f"    {line}" if line else "" for line in lines[start:end]]
-    lines[header[0] : end] = [":returns:", *text, ""]
+    """Undo napoleon's reading of 'Text: more text' in a property as a type and its description."""
+    types = [line for line in lines if line.startswith(":type: ")]
+    if what == "property" and types:
+        lines.remove(types[0])
+        lines[0] = f"{types[0].removeprefix(':type: ')}: {lines[0]}"
 
 
 def copy_tutorials() -> None:
@@ -121,8 +117,7 @@ def copy_tutorials() -> None:
 def setup(app: Sphinx) -> None:
     """Connect the functions above."""
     app.connect("autodoc-skip-member", skip_foreign_members)
-    # before napoleon, which would take the first line of the text for a type
-    app.connect("autodoc-process-docstring", write_returns_as_text, priority=400)
+    app.connect("autodoc-process-docstring", rejoin_property_text, priority=600)
 
 
 copy_tutorials()
