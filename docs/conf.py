@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from benchmark_tables import render_results  # noqa: E402, a module beside this file
 
 project = "scgim"
 author = "scgim developers"
@@ -120,4 +124,13 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", rejoin_property_text, priority=600)
 
 
+def write_benchmark_tables() -> None:
+    """Write the tables that the benchmarks page includes; git ignores them."""
+    tables = render_results(HERE / "benchmarks")
+    target = HERE / "benchmarks" / "generated_tables.txt"
+    if not target.exists() or target.read_text() != tables:
+        target.write_text(tables)
+
+
 copy_tutorials()
+write_benchmark_tables()
