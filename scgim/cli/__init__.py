@@ -1,1 +1,5 @@
-"""The command line: scgim demo, fit, predict and benchmark."""
+"""The shell: ``scgim demo | fit | predict | benchmark``."""
+
+from scgim.cli._app import app, main
+
+__all__ = ["app", "main"]

@@ -297,7 +297,7 @@ class _Route:
         start: tuple[float, float],
         end: tuple[float, float],
         *,
-        shrinkA: float = 0.0,  # noqa: N803, Matplotlib's names
+        shrinkA: float = 0.0,  # noqa: N803 - Matplotlib's names
         shrinkB: float = 0.0,  # noqa: N803
         **_: object,
     ) -> Path:

@@ -93,7 +93,7 @@ def to_matrix(table: pd.DataFrame, value: str, *, name: str) -> pd.DataFrame:
         raise ValueError(msg)
     rows, columns = table["perturbation"].unique(), table["node"].unique()
     tidy = table.set_index(["perturbation", "node"])[value]
-    matrix = tidy.unstack("node").reindex(index=rows, columns=columns)  # noqa: PD010, pivot sorts
+    matrix = tidy.unstack("node").reindex(index=rows, columns=columns)  # noqa: PD010 - pivot sorts
     matrix = matrix.rename_axis(index=None, columns=None)
     if matrix.isna().to_numpy().any():
         msg = f"`{name}` lacks {value!r} for some perturbation and node. Fill or drop these rows."

@@ -120,7 +120,7 @@ def featurize(
 
 
 def _morgan(molecules: Mapping[str, Any], radius: int, n_bits: int) -> pd.DataFrame:
-    from rdkit.Chem import rdFingerprintGenerator  # noqa: PLC0415, an extra
+    from rdkit.Chem import rdFingerprintGenerator  # noqa: PLC0415 - an extra
 
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=n_bits)
     bits = np.array([generator.GetFingerprintAsNumPy(molecule) for molecule in molecules.values()])
@@ -129,7 +129,7 @@ def _morgan(molecules: Mapping[str, Any], radius: int, n_bits: int) -> pd.DataFr
 
 
 def _descriptors(molecules: Mapping[str, Any], descriptors: Sequence[str]) -> pd.DataFrame:
-    from rdkit.Chem import Descriptors  # noqa: PLC0415, an extra
+    from rdkit.Chem import Descriptors  # noqa: PLC0415 - an extra
 
     compute = dict(Descriptors.descList)
     check_descriptors(descriptors, list(compute))

@@ -28,7 +28,7 @@ def standardize_molecules(smiles: Mapping[str, str]) -> tuple[dict[str, Any], pd
     ``same_as`` (an earlier perturbation with the same molecule, empty if none).
     """
     check_rdkit()
-    from rdkit import Chem, rdBase  # noqa: PLC0415, an extra that users may not have
+    from rdkit import Chem, rdBase  # noqa: PLC0415 - an extra that users may not have
     from rdkit.Chem.MolStandardize import rdMolStandardize  # noqa: PLC0415
 
     names = {str(name): text for name, text in smiles.items()}

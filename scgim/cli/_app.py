@@ -1,0 +1,182 @@
+"""Commands and their options; what they do is imported when they run, so that help is quick."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from scgim.cli._errors import plain_messages
+from scgim.cli._multi_value import MultiValueCommand
+
+app = typer.Typer(
+    name="scgim",
+    help="Generative intervention models for single-cell perturbation screens.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+benchmark_app = typer.Typer(
+    help="Measure scgim beside baselines and ceilings.", no_args_is_help=True
+)
+app.add_typer(benchmark_app, name="benchmark")
+
+Seeds = Annotated[
+    list[int], typer.Option("--seeds", help="Seeds of the worlds, for example: --seeds 1 2 3.")
+]
+Json = Annotated[
+    Path | None, typer.Option("--json", help="Write all numbers to this file.", dir_okay=False)
+]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the shell command.
+
+    Parameters
+    ----------
+    arguments
+        Arguments after the program's name; those of the process by default.
+    """
+    with plain_messages():
+        app(args=arguments, prog_name="scgim")
+
+
+def _print_version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"scgim {version('scgim')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    *,
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version and stop.",
+            is_eager=True,
+            callback=lambda wanted: _print_version(wanted=wanted),
+        ),
+    ] = False,
+) -> None:
+    """Run one of the commands."""
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder to write.", file_okay=False)] = Path(
+        "scgim-demo"
+    ),
+    seed: Annotated[int, typer.Option(help="Seed of the simulated screen.")] = 0,
+) -> None:
+    """Simulate a screen, train, predict what was held out, and compare with the truth.
+
+    Takes less than two minutes on two cores and needs no files.
+    """
+    from scgim.cli._demo import DemoSettings, run_demo  # noqa: PLC0415 - heavy
+
+    run_demo(out, DemoSettings(seed=seed), Console())
+
+
+@app.command()
+def fit(  # noqa: PLR0913, PLR0917 - the options of a shell command
+    file: Annotated[Path, typer.Argument(help="AnnData file (h5ad).", exists=True, dir_okay=False)],
+    perturbation: Annotated[str, typer.Option(help="Column of obs that names the perturbation.")],
+    control: Annotated[str, typer.Option(help="Label of the control cells in that column.")],
+    dose: Annotated[str | None, typer.Option(help="Column of obs with the dose.")] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            help="Perturbation features: an entry of uns, or a CSV file with one row per perturbation."
+        ),
+    ] = None,
+    batch: Annotated[str | None, typer.Option(help="Column of obs with the batch.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer with the counts; X by default.")] = None,
+    causal_space: Annotated[
+        Literal["programs", "latent"], typer.Option(help="What the nodes of the graph are.")
+    ] = "programs",
+    n_nodes: Annotated[int, typer.Option(help="Number of nodes of the causal graph.")] = 16,
+    max_epochs: Annotated[
+        int | None, typer.Option(help="Passes over the cells; chosen by default.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of initialisation and training.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder to write.", file_okay=False)] = Path(
+        "scgim-fit"
+    ),
+) -> None:
+    """Train on your file; write the model, the annotated data, tables, figures and a report."""
+    from scgim.cli._fit import FitSettings, run_fit  # noqa: PLC0415 - heavy
+
+    settings = FitSettings(
+        perturbation=perturbation,
+        control=control,
+        dose=dose,
+        features=features,
+        batch=batch,
+        layer=layer,
+        causal_space=causal_space,
+        n_nodes=n_nodes,
+        max_epochs=max_epochs,
+        seed=seed,
+    )
+    run_fit(file, out, settings, Console())
+
+
+@app.command()
+def predict(
+    model: Annotated[
+        Path, typer.Argument(help="Folder of a saved model.", exists=True, file_okay=False)
+    ],
+    conditions: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV file, one row per condition, columns named as in the training data.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ],
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file with features of new perturbations.", exists=True, dir_okay=False
+        ),
+    ] = None,
+    n_cells: Annotated[int, typer.Option(help="Cells to predict per condition.", min=1)] = 500,
+    seed: Annotated[int, typer.Option(help="Seed of the predicted cells.")] = 0,
+    out: Annotated[Path, typer.Option(help="File to write (h5ad).", dir_okay=False)] = Path(
+        "predictions.h5ad"
+    ),
+) -> None:
+    """Predict the cells of perturbations and doses, seen or not."""
+    from scgim.cli._predict import run_predict  # noqa: PLC0415 - heavy
+
+    run_predict(
+        model, conditions, features=features, n_cells=n_cells, seed=seed, out=out, console=Console()
+    )
+
+
+@benchmark_app.command("programs", cls=MultiValueCommand)
+def benchmark_programs(
+    seeds: Seeds = [1, 2, 3],  # noqa: B006 - Typer copies it
+    scenario: Annotated[
+        Literal["linear", "tanh", "hard"], typer.Option(help="Mechanisms and interventions.")
+    ] = "linear",
+    json: Json = None,
+) -> None:
+    """Score scgim, baselines and ceilings on held-out conditions of simulated screens."""
+    from scgim.cli._benchmark import run_programs  # noqa: PLC0415 - heavy
+
+    run_programs(seeds, scenario, json, Console())
+
+
+@benchmark_app.command("speed", cls=MultiValueCommand)
+def benchmark_speed(json: Json = None) -> None:
+    """Measure training and prediction beside scVI, on the CPU and a GPU where there is one."""
+    from scgim.cli._benchmark import run_speed  # noqa: PLC0415 - heavy
+
+    run_speed(json, Console())

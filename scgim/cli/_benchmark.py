@@ -1,0 +1,53 @@
+"""The benchmarks, called from the shell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from scgim.benchmark import benchmark_programs, benchmark_speed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+
+
+def run_programs(
+    seeds: list[int],
+    scenario: Literal["linear", "tanh", "hard"],
+    json: Path | None,
+    console: Console,
+) -> None:
+    """Run the benchmark of World P, print it and write it.
+
+    Parameters
+    ----------
+    seeds
+        Seeds of the worlds.
+    scenario
+        Kind of mechanisms and interventions.
+    json
+        File to write, if any.
+    console
+        Where to print.
+    """
+    result = benchmark_programs(seeds, scenario=scenario, console=console)
+    result.print(console)
+    if json is not None:
+        result.write_json(json)
+
+
+def run_speed(json: Path | None, console: Console) -> None:
+    """Run the benchmark of speed, print it and write it.
+
+    Parameters
+    ----------
+    json
+        File to write, if any.
+    console
+        Where to print.
+    """
+    result = benchmark_speed(console=console)
+    result.print(console)
+    if json is not None:
+        result.write_json(json)

@@ -1,0 +1,171 @@
+"""Training on a user's file."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import anndata as ad
+import matplotlib as mpl
+import scvi
+
+from scgim.cli._artifacts import OutputFolder
+from scgim.cli._model_figures import (
+    add_dose_response,
+    add_graph,
+    add_programs,
+    add_targets,
+    add_training,
+    dose_grid,
+)
+from scgim.cli._tables_from_files import read_features
+from scgim.model import GIM
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FEATURES_KEY = "perturbation_features"
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What ``scgim fit`` was asked for.
+
+    Attributes
+    ----------
+    perturbation
+        Column of ``obs`` that names the perturbation.
+    control
+        Label of the control cells.
+    dose
+        Column of ``obs`` with the dose.
+    features
+        Entry of ``uns`` with the perturbation features, or a CSV file.
+    batch
+        Column of ``obs`` with the batch.
+    layer
+        Layer with the counts.
+    causal_space
+        What the nodes are.
+    n_nodes
+        Number of nodes.
+    max_epochs
+        Passes over the cells, None for the model's default.
+    seed
+        Seed of initialisation and training.
+    """
+
+    perturbation: str
+    control: str
+    dose: str | None = None
+    features: str | None = None
+    batch: str | None = None
+    layer: str | None = None
+    causal_space: Literal["programs", "latent"] = "programs"
+    n_nodes: int = 16
+    max_epochs: int | None = None
+    seed: int = 0
+
+
+def run_fit(file: Path, out: Path, settings: FitSettings, console: Console) -> None:
+    """Train, and write model, annotated data, tables, figures and a report.
+
+    Parameters
+    ----------
+    file
+        AnnData file.
+    out
+        Folder to write.
+    settings
+        What was asked for.
+    console
+        Where to print.
+    """
+    start = time.perf_counter()
+    mpl.use("Agg")
+    scvi.settings.seed = settings.seed
+    adata = ad.read_h5ad(file)
+    features_key = _place_features(adata, settings.features)
+    GIM.setup_anndata(
+        adata,
+        perturbation_key=settings.perturbation,
+        control=settings.control,
+        dose_key=settings.dose,
+        features_key=features_key,
+        batch_key=settings.batch,
+        layer=settings.layer,
+    )
+    model = GIM(adata, causal_space=settings.causal_space, n_nodes=settings.n_nodes)
+    console.print(f"[bold]1/2[/] Training on {adata.n_obs} cells x {adata.n_vars} genes")
+    model.train(max_epochs=settings.max_epochs)
+    console.print(f"[bold]2/2[/] Writing {out}/")
+    folder = OutputFolder(out)
+    model.save(str(out / "model"), overwrite=True)
+    _write_tables(folder, model, adata, settings)
+    model.annotate(adata)
+    adata.write_h5ad(out / "annotated.h5ad")
+    report = folder.write_report(
+        f"scgim fit: {file.name}",
+        _summary(adata, settings),
+        _describe_run(file, settings, time.perf_counter() - start),
+    )
+    console.print(f"Done in {time.perf_counter() - start:.0f} s. Open {report} in a browser.")
+
+
+def _place_features(adata: ad.AnnData, features: str | None) -> str | None:
+    """Return the entry of ``uns`` that holds the features, read from a file if they are there."""
+    if features is None or features in adata.uns:
+        return features
+    if Path(features).is_file():
+        adata.uns[FEATURES_KEY] = read_features(Path(features))
+        return FEATURES_KEY
+    tables = [key for key, value in adata.uns.items() if hasattr(value, "columns")]
+    msg = (
+        f"`--features {features}` is neither a table in `uns` nor a file. The tables in `uns` are "
+        f"{tables[:5]}. Pass one of them, or a CSV file with one row per perturbation."
+    )
+    raise ValueError(msg)
+
+
+def _write_tables(
+    folder: OutputFolder, model: GIM, adata: ad.AnnData, settings: FitSettings
+) -> None:
+    """Write the model's tables as CSV and draw them."""
+    tables = folder.path / "tables"
+    tables.mkdir(exist_ok=True)
+    targets, graph = model.get_intervention_targets(), model.get_causal_graph()
+    programs = model.get_gene_programs()
+    targets.to_csv(tables / "intervention_targets.csv", index=False)
+    graph.to_csv(tables / "causal_graph.csv")
+    programs.to_csv(tables / "gene_programs.csv")
+    add_training(folder, model)
+    add_targets(folder, targets)
+    if settings.dose is not None:
+        response = model.get_dose_response(doses=dose_grid(adata.obs[settings.dose]))
+        response.to_csv(tables / "dose_response.csv", index=False)
+        add_dose_response(folder, response)
+    add_graph(folder, graph)
+    add_programs(folder, programs)
+
+
+def _summary(adata: ad.AnnData, settings: FitSettings) -> list[str]:
+    n_perturbations = adata.obs[settings.perturbation].nunique() - 1
+    return [
+        (
+            f"A generative intervention model with {settings.n_nodes} nodes, trained on "
+            f"{adata.n_obs} cells, {adata.n_vars} genes and {n_perturbations} perturbations."
+        ),
+        (
+            "Targets and edges are what the model found most plausible under its assumptions, not "
+            "what an experiment has shown. Train with a few seeds and trust what stays."
+        ),
+    ]
+
+
+def _describe_run(file: Path, settings: FitSettings, seconds: float) -> dict[str, str]:
+    packages = {name: version(name) for name in ("scgim", "scvi-tools", "torch", "anndata")}
+    asked = {name.replace("_", " "): str(value) for name, value in asdict(settings).items()}
+    return packages | {"file": str(file)} | asked | {"seconds": f"{seconds:.0f}"}

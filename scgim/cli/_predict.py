@@ -1,0 +1,55 @@
+"""Prediction with a saved model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scgim.cli._tables_from_files import read_conditions, read_features
+from scgim.model import GIM
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+
+
+def run_predict(
+    model_folder: Path,
+    conditions: Path,
+    *,
+    features: Path | None,
+    n_cells: int,
+    seed: int,
+    out: Path,
+    console: Console,
+) -> None:
+    """Predict the cells of conditions and write them.
+
+    Parameters
+    ----------
+    model_folder
+        Folder of a saved model.
+    conditions
+        CSV file with one row per condition.
+    features
+        CSV file with features of new perturbations.
+    n_cells
+        Cells per condition.
+    seed
+        Seed of the cells.
+    out
+        File to write.
+    console
+        Where to print.
+    """
+    model = GIM.load(str(model_folder))
+    key = model.registry_["setup_args"]["perturbation_key"]
+    asked = read_conditions(conditions, key)
+    known = None if features is None else read_features(features)
+    predicted = model.predict(asked, n_cells=n_cells, features=known, seed=seed)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    predicted.write_h5ad(out)
+    console.print(
+        f"Wrote {predicted.n_obs} cells of {len(asked)} conditions to {out} "
+        f"({predicted.uns['scgim']['space']})."
+    )

@@ -1,0 +1,65 @@
+"""Tables that users pass to the shell as CSV files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+
+def read_features(path: Path) -> pd.DataFrame:
+    """Read perturbation features: the first column names the perturbation, the others are numbers.
+
+    Parameters
+    ----------
+    path
+        CSV file.
+
+    Returns
+    -------
+    Table indexed by perturbation.
+    """
+    table = _read(path, index_col=0, dtype={0: str})
+    table.index = table.index.astype(str)
+    text = [column for column in table if not pd.api.types.is_numeric_dtype(table[column])]
+    if text or table.empty:
+        found = f"columns that are not numbers: {text[:5]}" if text else "no features"
+        msg = (
+            f"`--features {path}` has {found}. Expected one row per perturbation, its name in the "
+            "first column and numbers in the others. Correct the file."
+        )
+        raise ValueError(msg)
+    return table
+
+
+def read_conditions(path: Path, perturbation_key: str) -> pd.DataFrame:
+    """Read conditions to predict, one per row.
+
+    Parameters
+    ----------
+    path
+        CSV file.
+    perturbation_key
+        Column that names the perturbation.
+
+    Returns
+    -------
+    The table.
+    """
+    table = _read(path, dtype={perturbation_key: str})
+    if perturbation_key not in table or table.empty:
+        found = f"the columns {list(table.columns)[:8]}" if len(table) else "no rows"
+        msg = (
+            f"{path} has {found}. Expected one row per condition with a column {perturbation_key!r}, "
+            "named as in the training data. Correct the file."
+        )
+        raise ValueError(msg)
+    return table
+
+
+def _read(path: Path, **options: object) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, **options)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        msg = f"{path} cannot be read as a CSV file: {str(error).strip()}. Save the table as CSV in UTF-8."
+        raise ValueError(msg) from error

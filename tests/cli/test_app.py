@@ -1,0 +1,76 @@
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from scgim.cli import main
+
+
+def _run(capsys, *arguments):
+    with pytest.raises(SystemExit) as stopped:
+        main(list(arguments))
+    captured = capsys.readouterr()
+    return stopped.value.code, captured.out, captured.err
+
+
+def test_version_is_printed(capsys):
+    assert _run(capsys, "--version") == (0, f"scgim {version('scgim')}\n", "")
+
+
+def test_help_names_every_command(capsys):
+    code, out, _ = _run(capsys, "--help")
+    assert code == 0
+    for command in ("demo", "fit", "predict", "benchmark"):
+        assert command in out
+
+
+def test_missing_file_is_named(capsys):
+    options = ("--perturbation", "drug", "--control", "vehicle")
+    for arguments in (("fit", "nowhere.h5ad", *options), ("predict", "nowhere", "c.csv")):
+        code, _, err = _run(capsys, *arguments)
+        assert code == 2
+        assert "nowhere" in err
+
+
+def test_missing_option_is_named(capsys, tmp_path):
+    (tmp_path / "screen.h5ad").touch()
+    code, _, err = _run(capsys, "fit", str(tmp_path / "screen.h5ad"), "--control", "vehicle")
+    assert code == 2
+    assert "--perturbation" in err
+
+
+def test_unknown_scenario_is_refused_with_the_choices(capsys):
+    code, _, err = _run(capsys, "benchmark", "programs", "--scenario", "quadratic")
+    assert code == 2
+    assert "linear" in err
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the benchmark was asked for, without running it."""
+    calls = []
+
+    class _Fake:
+        @staticmethod
+        def run_programs(*arguments):
+            calls.append(arguments[:3])
+
+        @staticmethod
+        def run_speed(*arguments):
+            calls.append(arguments[:1])
+
+    monkeypatch.setitem(sys.modules, "scgim.cli._benchmark", _Fake)
+    return calls
+
+
+def test_seeds_are_written_as_in_the_documentation(capsys, asked):
+    code, _, _ = _run(capsys, "benchmark", "programs", "--seeds", "10", "11", "12", "13", "14")
+    assert code == 0
+    assert asked == [([10, 11, 12, 13, 14], "linear", None)]
+
+
+def test_benchmark_takes_scenario_and_file(capsys, asked, tmp_path):
+    file = tmp_path / "scores.json"
+    _run(capsys, "benchmark", "programs", "--scenario", "hard", "--seeds", "1", "--json", str(file))
+    _run(capsys, "benchmark", "speed", "--json", str(file))
+    assert asked == [([1], "hard", file), (file,)]

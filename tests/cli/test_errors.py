@@ -1,0 +1,53 @@
+import warnings
+
+import pytest
+
+from scgim._validation import warn
+from scgim._validation._datasets import check_choice
+from scgim.cli._errors import is_user_error, plain_messages
+
+
+def test_mistake_that_scgim_names_becomes_one_message_and_exit_code_2(capsys):
+    with pytest.raises(SystemExit) as stopped, plain_messages():
+        check_choice("scenario", "tan", ["linear", "tanh"])
+    assert stopped.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("Error: `scenario='tan'` is not known.")
+    assert "Traceback" not in captured.err
+    assert len(captured.err.splitlines()) == 1
+
+
+def test_brackets_in_a_message_are_printed_as_they_are(capsys):
+    with pytest.raises(SystemExit), plain_messages():
+        check_choice("kind", "[bold]", ["a"])
+    assert "`kind='[bold]'`" in capsys.readouterr().err
+
+
+def test_defects_of_other_packages_keep_their_traceback():
+    with pytest.raises(ValueError, match="invalid literal"), plain_messages():
+        int("text")
+
+
+@pytest.mark.parametrize("defect", [KeyError, ZeroDivisionError, TypeError])
+def test_other_kinds_of_errors_pass(defect):
+    with pytest.raises(defect), plain_messages():
+        raise defect
+
+
+def test_error_without_traceback_is_not_the_users():
+    assert not is_user_error(ValueError("never raised"))
+
+
+@pytest.mark.filterwarnings("always")
+def test_warning_is_one_line_without_code(capsys):
+    with plain_messages():
+        warn("`dose` is far outside the trained range.")
+    assert capsys.readouterr().err == "Warning: `dose` is far outside the trained range.\n"
+
+
+def test_how_warnings_are_shown_is_restored():
+    before = warnings.showwarning
+    with plain_messages():
+        pass
+    assert warnings.showwarning is before
