@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+
+from scgim.benchmark import _baselines
+from scgim.benchmark._training_screen import TrainingScreen
+from scgim.metrics import shift_r2
+
+ALL = [
+    _baselines.NoEffect,
+    _baselines.MeanOfTreated,
+    _baselines.NearestPerturbation,
+    _baselines.RidgeOnFeatures,
+    _baselines.MLPEnsemble,
+    _baselines.GeneratorOnComponents,
+]
+
+
+@pytest.fixture(scope="module")
+def fitted(screen):
+    predictors = {make.name: make() for make in ALL}
+    for predictor in predictors.values():
+        predictor.fit(screen)
+    return predictors
+
+
+@pytest.mark.parametrize("name", [make.name for make in ALL])
+def test_control_and_dose_zero_are_not_moved(fitted, conditions, name):
+    shift = fitted[name].predict_shift(conditions(("vehicle", 0.0), ("drug_00", 0.0)))
+    np.testing.assert_array_equal(shift, 0)
+
+
+@pytest.mark.parametrize("name", [make.name for make in ALL])
+def test_combination_moves_by_the_sum_of_its_parts(fitted, conditions, name):
+    asked = conditions(("drug_03+drug_01", 3.0), ("drug_01", 3.0), ("drug_03", 3.0))
+    shift = fitted[name].predict_shift(asked)
+    np.testing.assert_allclose(shift[0], shift[1] + shift[2], atol=1e-9)
+
+
+@pytest.mark.parametrize("name", [make.name for make in ALL])
+def test_cells_are_control_cells_moved_by_the_shift(fitted, screen, conditions, name):
+    asked = conditions(("drug_35", 10.0), ("drug_00", 10.0))
+    cells = fitted[name].predict_cells(asked, 30, seed=2)
+    assert cells.shape == (2, 30, screen.adata.n_vars)
+    unmoved = cells - fitted[name].predict_shift(asked)[:, None, :].astype(np.float32)
+    control = screen.expression[screen.is_control]
+    nearest = np.abs(unmoved[0, 0] - control).max(axis=1).min()
+    assert nearest < 1e-5
+    np.testing.assert_array_equal(cells, fitted[name].predict_cells(asked, 30, seed=2))
+
+
+def test_feature_baselines_predict_unseen_drugs_better_than_no_effect(fitted, world):
+    unseen = world.held_out.query("split == 'unseen_drug' and dose > 0.1")
+    truth = world.expected_shift(unseen, n_cells=300)
+    for name in ("nearest drug", "ridge", "MLP ensemble", "generator on PCA"):
+        assert shift_r2(fitted[name].predict_shift(unseen), truth) > 0.4
+
+
+def test_mean_of_treated_is_the_mean_at_the_nearest_dose(tiny, conditions):
+    predictor = _baselines.MeanOfTreated()
+    predictor.fit(tiny)
+    shift = predictor.predict_shift(conditions(("like A", 2.0), ("like A", 5.0)))
+    np.testing.assert_allclose(shift[0], tiny.shift[[0, 2]].mean(axis=0))
+    np.testing.assert_allclose(shift[1], tiny.shift[[1, 3]].mean(axis=0))
+
+
+def test_nearest_perturbation_copies_the_most_similar_one_at_the_same_dose(tiny, conditions):
+    predictor = _baselines.NearestPerturbation()
+    predictor.fit(tiny)
+    shift = predictor.predict_shift(conditions(("like A", 10.0), ("like A", 1.0), ("B", 1.0)))
+    np.testing.assert_allclose(shift, tiny.shift[[1, 0, 2]])
+
+
+def test_held_out_dose_of_a_seen_drug_is_not_copied_from_itself(tiny, conditions):
+    obs = tiny.adata.obs
+    kept = ~((obs["drug"] == "B") & (obs["dose"] == 10.0))
+    screen = TrainingScreen(tiny.adata[kept.to_numpy()].copy())
+    predictor = _baselines.NearestPerturbation()
+    predictor.fit(screen)
+    shift = predictor.predict_shift(conditions(("B", 10.0)))
+    np.testing.assert_allclose(shift[0], screen.shift[1])  # A at the same dose
+
+
+def test_unknown_drug_is_named(fitted, conditions):
+    with pytest.raises(ValueError, match="'drug_99' have no row of features"):
+        fitted["ridge"].predict_shift(conditions(("drug_99", 1.0)))
+
+
+def test_asking_before_fitting_is_refused(conditions):
+    with pytest.raises(RuntimeError, match="The predictor 'ridge' has not been fitted"):
+        _baselines.RidgeOnFeatures().predict_shift(conditions(("drug_00", 1.0)))
