@@ -1,0 +1,71 @@
+import re
+
+import pytest
+
+from scgim._validation import _chemistry as checks
+
+
+def test_column_gets_the_closest_names():
+    message = (
+        "`dose_key='dse'` is not a column of `adata.obs`. The columns closest to it are ['dose']. "
+        "Pass one of them."
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        checks.check_column("dse", ["dose", "batch_number"], name="dose_key", place="adata.obs")
+    checks.check_column("dose", ["dose"], name="dose_key", place="adata.obs")
+
+
+def test_no_control_and_no_layer_are_fine():
+    checks.check_control(None, ["a"], key="drug")
+    checks.check_layer(None, [])
+
+
+def test_all_molecules_that_fail_are_named_at_once():
+    message = "2 SMILES cannot be read as a molecule: 'A: x', 'B: y'. Expected valid SMILES."
+    with pytest.raises(ValueError, match=re.escape(message)):
+        checks.check_molecules([], {"A": "x", "B": "y"}, [])
+
+
+def test_molecule_without_atoms_is_named():
+    message = "The molecule of 'A' has no atoms. Expected a drug. If it is the control, name it"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        checks.check_molecules([], {}, ["A"])
+
+
+def test_many_names_are_counted_and_not_all_listed():
+    names = [f"drug_{index}" for index in range(30)]
+    with pytest.raises(ValueError, match=r"30 perturbations have no SMILES: .*and 25 more"):
+        checks.check_molecules(names, {}, [])
+
+
+def test_no_descriptor_is_refused():
+    with pytest.raises(ValueError, match=r"`descriptors` is empty\. Expected at least one name"):
+        checks.check_descriptors([], ["MolWt"])
+
+
+@pytest.mark.parametrize(
+    ("smallest", "largest", "is_unusual"),
+    [(1e-9, 1e-5, False), (1e-12, 1e-2, False), (1e-13, 1e-5, True), (1e-9, 1.0, True)],
+)
+def test_doses_outside_the_usual_range_are_worded(smallest, largest, is_unusual):
+    warning = checks.unusual_dose("dose", smallest, largest)
+    assert (warning is not None) == is_unusual
+
+
+def test_unusual_dose_says_range_and_remedy():
+    assert checks.unusual_dose("dose", 1e-9, 10.0) == (
+        "The doses in `adata.obs['dose']` run from 1e-09 to 10 mol/l. Drugs are rarely given outside "
+        "1e-12 to 1e-02 mol/l. Check the unit."
+    )
+
+
+def test_components_must_fit_the_control_cells():
+    checks.check_control_cells(10, 4, 5)
+    with pytest.raises(
+        ValueError, match=r"`n_components=5` does not fit 10 control cells and 5 genes"
+    ):
+        checks.check_control_cells(10, 5, 5)
+
+
+def test_good_embedding_passes():
+    checks.check_embedding(3, [], [], [])
