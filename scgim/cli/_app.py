@@ -175,8 +175,16 @@ def benchmark_programs(
 
 
 @benchmark_app.command("speed", cls=MultiValueCommand)
-def benchmark_speed(json: Json = None) -> None:
+def benchmark_speed(
+    cells: Annotated[
+        list[int],
+        typer.Option(
+            "--cells", help="Cells of the screens, for example: --cells 8000 100000.", min=1
+        ),
+    ] = [8000],  # noqa: B006 - Typer copies it
+    json: Json = None,
+) -> None:
     """Measure training and prediction beside scVI, on the CPU and a GPU where there is one."""
     from scgim.cli._benchmark import run_speed  # noqa: PLC0415 - heavy
 
-    run_speed(json, Console())
+    run_speed(cells, json, Console())

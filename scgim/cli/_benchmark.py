@@ -37,17 +37,19 @@ def run_programs(
         result.write_json(json)
 
 
-def run_speed(json: Path | None, console: Console) -> None:
+def run_speed(n_cells: list[int], json: Path | None, console: Console) -> None:
     """Run the benchmark of speed, print it and write it.
 
     Parameters
     ----------
+    n_cells
+        Sizes of the simulated screens.
     json
         File to write, if any.
     console
         Where to print.
     """
-    result = benchmark_speed(console=console)
+    result = benchmark_speed(n_cells, console=console)
     result.print(console)
     if json is not None:
         result.write_json(json)

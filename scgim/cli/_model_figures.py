@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from scgim.model import GIM
 
 N_DOSES = 60
+HELD_OUT_SCORE = "shift_r2_validation"
 
 
 def add_training(folder: OutputFolder, model: GIM) -> None:
@@ -34,6 +35,18 @@ def add_training(folder: OutputFolder, model: GIM) -> None:
         note=(
             "The loss should fall and level off; held-out cells far above the training cells mean "
             "overfitting."
+        ),
+    )
+    if HELD_OUT_SCORE not in model.history:
+        return
+    folder.add_figure(
+        "held_out_conditions",
+        pl.training_history(model.history, metrics=[HELD_OUT_SCORE], label="R² of the mean shift"),
+        title="Held-out conditions while training",
+        description="Line chart of the score on conditions held out of the training, by epoch.",
+        note=(
+            "How much of the shift of conditions that were kept out of the training the model "
+            "explains. It decides when training stops."
         ),
     )
 

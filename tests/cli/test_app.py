@@ -57,7 +57,7 @@ def asked(monkeypatch):
 
         @staticmethod
         def run_speed(*arguments):
-            calls.append(arguments[:1])
+            calls.append(arguments[:2])
 
     monkeypatch.setitem(sys.modules, "scgim.cli._benchmark", _Fake)
     return calls
@@ -72,5 +72,5 @@ def test_seeds_are_written_as_in_the_documentation(capsys, asked):
 def test_benchmark_takes_scenario_and_file(capsys, asked, tmp_path):
     file = tmp_path / "scores.json"
     _run(capsys, "benchmark", "programs", "--scenario", "hard", "--seeds", "1", "--json", str(file))
-    _run(capsys, "benchmark", "speed", "--json", str(file))
-    assert asked == [([1], "hard", file), (file,)]
+    _run(capsys, "benchmark", "speed", "--cells", "10", "20", "--json", str(file))
+    assert asked == [([1], "hard", file), ([10, 20], file)]

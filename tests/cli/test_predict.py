@@ -1,0 +1,88 @@
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+from scgim.cli import main
+from scgim.datasets import ProgramsWorld
+from scgim.model import GIM
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A briefly trained model on disk, without its data."""
+    world = ProgramsWorld(
+        n_nodes=4, n_genes=50, n_control=100, n_cells=6, n_classes=3, n_drugs=9, n_sums=1
+    )
+    adata = world.screen()
+    GIM.setup_anndata(
+        adata,
+        perturbation_key="drug",
+        control="vehicle",
+        dose_key="dose",
+        features_key="drug_features",
+    )
+    model = GIM(adata, n_nodes=4)
+    model.train(max_epochs=1)
+    folder = tmp_path_factory.mktemp("model") / "gim"
+    model.save(str(folder))
+    return folder
+
+
+def _run(*arguments):
+    with pytest.raises(SystemExit) as stopped:
+        main([str(argument) for argument in arguments])
+    return stopped.value.code
+
+
+@pytest.fixture
+def conditions(tmp_path):
+    table = pd.DataFrame({"drug": ["drug_00", "drug_01+drug_02"], "dose": [1.0, 10.0]})
+    path = tmp_path / "conditions.csv"
+    table.to_csv(path, index=False)
+    return path
+
+
+def test_cells_of_each_condition_are_written(saved, conditions, tmp_path):
+    out = tmp_path / "deep" / "predicted.h5ad"
+    assert _run("predict", saved, conditions, "--n-cells", 7, "--out", out) == 0
+    predicted = ad.read_h5ad(out)
+    assert predicted.shape == (14, 50)
+    assert predicted.obs["drug"].astype(str).unique().tolist() == ["drug_00", "drug_01+drug_02"]
+
+
+def test_same_seed_gives_the_same_cells(saved, conditions, tmp_path):
+    cells = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        out = tmp_path / f"{name}.h5ad"
+        _run("predict", saved, conditions, "--n-cells", 5, "--seed", seed, "--out", out)
+        cells.append(ad.read_h5ad(out).X.toarray())
+    np.testing.assert_array_equal(cells[0], cells[1])
+    assert not np.array_equal(cells[0], cells[2])
+
+
+def test_new_drug_is_predicted_from_its_features(saved, tmp_path):
+    names = [f"descriptor_{index}" for index in range(12)]
+    features = pd.DataFrame(np.zeros((1, 13)), index=["mine"], columns=[*names, "potency"])
+    features.to_csv(tmp_path / "features.csv")
+    pd.DataFrame({"drug": ["mine"], "dose": [1.0]}).to_csv(tmp_path / "new.csv", index=False)
+    options = (
+        "--features",
+        tmp_path / "features.csv",
+        "--n-cells",
+        4,
+        "--out",
+        tmp_path / "o.h5ad",
+    )
+    assert _run("predict", saved, tmp_path / "new.csv", *options) == 0
+    assert ad.read_h5ad(tmp_path / "o.h5ad").n_obs == 4
+
+
+def test_unknown_drug_without_features_is_refused(saved, tmp_path, capsys):
+    pd.DataFrame({"drug": ["mine"], "dose": [1.0]}).to_csv(tmp_path / "new.csv", index=False)
+    out = tmp_path / "o.h5ad"
+    assert _run("predict", saved, tmp_path / "new.csv", "--out", out) == 2
+    printed = capsys.readouterr().err
+    assert "mine" in printed
+    assert "Traceback" not in printed
+    assert not out.exists()
