@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from scgim.benchmark._figures import (
@@ -28,8 +29,6 @@ from scgim.metrics import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from scgim.benchmark._held_out_truth import HeldOutTruth
     from scgim.benchmark._predictors import GIMPredictor
     from scgim.benchmark._training_screen import TrainingScreen
@@ -132,8 +131,9 @@ class MechanismScores:
         """
         seen = self._seen
         ec50 = self.gim.model.get_dose_response(seen).attrs["ec50"]
+        estimated = np.array([ec50[drug]["ec50"] for drug in seen])
         true = self.world.truth["log10_ec50"].loc[seen, "log10_ec50"]
-        return rank_correlation(pd.Series(ec50).loc[seen].to_numpy(), true.to_numpy())
+        return rank_correlation(estimated, true.to_numpy())
 
     def dose_zero(self) -> float:
         """Compare predictions at dose 0 with those of the control, seed by seed.
@@ -168,7 +168,7 @@ class MechanismScores:
         -------
         Largest absolute change.
         """
-        return float(self.gim.gauge_drift)
+        return self.gim.gauge_drift
 
     @cached_property
     def _seen(self) -> list[str]:

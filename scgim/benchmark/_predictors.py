@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import time
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from scgim.datasets import ProgramsWorld
 
 CELLS_FOR_MEAN = 1000
+N_GAUGE_CELLS = 20
 
 
 class Predictor(Protocol):
@@ -61,12 +63,18 @@ class GIMPredictor:
     ----------
     model
         The trained model.
+    seconds_after_training
+        Seconds that the intervention generator and the choice of basis took, shape ``()``.
+    gauge_drift
+        Largest change of a predicted log-rate through ``GIM.fix_gauge``.
     """
 
     model: GIM
+    seconds_after_training: float
+    gauge_drift: float
 
     def __init__(
-        self, name: str = "gim", *, n_nodes: int = 10, train_kwargs: dict[str, object] | None = None
+        self, name: str = "GIM", *, n_nodes: int = 10, train_kwargs: dict[str, Any] | None = None
     ) -> None:
         self.name = name
         self.n_nodes = n_nodes
@@ -89,7 +97,9 @@ class GIMPredictor:
             features_key=keys.features,
         )
         self.model = GIM(adata, n_nodes=self.n_nodes)
-        self.model.train(**self.train_kwargs)
+        quiet = {"enable_progress_bar": False, "logger": False}
+        self.model.train(fix_gauge=False, **(quiet | self.train_kwargs))
+        self._finish(adata[np.flatnonzero(screen.is_control)[:N_GAUGE_CELLS]].copy(), screen)
 
     def predict_shift(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
         """Predict mean shifts.
@@ -121,13 +131,12 @@ class GIMPredictor:
         -------
         Mean, lower and upper end in log1p(CP10k), each ``(n_conditions, n_genes)``.
         """
-        table = self.model.predict_shift(conditions, level=level)
-        shape = (len(conditions), -1)
-        mean, lower, upper = (
-            table[column].to_numpy(dtype=float).reshape(shape)
-            for column in ("mean", "lower", "upper")
+        shift = self.model.predict_shift(conditions, level=level)
+        return (
+            np.asarray(shift.X, dtype=float),
+            np.asarray(shift.layers["lower"], dtype=float),
+            np.asarray(shift.layers["upper"], dtype=float),
         )
-        return mean, lower, upper
 
     def predict_cells(
         self, conditions: pd.DataFrame, n_cells: int, *, seed: int
@@ -148,6 +157,26 @@ class GIMPredictor:
         log1p(CP10k), shape ``(n_conditions, n_cells, n_genes)``.
         """
         return _stack_cells(self.model.predict(conditions, n_cells=n_cells, seed=seed), n_cells)
+
+    def _finish(self, control: ad.AnnData, screen: TrainingScreen) -> None:
+        """Repeat what follows training, timed, and see what the choice of basis changes."""
+        start = time.perf_counter()
+        self.model.learn_interventions()
+        learning = time.perf_counter() - start
+        conditions = screen.conditions.drop_duplicates("perturbation", keep="last")
+        conditions = conditions.rename(columns={"perturbation": screen.keys.perturbation})
+        if screen.keys.dose is not None:
+            conditions = conditions.rename(columns={"dose": screen.keys.dose})
+        before = self._log_rates(conditions, control)
+        start = time.perf_counter()
+        self.model.fix_gauge()
+        self.seconds_after_training = learning + time.perf_counter() - start
+        self.gauge_drift = float(np.abs(self._log_rates(conditions, control) - before).max())
+
+    def _log_rates(self, conditions: pd.DataFrame, control: ad.AnnData) -> NDArray[np.float64]:
+        """Log-rates of given control cells under given conditions, which have no randomness."""
+        predicted = self.model.predict(conditions, adata=control, output="normalized", seed=0)
+        return np.log(np.asarray(predicted.X, dtype=float))
 
 
 class _TrueCells:

@@ -295,9 +295,13 @@ def _score_seed(
     screen = TrainingScreen(world.screen())
     truth = HeldOutTruth.of(world, screen)
     gim = settings.gim()
-    ceilings = [ReplicateCeiling(world, n_measured=settings.n_cells), OracleGenerator(world)]
+    ceilings: list[Predictor] = [
+        ReplicateCeiling(world, n_measured=settings.n_cells),
+        OracleGenerator(world),
+    ]
     rows = []
-    for predictor in (gim, *baselines(), *ceilings):
+    predictors: list[Predictor] = [gim, *baselines(), *ceilings]
+    for predictor in predictors:
         predictor_rows = _score_predictor(predictor, screen, truth)
         rows += predictor_rows
         _say(console, seed, predictor.name, predictor_rows)

@@ -43,7 +43,7 @@ class ScreenKeys:
     features: str = "drug_features"
 
 
-def log_normalize(counts: NDArray[np.float32] | sp.spmatrix) -> NDArray[np.float32]:
+def log_normalize(counts: NDArray[np.float32] | sp.spmatrix | sp.sparray) -> NDArray[np.float32]:
     """Turn counts into log1p(CP10k).
 
     Parameters
@@ -55,7 +55,7 @@ def log_normalize(counts: NDArray[np.float32] | sp.spmatrix) -> NDArray[np.float
     -------
     Dense expression, same shape.
     """
-    dense = counts.toarray() if sp.issparse(counts) else np.asarray(counts)
+    dense = counts if isinstance(counts, np.ndarray) else counts.toarray()
     library = np.maximum(dense.sum(axis=1, keepdims=True), 1.0)
     return np.log1p(dense * (1e4 / library)).astype(np.float32)
 

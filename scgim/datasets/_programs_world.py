@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
 
 import anndata as ad
 import numpy as np
@@ -45,6 +45,33 @@ class _Drugs(NamedTuple):
     features: NDArray[np.float64]  # (n_drugs, n_features) centre + noise, then potency
     shifts: NDArray[np.float64]  # (n_drugs, n_nodes) at saturating dose
     log10_ec50: NDArray[np.float64]  # (n_drugs,)
+
+
+class ProgramsTruth(TypedDict):
+    """What is true of a :class:`ProgramsWorld`.
+
+    Attributes
+    ----------
+    adjacency
+        Edge weights ``[parent, child]``, shape ``(n_nodes, n_nodes)``.
+    loadings
+        Change of a gene's log-rate per unit of a node, shape ``(n_genes, n_nodes)``.
+    targets
+        Which nodes each drug targets, drugs x nodes.
+    shifts
+        Shift at saturating dose, drugs x nodes.
+    log10_ec50
+        One column ``log10_ec50``, one row per drug.
+    mechanism_class
+        One column ``mechanism_class``, one row per drug; sums are written ``"class_0+class_1"``.
+    """
+
+    adjacency: NDArray[np.float64]
+    loadings: NDArray[np.float64]
+    targets: pd.DataFrame
+    shifts: pd.DataFrame
+    log10_ec50: pd.DataFrame
+    mechanism_class: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -164,13 +191,8 @@ class ProgramsWorld:
         return held_out.set_index(pd.Index([f"condition_{i}" for i in range(len(held_out))]))
 
     @property
-    def truth(self) -> dict[str, NDArray[np.float64] | pd.DataFrame]:
-        """What is true of the world.
-
-        ``adjacency`` (nodes x nodes, ``[parent, child]``), ``loadings`` (genes x nodes), and one row
-        per drug in ``targets`` (bool per node), ``shifts`` (per node, at saturating dose),
-        ``log10_ec50`` and ``mechanism_class``.
-        """
+    def truth(self) -> ProgramsTruth:
+        """What is true of the world: graph, loadings, and targets and potencies of all drugs."""
         drugs = self._drugs
         index = pd.Index(drugs.names, name="drug")
         nodes = [f"node_{node}" for node in range(self.n_nodes)]
