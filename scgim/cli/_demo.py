@@ -13,16 +13,18 @@ import numpy as np
 import pandas as pd
 
 from scgim import pl
-from scgim.benchmark._baselines import (
+from scgim.benchmark import (
+    GIMPredictor,
     MeanOfTreated,
     NearestPerturbation,
     NoEffect,
+    Predictor,
+    ReplicateCeiling,
     RidgeOnFeatures,
+    TrainingScreen,
 )
 from scgim.benchmark._held_out_truth import HeldOutTruth, project
 from scgim.benchmark._mechanism_scores import MechanismScores
-from scgim.benchmark._predictors import GIMPredictor, Predictor, ReplicateCeiling
-from scgim.benchmark._training_screen import TrainingScreen
 from scgim.cli._aligned import AlignedTables
 from scgim.cli._artifacts import OutputFolder
 from scgim.cli._model_figures import (
@@ -299,7 +301,8 @@ def _instructive_drugs(aligned: AlignedTables, n: int = 3) -> list[str]:
     """Name drugs whose EC50 lies well inside the measured doses, spread over potency."""
     doses = aligned.response["dose"]
     inner = np.log10(doses[doses > 0]).quantile([0.15, 0.85]).to_numpy()
-    ec50 = pd.Series(aligned.response.attrs["ec50"]).sort_values()
+    potencies = aligned.response.attrs["ec50"]
+    ec50 = pd.Series({drug: potency["ec50"] for drug, potency in potencies.items()}).sort_values()
     inside = ec50[np.log10(ec50).between(*inner)]
     candidates = (inside if len(inside) >= n else ec50).index
     return [candidates[index] for index in np.linspace(0, len(candidates) - 1, n).astype(int)]

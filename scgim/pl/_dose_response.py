@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,8 @@ def dose_response(
     ----------
     response
         Table of ``GIM.get_dose_response``. Its ``attrs["ec50"]``, perturbation to EC50 in the unit
-        of ``dose``, places the diamonds; without it there are none.
+        of ``dose`` (a number, or ``{"ec50", "lower", "upper"}``), places the diamonds and their
+        bars; without it there are none.
     perturbations
         Perturbations to draw; all by default.
     nodes
@@ -116,35 +118,45 @@ def _strongest(table: pd.DataFrame, max_curves: int) -> list[tuple[str, str]]:
     return [key for key in size.index if key in chosen]
 
 
-def _read_ec50(response: pd.DataFrame) -> dict[str, float]:
-    """Return EC50 by perturbation from the table's attributes, whatever mapping holds it."""
-    ec50 = response.attrs.get("ec50")
-    if ec50 is None:
-        return {}
-    if isinstance(ec50, pd.DataFrame):
-        ec50 = ec50["ec50"]
-    return {str(name): float(value) for name, value in dict(ec50).items()}
+class _EC50(NamedTuple):
+    """Half-maximal dose with its interval; NaN where there is none."""
+
+    value: float
+    lower: float = np.nan
+    upper: float = np.nan
 
 
-def _curve_label(key: tuple[str, str], table: pd.DataFrame, ec50: dict[str, float]) -> str:
+def _read_ec50(response: pd.DataFrame) -> dict[str, _EC50]:
+    """Return EC50 by perturbation from the table's attributes: numbers, or with an interval."""
+    return {
+        str(name): _EC50(found["ec50"], found["lower"], found["upper"])
+        if isinstance(found, Mapping)
+        else _EC50(float(found))
+        for name, found in response.attrs.get("ec50", {}).items()
+    }
+
+
+def _curve_label(key: tuple[str, str], table: pd.DataFrame, ec50: dict[str, _EC50]) -> str:
     """Name what differs between the curves, with the EC50."""
     varies = [len(table[column].unique()) > 1 for column in ("perturbation", "node")]
     names = [name for name, shown in zip(key, varies, strict=True) if shown] or [" · ".join(key)]
-    value = ec50.get(key[0])
-    return " · ".join(names) + ("" if value is None else f" (EC50 {value:.2g})")
+    found = ec50.get(key[0])
+    return " · ".join(names) + ("" if found is None else f" (EC50 {found.value:.2g})")
 
 
-def _draw_curve(ax: Axes, rows: pd.DataFrame, look: _Look, ec50: float | None) -> None:
+def _draw_curve(ax: Axes, rows: pd.DataFrame, look: _Look, ec50: _EC50 | None) -> None:
     dose, effect = rows["dose"].to_numpy(dtype=float), rows["effect"].to_numpy(dtype=float)
     lower, upper = rows["lower"].to_numpy(dtype=float), rows["upper"].to_numpy(dtype=float)
     ax.fill_between(dose, lower, upper, color=look.colour, alpha=0.15, linewidth=0)
     ax.plot(dose, effect, color=look.colour, ls=look.line_style, linewidth=1.1, label=look.label)
-    if ec50 is None or not dose[0] <= ec50 <= dose[-1]:
+    if ec50 is None or not dose[0] <= ec50.value <= dose[-1]:
         return
-    height = float(np.interp(np.log10(ec50), np.log10(dose), effect))
-    ax.plot([ec50, ec50], [0.0, height], color=look.colour, ls=":", linewidth=0.7)
+    height = float(np.interp(np.log10(ec50.value), np.log10(dose), effect))
+    ax.plot([ec50.value] * 2, [0.0, height], color=look.colour, ls=":", linewidth=0.7)
+    inside = np.clip([ec50.lower, ec50.upper], dose[0], dose[-1])
+    ax.plot(inside, [height, height], color=look.colour, marker="|", markersize=4, linewidth=0.9)
     ax.plot(
-        ec50,
+        ec50.value,
         height,
         marker="D",
         markersize=4,

@@ -1,5 +1,4 @@
 import numpy as np
-import pandas as pd
 import pytest
 
 from scgim.pl import dose_response
@@ -31,9 +30,13 @@ def test_ec50_is_marked_at_half_of_the_effect(response):
     assert diamond.get_ydata()[0] == pytest.approx(1.0)
 
 
-def test_ec50_may_be_a_table(response):
-    response.attrs["ec50"] = pd.DataFrame({"ec50": [1.0, 0.5]}, index=["A", "B"])
-    assert "A · x (EC50 1)" in _curves(dose_response(response))
+def test_interval_of_the_ec50_is_drawn_as_far_as_the_doses_go(response):
+    response.attrs["ec50"] = {"A": {"ec50": 1.0, "lower": 0.5, "upper": 1e6}}
+    ax = dose_response(response, perturbations=["A"], nodes=["x"])
+    (bar,) = [line for line in ax.lines if line.get_marker() == "|"]
+    np.testing.assert_allclose(bar.get_xdata(), [0.5, 10.0])
+    np.testing.assert_allclose(bar.get_ydata(), [1.0, 1.0])
+    assert "A · x (EC50 1)" in _curves(ax)
 
 
 def test_without_ec50_nothing_is_marked(response):
