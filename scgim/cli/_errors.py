@@ -16,15 +16,14 @@ USER_ERROR_CODE = 2
 def plain_messages() -> Iterator[None]:
     """Print the user's mistakes and scgim's warnings as one message each, without a traceback.
 
-    A mistake of the user is a ``ValueError``, ``RuntimeError`` or ``ImportError`` (a missing extra)
-    that scgim itself raised; it ends the program with exit code 2. Anything else is a defect and
-    keeps its traceback.
+    A mistake of the user is a ``ValueError`` or ``RuntimeError`` that scgim itself raised; it ends
+    the program with exit code 2. Anything else is a defect and keeps its traceback.
     """
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
             yield
-        except (ValueError, RuntimeError, ImportError) as error:
+        except (ValueError, RuntimeError) as error:
             if not is_user_error(error):
                 raise
             _print_message("Error", "bold red", str(error))

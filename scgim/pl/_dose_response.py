@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from scgim.pl import _style
 from scgim.pl._tables import check_table, pick
@@ -14,6 +13,7 @@ from scgim.pl._tables import check_table, pick
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas as pd
     from matplotlib.axes import Axes
 
 SOURCE = "GIM.get_dose_response"
