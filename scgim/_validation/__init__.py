@@ -1,5 +1,23 @@
 """Checks on user input: the only home of their wording."""
 
 from scgim._validation._messages import closest, quote_some, warn
+from scgim._validation._prediction import (
+    check_conditions,
+    check_is_trained,
+    check_new_features,
+    check_shifts,
+)
+from scgim._validation._screen import check_expression, check_model_options, check_screen
 
-__all__ = ["closest", "quote_some", "warn"]
+__all__ = [
+    "check_conditions",
+    "check_expression",
+    "check_is_trained",
+    "check_model_options",
+    "check_new_features",
+    "check_screen",
+    "check_shifts",
+    "closest",
+    "quote_some",
+    "warn",
+]

@@ -1,15 +1,21 @@
 """The generative model of a cell: tensors in, loss out."""
 
+from scgim.module._change_basis import change_basis, linear_loadings
+from scgim.module._expected_expression import ExpectedExpression
 from scgim.module._gim_module import CausalSpace, GIMModule
-from scgim.module._likelihood import Expression, GeneLikelihood
+from scgim.module._likelihood import Expression, GeneLikelihood, make_distribution
 from scgim.module._observation import GeneProgramDecoder, NeuralDecoder, NodeEncoder
 
 __all__ = [
     "CausalSpace",
+    "ExpectedExpression",
     "Expression",
     "GIMModule",
     "GeneLikelihood",
     "GeneProgramDecoder",
     "NeuralDecoder",
     "NodeEncoder",
+    "change_basis",
+    "linear_loadings",
+    "make_distribution",
 ]

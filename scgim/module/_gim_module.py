@@ -175,7 +175,7 @@ class GIMModule(BaseMinifiedModeModuleClass):
         n_samples: int = 1,
     ) -> dict[str, Tensor | Distribution | None]:
         """Expression & covariates -> posterior of the nodes."""
-        library = self._library(x, size_factor)
+        library = self.library(x, size_factor)
         mean, variance = self.encoder(
             self._normalise(x, library), self._categories(batch_index, cat_covs), cont_covs
         )
@@ -283,12 +283,36 @@ class GIMModule(BaseMinifiedModeModuleClass):
         shift: Tensor = self.interventions(self.components[labels], log10_dose)
         if self.node_covariate_effects is None:
             return shift
-        covariates = self.encode_covariates(
+        return shift + self.node_offset(self.covariates_of(tensors))
+
+    def covariates_of(self, tensors: dict[str, Tensor]) -> Tensor | None:
+        """Encoded covariates of a minibatch, see :meth:`encode_covariates`."""
+        return self.encode_covariates(
             tensors[SCVI_KEYS.BATCH_KEY],
             tensors.get(SCVI_KEYS.CONT_COVS_KEY),
             tensors.get(SCVI_KEYS.CAT_COVS_KEY),
         )
-        return shift + self.node_offset(covariates)
+
+    def encode(self, tensors: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Posterior mean and variance of the nodes of a minibatch, both (n_cells, n_nodes)."""
+        inputs = self._encoder_inputs(tensors)
+        mean, variance = self.encoder(*inputs)
+        return mean, variance
+
+    def encoder_hidden(self, tensors: dict[str, Tensor]) -> Tensor:
+        """Last hidden layer of the encoder for a minibatch, shape ``(n_cells, n_hidden)``."""
+        on_device = {key: value.to(self.device) for key, value in tensors.items()}
+        return self.encoder.hidden(*self._encoder_inputs(on_device))
+
+    def _encoder_inputs(
+        self, tensors: dict[str, Tensor]
+    ) -> tuple[Tensor, list[Tensor], Tensor | None]:
+        x = tensors[SCVI_KEYS.X_KEY]
+        library = self.library(x, tensors.get(SCVI_KEYS.SIZE_FACTOR_KEY))
+        categories = self._categories(
+            tensors[SCVI_KEYS.BATCH_KEY], tensors.get(SCVI_KEYS.CAT_COVS_KEY)
+        )
+        return self._normalise(x, library), categories, tensors.get(SCVI_KEYS.CONT_COVS_KEY)
 
     def node_offset(self, covariates: Tensor | None) -> Tensor:
         """Shift of the node baselines by encoded covariates; 0 unless asked for at set-up."""
@@ -341,7 +365,8 @@ class GIMModule(BaseMinifiedModeModuleClass):
         -------
         Shape ``(n_cells, n_covariates)``; ``None`` without covariates and with one batch.
         """
-        encoded = [] if cont_covs is None else [cont_covs]
+        has_none = cont_covs is None or cont_covs.shape[1] == 0
+        encoded = [] if has_none else [cont_covs]
         codes = self._categories(batch_index, cat_covs)
         for code, n_categories in zip(codes, self.n_categories, strict=True):
             if n_categories > 1:
@@ -369,7 +394,8 @@ class GIMModule(BaseMinifiedModeModuleClass):
         draws = generative_outputs[SCVI_MODULE_KEYS.PX_KEY].sample().cpu()
         return draws.permute(1, 2, 0) if n_samples > 1 else draws
 
-    def _library(self, x: Tensor, size_factor: Tensor | None) -> Tensor:
+    def library(self, x: Tensor, size_factor: Tensor | None) -> Tensor:
+        """Total count of each cell, or its size factor, shape ``(n_cells, 1)``."""
         if size_factor is not None:
             return size_factor
         if self.gene_likelihood == "normal":
@@ -382,5 +408,6 @@ class GIMModule(BaseMinifiedModeModuleClass):
         return torch.log1p(x * (self.median_library / library))
 
     def _categories(self, batch_index: Tensor, cat_covs: Tensor | None) -> list[Tensor]:
-        covariates = [] if cat_covs is None else list(cat_covs.split(1, dim=1))
+        has_none = cat_covs is None or cat_covs.shape[1] == 0
+        covariates = [] if has_none else list(cat_covs.split(1, dim=1))
         return [*covariates, batch_index]

@@ -172,6 +172,8 @@ class NodeEncoder(nn.Module):
             activation_fn=nn.SiLU,
         )
         self.mean = nn.Linear(n_hidden, n_nodes)
+        self.linear_path = nn.Linear(n_genes, n_nodes)
+        nn.init.zeros_(self.linear_path.weight)
         self.log_variance = nn.Linear(n_hidden, n_nodes)
         nn.init.constant_(self.log_variance.bias, -2.0)
 
@@ -193,5 +195,32 @@ class NodeEncoder(nn.Module):
         -------
         Mean and variance of the nodes, both ``(n_cells, n_nodes)``.
         """
-        hidden = self.layers(expression, *categories, cont=continuous)
-        return self.mean(hidden), self.log_variance(hidden).clamp(-8, 3).exp()
+        hidden = self.hidden(expression, categories, continuous)
+        mean = self.mean(hidden) + self.linear_path(expression)
+        return mean, self.log_variance(hidden).clamp(-8, 3).exp()
+
+    def hidden(
+        self, expression: Tensor, categories: Sequence[Tensor], continuous: Tensor | None
+    ) -> Tensor:
+        """Last hidden layer, shape ``(n_cells, n_hidden)``; arguments as :meth:`forward`."""
+        hidden: Tensor = self.layers(expression, *categories, cont=continuous)
+        return hidden
+
+    @torch.no_grad()
+    def start_from(self, components: Tensor, sd: Tensor, center: Tensor) -> None:
+        """Start the posterior means at standardised principal components.
+
+        From a random start the weakest program is often found late or not at all.
+
+        Parameters
+        ----------
+        components
+            Principal axes, shape ``(n_nodes, n_genes)``.
+        sd
+            Standard deviation along each, shape ``(n_nodes,)``.
+        center
+            Mean expression, shape ``(n_genes,)``.
+        """
+        self.linear_path.weight.copy_(components / sd[:, None])
+        self.linear_path.bias.copy_(-(components @ center) / sd)
+        self.mean.weight.mul_(0.1)

@@ -17,7 +17,7 @@ def hill_response(log10_dose: Tensor, log10_ec50: Tensor, hill: Tensor) -> Tenso
     Parameters
     ----------
     log10_dose
-        Dose, log10; minus infinity is dose zero.
+        Dose, log10; minus infinity is dose zero, infinity is saturation.
     log10_ec50
         Dose of half the effect, log10 of the same unit.
     hill
@@ -33,8 +33,8 @@ def hill_response(log10_dose: Tensor, log10_ec50: Tensor, hill: Tensor) -> Tenso
     >>> hill_response(at_zero_and_ec50, torch.tensor(1.0), torch.tensor(2.0))
     tensor([0.0000, 0.5000])
     """
-    is_dosed = log10_dose > -torch.inf
-    # Minus infinity is replaced before the product: 0 * inf would make the gradient NaN.
-    finite = torch.where(is_dosed, log10_dose, log10_ec50.detach())
+    is_finite = log10_dose.isfinite()
+    # Infinities are replaced before the product: 0 * inf would make the gradient NaN.
+    finite = torch.where(is_finite, log10_dose, log10_ec50.detach())
     response = torch.sigmoid(hill * LN10 * (finite - log10_ec50))
-    return torch.where(is_dosed, response, 0.0)
+    return torch.where(is_finite, response, (log10_dose > 0).to(response.dtype))

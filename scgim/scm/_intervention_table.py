@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from scgim.scm._dose_response import LN10, hill_response
+from scgim.scm._perturbation_features import FloatArray
 
 PRIOR_SHIFT_SD = 3.0
 PRIOR_LOG10_EC50_SD = 1.0
@@ -64,6 +65,19 @@ class InterventionTable(nn.Module):
         """Shift at saturating dose, shape ``(n_perturbations, n_nodes)``, in noise sd."""
         return self.shift.sum(1)
 
+    @torch.no_grad()
+    def set_hill(self, hill: float) -> None:
+        """Give all perturbations one Hill slope.
+
+        Parameters
+        ----------
+        hill
+            The slope, positive.
+        """
+        self.steepness.zero_()
+        steepness = torch.tensor(hill * LN10, dtype=torch.float64)
+        self.mean_steepness.copy_(torch.log(torch.expm1(steepness)))
+
     def response(self, index: Tensor, log10_dose: Tensor) -> Tensor:
         """Reached fraction of each curve of given perturbations at given doses.
 
@@ -78,12 +92,58 @@ class InterventionTable(nn.Module):
         -------
         Response between 0 and 1, shape of ``index`` plus ``(n_curves,)``.
         """
+        return self.response_at(log10_dose, self.log10_ec50[index], self.hill[index])
+
+    def response_at(self, log10_dose: Tensor, log10_ec50: Tensor, hill: Tensor) -> Tensor:
+        """Reached fraction of each curve, for EC50 and slopes that need not be in the table.
+
+        Parameters
+        ----------
+        log10_dose
+            Dose, log10.
+        log10_ec50
+            Dose of half the effect, log10, broadcastable to ``log10_dose``.
+        hill
+            Slope, broadcastable to both.
+
+        Returns
+        -------
+        Response between 0 and 1, broadcast shape plus ``(n_curves,)``.
+        """
         if self.anchors is None:
-            return hill_response(log10_dose, self.log10_ec50[index], self.hill[index]).unsqueeze(-1)
+            return hill_response(log10_dose, log10_ec50, hill).unsqueeze(-1)
+        shape = torch.broadcast_shapes(log10_dose.shape, log10_ec50.shape)
+        dose = log10_dose.expand(shape).unsqueeze(-1)
         slope = torch.tensor(FREE_HILL, device=self.anchors.device)
-        return hill_response(log10_dose.unsqueeze(-1), self.anchors, slope).expand(
-            *index.shape, -1
+        return hill_response(dose, self.anchors.to(dose.dtype), slope)
+
+    @torch.no_grad()
+    def cpu_response(
+        self, log10_dose: FloatArray, log10_ec50: FloatArray, hill: float
+    ) -> FloatArray:
+        """As :meth:`response_at`, on arrays.
+
+        Parameters
+        ----------
+        log10_dose
+            Dose, log10.
+        log10_ec50
+            Dose of half the effect, log10, broadcastable to ``log10_dose``.
+        hill
+            Slope.
+
+        Returns
+        -------
+        Response between 0 and 1, broadcast shape plus ``(n_curves,)``.
+        """
+        device = self.shift.device
+        response = self.response_at(
+            torch.as_tensor(log10_dose, device=device),
+            torch.as_tensor(log10_ec50, device=device),
+            torch.tensor(hill, device=device),
         )
+        array: FloatArray = response.double().cpu().numpy()
+        return array
 
     def forward(self, components: Tensor, log10_dose: Tensor) -> Tensor:
         """Add the shifts of the perturbations in each cell.

@@ -1,0 +1,223 @@
+"""Checks on what a user asks a trained model for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from scgim._validation._messages import closest, quote_some, warn
+
+FAR_OUTSIDE = 10.0
+
+
+class ScreenKeys(Protocol):
+    """What the checks need of a screen."""
+
+    perturbation_key: str
+    dose_key: str | None
+    batch_key: str | None
+    batches: tuple[object, ...]
+    categorical_covariates: dict[str, tuple[object, ...]]
+    treated_doses: np.ndarray
+    table: LabelParser
+
+
+class LabelParser(Protocol):
+    """What the checks need of a perturbation table."""
+
+    control: str
+
+    def parts_of(self, label: str) -> tuple[str, ...]:
+        """Name the perturbations in a label."""
+
+
+def check_is_trained(model: object, method: str) -> None:
+    """Raise unless the model has been trained."""
+    if not getattr(model, "is_trained_", False) or not hasattr(model, "statistics_"):
+        message = f"`GIM.{method}` needs a trained model, and this one is not. Call `GIM.train` first."
+        raise RuntimeError(message)
+
+
+def check_conditions(
+    conditions: pd.DataFrame | Iterable[object],
+    screen: ScreenKeys,
+    known: list[str],
+    require_generator: Callable[[], object],
+) -> pd.DataFrame:
+    """Bring conditions to a table and raise where one of them cannot be predicted.
+
+    Parameters
+    ----------
+    conditions
+        What the user passed.
+    screen
+        Keys and vocabulary of the screen.
+    known
+        Perturbations that were seen or have features.
+    require_generator
+        Raises where the model cannot predict unseen perturbations at all.
+
+    Returns
+    -------
+    One row per condition, with the columns named at set-up.
+    """
+    table = _to_table(conditions, screen)
+    if table.empty:
+        message = "`conditions` is empty. Pass at least one condition to predict."
+        raise ValueError(message)
+    _check_known(table[screen.perturbation_key], screen, known, require_generator)
+    if screen.dose_key is not None:
+        table[screen.dose_key] = _check_condition_doses(table, screen)
+    categories = dict(screen.categorical_covariates)
+    if screen.batch_key is not None:
+        categories[screen.batch_key] = screen.batches
+    for key, values in categories.items():
+        if key in table:
+            _check_categories(table[key], key, values)
+    return table
+
+
+def _to_table(
+    conditions: pd.DataFrame | Iterable[object], screen: ScreenKeys
+) -> pd.DataFrame:
+    needed = [screen.perturbation_key] + ([screen.dose_key] if screen.dose_key else [])
+    if isinstance(conditions, pd.DataFrame):
+        missing = [key for key in needed if key not in conditions]
+        if missing:
+            message = (
+                f"`conditions` has no column {missing[0]!r}; its columns are "
+                f"{[str(c) for c in conditions.columns]}. It needs {needed}, as named in "
+                "`GIM.setup_anndata`."
+            )
+            raise ValueError(message)
+        table = conditions.reset_index(drop=True).copy()
+    else:
+        rows = [[row] if isinstance(row, str) else list(row) for row in conditions]  # type: ignore[call-overload]
+        if any(len(row) != len(needed) for row in rows):
+            message = (
+                f"`conditions` has entries such as {rows[0]!r}, but each needs {needed}. Pass a "
+                f"list of {'(perturbation, dose)' if screen.dose_key else 'perturbations'}, or a "
+                "DataFrame."
+            )
+            raise ValueError(message)
+        table = pd.DataFrame(rows, columns=needed)
+    return table.assign(**{screen.perturbation_key: table[screen.perturbation_key].astype(str)})
+
+
+def _check_known(
+    labels: pd.Series,
+    screen: ScreenKeys,
+    known: list[str],
+    require_generator: Callable[[], object],
+) -> None:
+    vocabulary = set(known)
+    for label in labels.unique():
+        if label in vocabulary:
+            continue
+        unknown = [part for part in screen.table.parts_of(label) if part not in vocabulary]
+        if unknown:
+            require_generator()
+            names = [*known, screen.table.control]
+            message = (
+                f"Perturbation {unknown[0]!r} was not in training and has no features. The known "
+                f"perturbations closest to it are {closest(unknown[0], names)}. Correct the name, "
+                "or pass its features as `features=`, a DataFrame with one row per perturbation."
+            )
+            raise ValueError(message)
+
+
+def _check_condition_doses(table: pd.DataFrame, screen: ScreenKeys) -> pd.Series:
+    key = screen.dose_key
+    doses = pd.to_numeric(table[key], errors="coerce").astype(np.float64)
+    is_bad = ~np.isfinite(doses) | (doses < 0)
+    if is_bad.any():
+        message = (
+            f"`conditions[{key!r}]` has {table[key][is_bad].iloc[0]!r} for perturbation "
+            f"{table[screen.perturbation_key][is_bad].iloc[0]!r}, but a dose is a number, zero or "
+            "positive, in the unit of training."
+        )
+        raise ValueError(message)
+    low, high = screen.treated_doses.min(), screen.treated_doses.max()
+    is_far = (doses > FAR_OUTSIDE * high) | ((doses > 0) & (doses < low / FAR_OUTSIDE))
+    if is_far.any():
+        warn(
+            f"{int(is_far.sum())} conditions have a dose more than {FAR_OUTSIDE:g} times outside "
+            f"the trained range {low:g} to {high:g}, for example {doses[is_far].iloc[0]:g}. Is it "
+            "in the unit of training? They are predicted on the fitted dose response and marked "
+            "in the column `is_dose_extrapolated`."
+        )
+    return doses
+
+
+def _check_categories(values: pd.Series, key: str, categories: tuple[object, ...]) -> None:
+    names = [str(category) for category in categories]
+    for value in values.dropna().unique():
+        if str(value) not in names:
+            message = (
+                f"`conditions[{key!r}]` has {str(value)!r}, which was not in training. The values "
+                f"closest to it are {closest(value, names)}. Pass one of them, or leave the column "
+                "out to average over the control cells."
+            )
+            raise ValueError(message)
+
+
+def check_new_features(
+    features: pd.DataFrame | None, registered: pd.DataFrame | None, names: list[str]
+) -> np.ndarray:
+    """Collect the features of unseen perturbations, in the columns of training.
+
+    Parameters
+    ----------
+    features
+        Features that the user passed, or ``None``.
+    registered
+        Features of the registry, or ``None``.
+    names
+        Unseen perturbations.
+
+    Returns
+    -------
+    Shape ``(len(names), n_features)``.
+    """
+    if registered is None:
+        registered = pd.DataFrame(index=[])
+    table = registered
+    if features is not None:
+        new = features.set_axis(features.index.map(str)).set_axis(
+            [str(column) for column in features.columns], axis=1
+        )
+        missing = [column for column in registered.columns if column not in new]
+        if missing:
+            message = (
+                f"`features` lacks {len(missing)} of the {registered.shape[1]} columns of "
+                f"training: {quote_some(missing)}. Compute them in the same way as for training."
+            )
+            raise ValueError(message)
+        new = new[list(registered.columns)]
+        table = pd.concat([registered.loc[~registered.index.isin(new.index)], new])
+    rows = table.loc[names].to_numpy(np.float64)
+    is_bad = ~np.isfinite(rows).all(1)
+    if is_bad.any():
+        message = (
+            f"The features of perturbation {np.array(names)[is_bad][0]!r} have missing or infinite "
+            "values. Fill them in."
+        )
+        raise ValueError(message)
+    return rows
+
+
+def check_shifts(shifts: Mapping[str, float], node_names: list[str]) -> None:
+    """Raise where a shift is not of a node, or not a number."""
+    for name, value in shifts.items():
+        if name not in node_names:
+            message = (
+                f"{name!r} is not a node of the causal graph. The nodes closest to it are "
+                f"{closest(name, node_names)}. Pass shifts of these."
+            )
+            raise ValueError(message)
+        if not np.isfinite(value):
+            message = f"The shift of {name!r} is {value!r}, but it must be a finite number."
+            raise ValueError(message)

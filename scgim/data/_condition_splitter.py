@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scvi import settings
+from scvi.data import AnnDataManager
+from scvi.dataloaders import DataSplitter
+
+from scgim._constants import REGISTRY_KEYS
+
+MIN_DOSES = 4
+
+
+def hold_out_cells(
+    labels: np.ndarray,
+    doses: np.ndarray | None,
+    control_code: int,
+    *,
+    fraction: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Choose the cells on which a fit is judged while it is trained.
+
+    Perturbations with at least four doses give whole conditions, at doses between their lowest
+    and their highest. Where there are none, cells of every condition are held out instead.
+    Control cells are held out in either case, since a shift is measured against them.
+
+    Parameters
+    ----------
+    labels
+        Perturbation code of each cell, shape ``(n_cells,)``.
+    doses
+        Dose of each cell, shape ``(n_cells,)``, or ``None``.
+    control_code
+        Code of the control.
+    fraction
+        Share of the eligible conditions, and of the control cells.
+    rng
+        Source of randomness.
+
+    Returns
+    -------
+    Whether each cell is held out, shape ``(n_cells,)``.
+    """
+    is_control = labels == control_code
+    cells = pd.DataFrame({"label": labels, "dose": 0.0 if doses is None else doses})
+    conditions = cells[~is_control].drop_duplicates()
+    rank = conditions.groupby("label").dose.rank()
+    n_doses = conditions.groupby("label").dose.transform("size")
+    interior = conditions[(rank > 1) & (rank < n_doses) & (n_doses >= MIN_DOSES)]
+    is_drawn = rng.random(len(cells)) < fraction
+    if len(interior) == 0:
+        return is_drawn
+    per_label = interior.sample(frac=1, random_state=rng).drop_duplicates("label")
+    n_held_out = max(1, round(fraction * len(conditions)))
+    held_out = pd.MultiIndex.from_frame(per_label.iloc[:n_held_out])
+    return pd.MultiIndex.from_frame(cells).isin(held_out) | (is_control & is_drawn)
+
+
+class ConditionSplitter(DataSplitter):
+    """Hold out whole conditions for validation, not random cells of all of them.
+
+    Random cells of a condition are answered by its other cells; held-out conditions ask what the
+    user will ask. Reuses everything of :class:`scvi.dataloaders.DataSplitter` but the choice of
+    cells.
+
+    Parameters
+    ----------
+    adata_manager
+        Manager of the screen.
+    train_size
+        Share of conditions and control cells to train on; ``None`` is 0.95.
+    external_indexing
+        Cells of the training, validation and test sets chosen by hand.
+    **kwargs
+        Passed on to :class:`scvi.dataloaders.DataSplitter`.
+    """
+
+    def __init__(
+        self,
+        adata_manager: AnnDataManager,
+        train_size: float | None = None,
+        external_indexing: list[np.ndarray] | None = None,
+        **kwargs: object,
+    ) -> None:
+        if external_indexing is None:
+            fraction = 0.05 if train_size is None else 1 - train_size
+            external_indexing = _split(adata_manager, fraction)
+        super().__init__(
+            adata_manager, train_size=train_size, external_indexing=external_indexing, **kwargs
+        )
+
+
+def _split(manager: AnnDataManager, fraction: float) -> list[np.ndarray]:
+    labels = manager.get_from_registry(REGISTRY_KEYS.PERTURBATION).ravel()
+    has_dose = REGISTRY_KEYS.DOSE in manager.data_registry
+    doses = manager.get_from_registry(REGISTRY_KEYS.DOSE).ravel() if has_dose else None
+    state = manager.get_state_registry(REGISTRY_KEYS.PERTURBATION)
+    control_code = list(state["categorical_mapping"]).index(state["control"])
+    rng = np.random.default_rng(settings.seed)
+    held_out = hold_out_cells(labels, doses, control_code, fraction=fraction, rng=rng)
+    return [np.flatnonzero(~held_out), np.flatnonzero(held_out), np.array([], dtype=int)]

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scvi.data.fields import CategoricalObsField, NumericalObsField
+
+from scgim._constants import REGISTRY_KEYS
+from scgim.data._perturbation_table import PerturbationTable
+
+
+class PerturbationField(CategoricalObsField):
+    """Perturbation of each cell as one code; its features live once in the registry.
+
+    Parameters
+    ----------
+    perturbation_key
+        Column of ``obs`` with perturbation labels.
+    control
+        Label of the control cells.
+    features
+        Perturbation features indexed by perturbation, or ``None``.
+    dose_key
+        Column of ``obs`` with doses, or ``None``.
+    program_mask_key
+        Entry of ``varm`` with a DataFrame genes x programs of 0 and 1, or ``None``.
+    """
+
+    CONDITIONS_KEY = "conditions"
+    PROGRAM_MASK_KEY = "program_mask"
+    PROGRAM_NAMES_KEY = "program_names"
+
+    def __init__(
+        self,
+        perturbation_key: str,
+        control: str,
+        features: pd.DataFrame | None,
+        dose_key: str | None,
+        program_mask_key: str | None = None,
+    ) -> None:
+        super().__init__(REGISTRY_KEYS.PERTURBATION, perturbation_key)
+        self._perturbation_key = perturbation_key
+        self._control = control
+        self._features = features
+        self._dose_key = dose_key
+        self._program_mask_key = program_mask_key
+
+    def register_field(self, adata: AnnData) -> dict:
+        """Register labels, features and the conditions that were run."""
+        state = super().register_field(adata)
+        table = PerturbationTable.from_labels(
+            state[self.CATEGORICAL_MAPPING_KEY], self._control, self._features
+        )
+        conditions = count_conditions(adata.obs, self._perturbation_key, self._dose_key)
+        return {
+            **state,
+            **table.to_registry(),
+            self.CONDITIONS_KEY: {name: col.to_numpy() for name, col in conditions.items()},
+            **self._read_program_mask(adata),
+        }
+
+    def _read_program_mask(self, adata: AnnData) -> dict:
+        if self._program_mask_key is None:
+            return {self.PROGRAM_MASK_KEY: None, self.PROGRAM_NAMES_KEY: None}
+        mask = adata.varm[self._program_mask_key]
+        return {
+            self.PROGRAM_MASK_KEY: mask.to_numpy(np.float32),
+            self.PROGRAM_NAMES_KEY: [str(name) for name in mask.columns],
+        }
+
+    def transfer_field(
+        self,
+        state_registry: dict,
+        adata_target: AnnData,
+        extend_categories: bool = True,
+        **kwargs: object,
+    ) -> dict:
+        """Accept cells under perturbations that training did not see; they can be encoded."""
+        state = super().transfer_field(
+            state_registry, adata_target, extend_categories=extend_categories, **kwargs
+        )
+        return {**state_registry, **state}
+
+
+class DoseField(NumericalObsField):
+    """Dose of each cell; zero for control cells.
+
+    Parameters
+    ----------
+    dose_key
+        Column of ``obs`` with doses.
+    """
+
+    def __init__(self, dose_key: str) -> None:
+        super().__init__(REGISTRY_KEYS.DOSE, dose_key)
+
+
+def count_conditions(
+    obs: pd.DataFrame, perturbation_key: str, dose_key: str | None
+) -> pd.DataFrame:
+    """Count the cells of each condition.
+
+    Parameters
+    ----------
+    obs
+        Cells.
+    perturbation_key
+        Column with perturbation labels.
+    dose_key
+        Column with doses, or ``None``.
+
+    Returns
+    -------
+    One row per condition: ``perturbation, dose, n_cells``. Without a dose column, ``dose`` is
+    NaN.
+    """
+    frame = pd.DataFrame(
+        {
+            "perturbation": obs[perturbation_key].astype(str).to_numpy(),
+            "dose": np.nan if dose_key is None else obs[dose_key].to_numpy(np.float64),
+        }
+    )
+    return frame.groupby(["perturbation", "dose"], dropna=False).size().rename("n_cells").reset_index()

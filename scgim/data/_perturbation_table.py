@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from scgim._constants import COMBINATION_SEPARATOR
+
+# A separator joins two names; the "+" of "(+)-JQ1" or of "CD4+" does not.
+_JOINT = re.compile(
+    rf"(?<=[\w)\]])\s*{re.escape(COMBINATION_SEPARATOR)}\s*(?=[\w(\[])", flags=re.UNICODE
+)
+
+
+def split_combination(label: str, known: Iterable[str] = ()) -> tuple[str, ...]:
+    """Name the perturbations in a label.
+
+    Parameters
+    ----------
+    label
+        A perturbation, or several joined by ``+`` in any order.
+    known
+        Names that are one perturbation even though they contain a ``+``.
+
+    Returns
+    -------
+    The perturbations, sorted, so that ``"A+B"`` and ``"B+A"`` are the same.
+
+    Examples
+    --------
+    >>> split_combination("B+A")
+    ('A', 'B')
+    >>> split_combination("(+)-JQ1")
+    ('(+)-JQ1',)
+    """
+    if label in known:
+        return (label,)
+    return tuple(sorted(_JOINT.split(label)))
+
+
+@dataclass(frozen=True)
+class PerturbationTable:
+    """What the labels in ``obs`` stand for, held once and not per cell.
+
+    Attributes
+    ----------
+    labels
+        Perturbation labels in the order of their codes, the control and combinations among them.
+    control
+        Label of the control.
+    perturbations
+        Seen single perturbations; their order is that of the rows of the intervention table.
+    components
+        Rows of ``perturbations`` in each label, shape ``(n_labels, n_components)``; -1 fills up.
+    features
+        Perturbation features, one row per perturbation, seen or not; ``None`` without features.
+    """
+
+    labels: tuple[str, ...]
+    control: str
+    perturbations: tuple[str, ...]
+    components: np.ndarray
+    features: pd.DataFrame | None
+
+    @classmethod
+    def from_labels(
+        cls, labels: Iterable[str], control: str, features: pd.DataFrame | None
+    ) -> PerturbationTable:
+        """Parse labels.
+
+        Parameters
+        ----------
+        labels
+            Labels in the order of their codes.
+        control
+            Label of the control; in a combination it adds nothing.
+        features
+            Perturbation features indexed by perturbation, or ``None``.
+
+        Returns
+        -------
+        The table.
+        """
+        labels = tuple(map(str, labels))
+        known = frozenset() if features is None else frozenset(features.index)
+        parts = [
+            tuple(part for part in split_combination(label, known) if part != control)
+            for label in labels
+        ]
+        perturbations = tuple(sorted({part for combination in parts for part in combination}))
+        row = {name: index for index, name in enumerate(perturbations)}
+        width = max(1, *(len(combination) for combination in parts))
+        components = np.full((len(labels), width), -1, dtype=np.int64)
+        for code, combination in enumerate(parts):
+            components[code, : len(combination)] = [row[part] for part in combination]
+        return cls(labels, control, perturbations, components, features)
+
+    @property
+    def control_code(self) -> int:
+        """Code of the control label."""
+        return self.labels.index(self.control)
+
+    def parts_of(self, label: str) -> tuple[str, ...]:
+        """Name the perturbations in a label, seen or not; none for the control.
+
+        Parameters
+        ----------
+        label
+            Perturbation label.
+
+        Returns
+        -------
+        Sorted names.
+        """
+        known = set(self.perturbations)
+        if self.features is not None:
+            known |= set(self.features.index)
+        return tuple(part for part in split_combination(label, known) if part != self.control)
+
+    def to_registry(self) -> dict[str, object]:
+        """Hold the table as plain lists and arrays, as the scvi-tools registry wants it.
+
+        Returns
+        -------
+        Entries for the state registry.
+        """
+        if self.features is None:
+            return {"control": self.control, "features": None}
+        return {
+            "control": self.control,
+            "features": self.features.to_numpy(np.float64),
+            "feature_index": list(self.features.index),
+            "feature_names": list(self.features.columns),
+        }
+
+    @classmethod
+    def from_registry(cls, labels: Iterable[str], state: dict) -> PerturbationTable:
+        """Rebuild the table that :meth:`to_registry` held.
+
+        Parameters
+        ----------
+        labels
+            Labels in the order of their codes.
+        state
+            State registry of the perturbation field.
+
+        Returns
+        -------
+        The table.
+        """
+        features = None
+        if state["features"] is not None:
+            features = pd.DataFrame(
+                state["features"],
+                index=pd.Index(state["feature_index"], dtype=object),
+                columns=list(state["feature_names"]),
+            )
+        return cls.from_labels(labels, state["control"], features)

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from scvi import REGISTRY_KEYS as SCVI_KEYS
+
+from scgim._constants import REGISTRY_KEYS
+from scgim.data._perturbation_table import PerturbationTable
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What the registry knows of a screen: enough to predict without the AnnData.
+
+    Attributes
+    ----------
+    table
+        Perturbations, combinations and features.
+    conditions
+        Conditions that were run: ``perturbation, dose, n_cells``; ``dose`` is NaN without doses.
+    perturbation_key
+        Column of ``obs`` with perturbations.
+    dose_key
+        Column of ``obs`` with doses, or ``None``.
+    batch_key
+        Column of ``obs`` with batches, or ``None``.
+    batches
+        Batches in the order of their codes.
+    categorical_covariates
+        Categories of each categorical covariate, in the order of their codes.
+    continuous_covariates
+        Columns of ``obs`` with continuous covariates.
+    program_mask
+        Which gene may belong to which program, genes x programs, or ``None``.
+    """
+
+    table: PerturbationTable
+    conditions: pd.DataFrame
+    perturbation_key: str
+    dose_key: str | None
+    batch_key: str | None
+    batches: tuple[object, ...]
+    categorical_covariates: dict[str, tuple[object, ...]]
+    continuous_covariates: tuple[str, ...]
+    program_mask: pd.DataFrame | None
+
+    @classmethod
+    def from_registry(cls, registry: dict) -> Screen:
+        """Read the registry of a model.
+
+        Parameters
+        ----------
+        registry
+            ``model.registry_``.
+
+        Returns
+        -------
+        The screen.
+        """
+        fields = registry["field_registries"]
+        state = fields[REGISTRY_KEYS.PERTURBATION]["state_registry"]
+        arguments = registry["setup_args"]
+        batch = fields[SCVI_KEYS.BATCH_KEY]["state_registry"]
+        categorical = fields.get(SCVI_KEYS.CAT_COVS_KEY, {}).get("state_registry", {})
+        continuous = fields.get(SCVI_KEYS.CONT_COVS_KEY, {}).get("state_registry", {})
+        return cls(
+            table=PerturbationTable.from_registry(state["categorical_mapping"], state),
+            conditions=pd.DataFrame(state["conditions"]),
+            perturbation_key=arguments["perturbation_key"],
+            dose_key=arguments["dose_key"],
+            batch_key=arguments["batch_key"],
+            batches=tuple(batch["categorical_mapping"]),
+            categorical_covariates={
+                key: tuple(categories)
+                for key, categories in categorical.get("mappings", {}).items()
+            },
+            continuous_covariates=tuple(continuous.get("columns", ())),
+            program_mask=_program_mask(state),
+        )
+
+    @cached_property
+    def treated_doses(self) -> np.ndarray:
+        """Sorted distinct doses of perturbed cells; empty without doses."""
+        doses = np.unique(self.conditions.dose.to_numpy(np.float64))
+        return doses[doses > 0]
+
+    @cached_property
+    def feature_blocks(self) -> np.ndarray:
+        """Block of each feature column: columns that share the text before a ``:`` belong together.
+
+        Shape ``(n_features,)``.
+        """
+        assert self.table.features is not None
+        prefixes = [
+            name.split(":", 1)[0] if ":" in name else "" for name in self.table.features.columns
+        ]
+        return np.unique(prefixes, return_inverse=True)[1]
+
+    @property
+    def seen_features(self) -> np.ndarray | None:
+        """Features of the seen perturbations, shape ``(n_perturbations, n_features)``."""
+        if self.table.features is None:
+            return None
+        return self.table.features.loc[list(self.table.perturbations)].to_numpy(np.float64)
+
+    def dose_range(self, perturbation: str) -> tuple[float, float]:
+        """Lowest and highest dose that was run of a perturbation, alone or in combination.
+
+        Parameters
+        ----------
+        perturbation
+            Name of one perturbation.
+
+        Returns
+        -------
+        The range over all perturbations if this one was not run; NaN without doses.
+        """
+        if len(self.treated_doses) == 0:
+            return np.nan, np.nan
+        row = self.table.perturbations.index(perturbation) if self.is_seen(perturbation) else None
+        doses = self.treated_doses
+        if row is not None:
+            labels = [
+                label
+                for label, parts in zip(self.table.labels, self.table.components, strict=True)
+                if row in parts
+            ]
+            doses = self.conditions.dose[self.conditions.perturbation.isin(labels)].to_numpy()
+        return float(doses.min()), float(doses.max())
+
+    def is_seen(self, perturbation: str) -> bool:
+        """Whether a perturbation was run."""
+        return perturbation in self.table.perturbations
+
+
+def _program_mask(state: dict) -> pd.DataFrame | None:
+    if state["program_mask"] is None:
+        return None
+    return pd.DataFrame(state["program_mask"], columns=state["program_names"])

@@ -1,0 +1,400 @@
+from __future__ import annotations
+
+import logging
+import signal
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from scvi import REGISTRY_KEYS as SCVI_KEYS
+from scvi.data import AnnDataManager
+from scvi.data._utils import _get_adata_minify_type
+from scvi.data.fields import (
+    CategoricalJointObsField,
+    CategoricalObsField,
+    LayerField,
+    NumericalJointObsField,
+    NumericalObsField,
+)
+from scvi.model.base import (
+    ArchesMixin,
+    BaseMinifiedModeModelClass,
+    RNASeqMixin,
+    UnsupervisedTrainingMixin,
+    VAEMixin,
+)
+
+from scgim._constants import REGISTRY_KEYS
+from scgim._validation import check_expression, check_model_options, check_screen, warn
+from scgim.data import ConditionSplitter, DoseField, PerturbationField, PerturbationTable, Screen
+from scgim.model._annotation_mixin import AnnotationMixin
+from scgim.model._fitting_mixin import FittingMixin
+from scgim.model._interpretation_mixin import InterpretationMixin
+from scgim.model._prediction_mixin import PredictionMixin
+from scgim.module import CausalSpace, GeneLikelihood, GIMModule
+from scgim.train import GIMTrainingPlan, KeepWeights, NonFiniteLossError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+logger = logging.getLogger(__name__)
+
+MIN_STEPS = 2_000
+MAX_EPOCHS = 400
+MIN_EPOCHS = 8
+DoseResponse = Literal["hill", "free"]
+
+
+class GIM(
+    FittingMixin,
+    PredictionMixin,
+    InterpretationMixin,
+    AnnotationMixin,
+    RNASeqMixin,
+    VAEMixin,
+    ArchesMixin,
+    UnsupervisedTrainingMixin,
+    BaseMinifiedModeModelClass,
+):
+    """Generative intervention model of a perturbation screen.
+
+    Learns at once a causal model of the unperturbed cell (an acyclic graph over nodes, one
+    mechanism per node) and, from features of the perturbations, a distribution over the
+    interventions that they are: which nodes they target, and how strongly :cite:p:`Schneider25`.
+    Unseen perturbations and doses are predicted by intervening in the causal model.
+
+    Against other models of scvi-tools it is new that the prior of the latent space is a causal
+    model under intervention, that perturbation features live once in the registry, and that
+    predictions for perturbations that were not run come as cells, with intervals and targets.
+    Encoder input, covariates, likelihoods, training loop, saving and minification are those of
+    scvi-tools. Not related to :class:`scvi.external.GIMVI`.
+
+    Parameters
+    ----------
+    adata
+        Screen registered by :meth:`setup_anndata`.
+    registry
+        Registry to build the model from, in place of ``adata``.
+    causal_space
+        What the nodes are: ``"programs"`` (linear decoder, readable) or ``"latent"`` (neural
+        decoder, best fit).
+    n_nodes
+        Number of nodes of the causal graph; with a program mask, its number of programs.
+    gene_likelihood
+        ``"nb"``, ``"zinb"``, ``"poisson"`` for counts, ``"normal"`` for transformed expression.
+    dose_response
+        ``"hill"`` (EC50 and slope) or ``"free"`` (a sum of fixed curves). Both are exactly zero
+        at dose zero.
+    covariates_shift_nodes
+        Whether batch and covariates also shift the baseline of the nodes.
+    n_hidden
+        Width of the hidden layers.
+    n_layers
+        Hidden layers of the encoder.
+    dropout_rate
+        Dropout in the encoder.
+
+    Examples
+    --------
+    >>> import scgim
+    >>> adata = scgim.datasets.simulate_screen(n_genes=50, n_control=100, n_cells=5)
+    >>> scgim.model.GIM.setup_anndata(
+    ...     adata, "drug", "vehicle", dose_key="dose", features_key="drug_features"
+    ... )
+    >>> model = scgim.model.GIM(adata, n_nodes=10)
+    """
+
+    _module_cls = GIMModule
+    _data_splitter_cls = ConditionSplitter
+    _training_plan_cls = GIMTrainingPlan
+    _LATENT_QZM_KEY = "gim_latent_qzm"
+    _LATENT_QZV_KEY = "gim_latent_qzv"
+
+    def __init__(
+        self,
+        adata: AnnData | None = None,
+        registry: dict | None = None,
+        *,
+        causal_space: CausalSpace = "programs",
+        n_nodes: int = 16,
+        gene_likelihood: GeneLikelihood = "nb",
+        dose_response: DoseResponse = "hill",
+        covariates_shift_nodes: bool = False,
+        n_hidden: int = 128,
+        n_layers: int = 2,
+        dropout_rate: float = 0.0,
+    ) -> None:
+        check_model_options(
+            causal_space=causal_space,
+            n_nodes=n_nodes,
+            gene_likelihood=gene_likelihood,
+            dose_response=dose_response,
+        )
+        super().__init__(adata, registry)
+        self.screen = Screen.from_registry(self.registry_)
+        self.causal_space = causal_space
+        self.gene_likelihood = gene_likelihood
+        mask = self.screen.program_mask
+        self.node_names_ = (
+            list(mask.columns) if mask is not None else [f"program_{i}" for i in range(n_nodes)]
+        )
+        n_nodes = len(self.node_names_)
+        statistics = self.summary_stats
+        doses = self.screen.treated_doses
+        anchors = None
+        if dose_response == "free" and len(doses):
+            anchors = torch.tensor(np.log10(doses), dtype=torch.float32)
+        self.module = self._module_cls(
+            statistics.n_vars,
+            n_nodes,
+            components=torch.as_tensor(self.screen.table.components),
+            n_perturbations=len(self.screen.table.perturbations),
+            anchors=anchors,
+            log10_dose_center=float(np.median(np.log10(doses))) if len(doses) else 0.0,
+            causal_space=causal_space,
+            gene_likelihood=gene_likelihood,
+            n_hidden=n_hidden,
+            n_layers=n_layers,
+            dropout_rate=dropout_rate,
+            n_batch=statistics.n_batch,
+            n_cats_per_cov=[len(c) for c in self.screen.categorical_covariates.values()],
+            n_continuous=len(self.screen.continuous_covariates),
+            covariates_shift_nodes=covariates_shift_nodes,
+            program_mask=None if mask is None else torch.tensor(mask.to_numpy(np.float32)),
+            n_obs=max(1, int(self.screen.conditions.n_cells.sum())),
+            **self._expression_statistics(),
+        )
+        self.module.minified_data_type = self.minified_data_type
+        self._model_summary_string = (
+            f"GIM with {n_nodes} nodes, causal_space: {causal_space}, gene_likelihood: "
+            f"{gene_likelihood}, dose_response: {dose_response}, "
+            f"{len(self.screen.table.perturbations)} perturbations"
+        )
+        self.init_params_ = self._get_init_params(locals())
+
+    @classmethod
+    def setup_anndata(
+        cls,
+        adata: AnnData,
+        perturbation_key: str,
+        control: str,
+        *,
+        dose_key: str | None = None,
+        features_key: str | None = None,
+        layer: str | None = None,
+        batch_key: str | None = None,
+        categorical_covariate_keys: Sequence[str] | None = None,
+        continuous_covariate_keys: Sequence[str] | None = None,
+        size_factor_key: str | None = None,
+        program_mask_key: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Declare what the columns of a screen mean, and check them.
+
+        Adds the entries that scvi-tools writes (``_scvi*``) and changes nothing else.
+
+        Parameters
+        ----------
+        adata
+            Cells x genes with raw counts in ``X`` or ``layer``.
+        perturbation_key
+            Column of ``obs`` with the perturbation of each cell; combinations as ``"A+B"``.
+        control
+            Value of that column for control cells.
+        dose_key
+            Column of ``obs`` with doses: numbers in one unit, 0 for control cells. The dose of a
+            combination is that of each of its parts.
+        features_key
+            Entry of ``uns`` with a DataFrame of perturbation features, one row per perturbation;
+            rows of perturbations that were not run are welcome. Without it unseen perturbations
+            cannot be predicted.
+        layer
+            Layer with raw counts; ``X`` if not given.
+        batch_key
+            Column of ``obs`` with batches.
+        categorical_covariate_keys
+            Columns of ``obs`` with categorical covariates.
+        continuous_covariate_keys
+            Columns of ``obs`` with continuous covariates.
+        size_factor_key
+            Column of ``obs`` to use in place of the total counts.
+        program_mask_key
+            Entry of ``varm`` with a DataFrame genes x programs of 0 and 1: which gene may belong
+            to which program (pathways, regulons). Its columns name the nodes, and the basis is
+            not changed after training.
+        **kwargs
+            Passed on by scvi-tools when it loads or transfers a model.
+
+        Raises
+        ------
+        ValueError
+            Where labels, doses or features cannot be used; the message says what to do.
+        """
+        arguments = cls._get_setup_method_args(**locals())
+        features = None
+        source = kwargs.get("source_registry")
+        if source is None:
+            features = check_screen(
+                adata,
+                perturbation_key=perturbation_key,
+                control=control,
+                dose_key=dose_key,
+                features_key=features_key,
+                other_keys={
+                    "batch_key": [batch_key] if batch_key else [],
+                    "categorical_covariate_keys": list(categorical_covariate_keys or []),
+                    "continuous_covariate_keys": list(continuous_covariate_keys or []),
+                    "size_factor_key": [size_factor_key] if size_factor_key else [],
+                },
+                program_mask_key=program_mask_key,
+                parse_labels=PerturbationTable.from_labels,
+            )
+        fields = [
+            LayerField(SCVI_KEYS.X_KEY, layer, is_count_data=False),
+            CategoricalObsField(SCVI_KEYS.BATCH_KEY, batch_key),
+            PerturbationField(
+                perturbation_key, str(control), features, dose_key, program_mask_key
+            ),
+            CategoricalJointObsField(SCVI_KEYS.CAT_COVS_KEY, categorical_covariate_keys),
+            NumericalJointObsField(SCVI_KEYS.CONT_COVS_KEY, continuous_covariate_keys),
+            NumericalObsField(SCVI_KEYS.SIZE_FACTOR_KEY, size_factor_key, required=False),
+        ]
+        if dose_key is not None:
+            fields.append(DoseField(dose_key))
+        minify_type = _get_adata_minify_type(adata)
+        if minify_type is not None:
+            fields += cls._get_fields_for_adata_minification(minify_type)
+        manager = AnnDataManager(fields=fields, setup_method_args=arguments)
+        manager.register_fields(adata, **kwargs)
+        cls.register_manager(manager)
+
+    def train(
+        self,
+        max_epochs: int | None = None,
+        *,
+        batch_size: int = 256,
+        train_size: float | None = None,
+        early_stopping: bool = True,
+        fix_gauge: bool = True,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        plan_kwargs: dict[str, Any] | None = None,
+        datasplitter_kwargs: dict[str, Any] | None = None,
+        **trainer_kwargs: Any,
+    ) -> None:
+        """Train the model, learn features -> interventions, and fix the gauge.
+
+        Whole conditions are held out (:class:`~scgim.data.ConditionSplitter`); the share of
+        their expression shift that the model predicts is logged as ``shift_r2_validation``,
+        decides when to stop early, and the best weights are kept. The held-out cells return in
+        the last step, which re-estimates every intervention from all cells.
+
+        Ctrl-C and a loss that is not finite stop training and keep the last good weights.
+
+        Parameters
+        ----------
+        max_epochs
+            Passes over the cells; ``None`` for about 2,000 minibatches, at least 8 passes.
+        batch_size
+            Cells per minibatch.
+        train_size
+            Share of conditions to train on; ``None`` is 0.95.
+        early_stopping
+            Whether to stop when the score on held-out conditions no longer rises.
+        fix_gauge
+            Whether to choose the basis of the nodes at the end, see :meth:`fix_gauge`.
+        accelerator
+            ``"cpu"``, ``"gpu"`` or ``"auto"``.
+        devices
+            Devices to use.
+        plan_kwargs
+            Passed to :class:`~scgim.train.GIMTrainingPlan`.
+        datasplitter_kwargs
+            Passed to :class:`~scgim.data.ConditionSplitter`.
+        **trainer_kwargs
+            Passed to :class:`scvi.train.Trainer`.
+
+        Raises
+        ------
+        RuntimeError
+            When the loss becomes non-finite; weights of the last finite epoch are kept.
+        """
+        if max_epochs is None:
+            n_cells = int(self.screen.conditions.n_cells.sum())
+            n_epochs = int(np.ceil(MIN_STEPS * batch_size / max(1, n_cells)))
+            max_epochs = int(np.clip(n_epochs, MIN_EPOCHS, MAX_EPOCHS))
+        keep = KeepWeights(
+            self.module, patience=max(5, max_epochs // 3) if early_stopping else None
+        )
+        trainer_kwargs.setdefault("check_val_every_n_epoch", max(1, max_epochs // 40))
+        trainer_kwargs.setdefault("gradient_clip_val", 100.0)
+        trainer_kwargs.setdefault("enable_model_summary", False)
+        trainer_kwargs["callbacks"] = [*trainer_kwargs.get("callbacks", []), keep]
+        interrupt_handler = signal.getsignal(signal.SIGINT)
+        try:
+            super().train(
+                max_epochs,
+                accelerator=accelerator,
+                devices=devices,
+                batch_size=batch_size,
+                train_size=train_size,
+                plan_kwargs=plan_kwargs,
+                datasplitter_kwargs=datasplitter_kwargs,
+                **trainer_kwargs,
+            )
+        except NonFiniteLossError as error:
+            keep.restore_last()
+            self._finish_training(fix_gauge=fix_gauge)
+            label = self.screen.table.labels[error.perturbation_code]
+            message = (
+                f"The loss became non-finite in epoch {error.epoch}, first in a cell of "
+                f"{label!r}. The model keeps its weights of the last finite epoch and can be used "
+                "and saved. Check the expression of these cells, or train with a smaller step, "
+                "`plan_kwargs={'lr': 1e-3}`."
+            )
+            raise RuntimeError(message) from error
+        except SystemExit:
+            # Lightning turns Ctrl-C into SystemExit and disables the signal.
+            if not keep.was_interrupted:
+                raise
+            warn(
+                f"Training was interrupted after {keep.n_epochs} of {max_epochs} epochs. The model "
+                "keeps what it has learned so far and can be used and saved."
+            )
+        finally:
+            signal.signal(signal.SIGINT, interrupt_handler)
+        self._finish_training(fix_gauge=fix_gauge)
+
+    def _finish_training(self, *, fix_gauge: bool) -> None:
+        self.module.eval()
+        self.is_trained_ = True
+        self.learn_interventions()
+        if fix_gauge:
+            self.fix_gauge()
+
+    def _expression_statistics(self) -> dict[str, Any]:
+        """Start of the gene intercepts and the scale of the encoder's input, from the data."""
+        if self.adata is None or self.minified_data_type is not None:
+            return {}
+        expression = self.adata_manager.get_from_registry(SCVI_KEYS.X_KEY)
+        arguments = self.registry_["setup_args"]
+        layer = arguments["layer"]
+        check_expression(
+            expression,
+            likelihood=self.gene_likelihood,
+            place="`adata.X`" if layer is None else f"`adata.layers[{layer!r}]`",
+            var_names=self.adata.var_names,
+        )
+        gene_total = np.asarray(expression.sum(0), dtype=np.float64).ravel()
+        if self.gene_likelihood == "normal":
+            mean = gene_total / self.adata.n_obs
+            return {"mean_log_expression": torch.tensor(mean, dtype=torch.float32)}
+        share = (gene_total + 0.5) / (gene_total + 0.5).sum()
+        library = np.asarray(expression.sum(1)).ravel()
+        return {
+            "mean_log_expression": torch.tensor(np.log(share), dtype=torch.float32),
+            "median_library": float(np.median(library)),
+        }

@@ -1,0 +1,345 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import torch
+from anndata import AnnData
+from scvi import REGISTRY_KEYS as SCVI_KEYS
+from torch import Tensor
+
+from scgim._validation import check_is_trained, check_shifts
+from scgim.model._calibration import N_CELLS, N_DRAWS, QUANTILE_LEVELS, uncalibrated
+from scgim.model._conditions import Conditions, ConditionsLike, prepare_conditions
+from scgim.model._population import Population
+from scgim.model._training_statistics import TrainingStatistics
+from scgim.module import ExpectedExpression, make_distribution
+from scgim.scm import abduct_noise, shift_nodes, solve_intervened
+
+if TYPE_CHECKING:
+    from scgim.data import Screen
+    from scgim.module import GIMModule
+
+Output = Literal["counts", "normalized", "nodes"]
+BLOCK = 8192
+N_SHIFT_CELLS = 512
+DEFAULT_LEVEL = 0.8
+
+
+class PredictionMixin:
+    """Cells and mean shifts under perturbations, seen or not, and under given interventions."""
+
+    module: GIMModule
+    screen: Screen
+
+    def predict(
+        self,
+        conditions: ConditionsLike,
+        *,
+        n_cells: int = 500,
+        adata: AnnData | None = None,
+        features: pd.DataFrame | None = None,
+        output: Output = "counts",
+        seed: int | None = None,
+    ) -> AnnData:
+        """Predict cells under perturbations, doses and combinations, seen or not.
+
+        Without ``adata`` new cells are drawn from the intervened causal model. With it each given
+        control cell is predicted as it would have been: its noise is abducted, the shift added
+        and pushed through the graph.
+
+        Parameters
+        ----------
+        conditions
+            One row per condition: a DataFrame with the columns named at set-up (perturbation,
+            dose, and batch or covariates where they matter), or a list of
+            ``(perturbation, dose)``, or of perturbations for a screen without doses.
+        n_cells
+            Cells per condition, without ``adata``.
+        adata
+            Control cells to predict one by one, for every condition.
+        features
+            Features of perturbations that are not in the registered table, one row each.
+        output
+            ``"counts"`` (sampled), ``"normalized"`` (expected, to 10,000 per cell) or ``"nodes"``.
+            With the normal likelihood counts and normalized are in the space of the data.
+        seed
+            Makes the prediction repeatable.
+
+        Returns
+        -------
+        Predicted cells x genes (or nodes). ``obs`` has the columns of ``conditions`` and, for each
+        cell, ``is_seen`` (perturbation was in training), ``is_dose_extrapolated`` and
+        ``feature_distance`` (to the nearest seen perturbation; above 1 is far).
+        ``uns["scgim"]["space"]`` names the space.
+
+        Raises
+        ------
+        RuntimeError
+            Before training, or for unseen perturbations without a generator.
+        ValueError
+            Unknown perturbation without features, unknown batch, negative dose.
+        """
+        check_is_trained(self, "predict")
+        prepared = prepare_conditions(self, conditions, features)
+        return self._predict_cells(prepared.obs, prepared.shift(), n_cells, adata, output, seed)
+
+    def do(
+        self,
+        shifts: Mapping[str, float],
+        *,
+        n_cells: int = 500,
+        adata: AnnData | None = None,
+        output: Output = "counts",
+        seed: int | None = None,
+    ) -> AnnData:
+        """Predict cells under an intervention given by hand.
+
+        Parameters
+        ----------
+        shifts
+            Shift of the mechanism of each named node, in its noise standard deviations.
+        n_cells
+            Cells to draw, without ``adata``.
+        adata
+            Control cells to predict one by one.
+        output
+            As for :meth:`predict`.
+        seed
+            Makes the prediction repeatable.
+
+        Returns
+        -------
+        As :meth:`predict`. With the shifts of a drug at a dose, the same cells as
+        :meth:`predict` gives for it.
+        """
+        check_is_trained(self, "do")
+        check_shifts(shifts, self.node_names_)
+        shift = pd.Series(shifts, dtype=np.float64).reindex(self.node_names_, fill_value=0.0)
+        table = pd.DataFrame({"intervention": [", ".join(f"{k}={v:g}" for k, v in shifts.items())]})
+        return self._predict_cells(table, shift.to_numpy()[None], n_cells, adata, output, seed)
+
+    def predict_shift(
+        self,
+        conditions: ConditionsLike,
+        *,
+        level: float = DEFAULT_LEVEL,
+        features: pd.DataFrame | None = None,
+        seed: int = 0,
+    ) -> AnnData:
+        """Predict the mean shift of expression with an interval, without sampling noise.
+
+        Parameters
+        ----------
+        conditions
+            As for :meth:`predict`.
+        level
+            Probability with which the interval should hold the true mean shift of a gene.
+        features
+            As for :meth:`predict`.
+        seed
+            Seed of the draws from the distribution over interventions.
+
+        Returns
+        -------
+        Conditions x genes: mean log1p(CP10k) minus that of the control (of the space of the data
+        for the normal likelihood) in ``X``, ``layers["lower"]`` and ``layers["upper"]``; ``obs``
+        as for :meth:`predict`.
+        """
+        check_is_trained(self, "predict_shift")
+        prepared = prepare_conditions(self, conditions, features)
+        statistics = TrainingStatistics.from_dict(self.statistics_)
+        population = Population(self.module, statistics, n_cells=N_SHIFT_CELLS)
+        mean = population.mean_shift(as_tensor(prepared.shift())).numpy()
+        half_width = self._half_width(prepared, level, seed)
+        return AnnData(
+            X=mean,
+            obs=_text_index(prepared.obs),
+            var=pd.DataFrame(index=self._gene_names()),
+            layers={"lower": mean - half_width, "upper": mean + half_width},
+            uns={"scgim": {"space": "mean shift of log1p(CP10k)", "level": level}},
+        )
+
+    def _half_width(self, prepared: Conditions, level: float, seed: int) -> np.ndarray:
+        """Half-width of the interval of each condition and gene."""
+        draws = prepared.draw_shifts(N_DRAWS, np.random.default_rng(seed))
+        statistics = TrainingStatistics.from_dict(self.statistics_)
+        population = Population(self.module, statistics, n_cells=N_CELLS, seed=1)
+        moved = population.mean_shift(as_tensor(draws.reshape(-1, draws.shape[-1]))).numpy()
+        variance = moved.reshape(*draws.shape[:2], -1).var(0)
+        is_seen = prepared.obs.is_seen.to_numpy()
+        half_width = np.zeros_like(variance)
+        for chosen, calibration in ((is_seen, uncalibrated()), (~is_seen, self.calibration_)):
+            z = np.interp(level, QUANTILE_LEVELS, calibration["quantiles"])
+            floor = calibration["floor"] * prepared.condition_n_summands[chosen, None]
+            half_width[chosen] = z * np.sqrt(calibration["scale"] * variance[chosen] + floor)
+        return half_width
+
+    def _predict_cells(
+        self,
+        obs: pd.DataFrame,
+        shift: np.ndarray,
+        n_cells: int,
+        adata: AnnData | None,
+        output: Output,
+        seed: int | None,
+    ) -> AnnData:
+        """Draw cells under given shifts, one per condition."""
+        rng = np.random.default_rng(seed)
+        if adata is None:
+            base = self._base_population(obs, n_cells, rng)
+            cell = np.arange(n_cells * len(obs))
+        else:
+            base = self._base_cells(adata)
+            n_cells = adata.n_obs
+            cell = np.tile(np.arange(n_cells), len(obs))
+        condition = np.repeat(np.arange(len(obs)), n_cells)
+        blocks = [
+            self._sample_block(base, cell[block], shift[condition[block]], output, rng)
+            for block in np.array_split(np.arange(len(cell)), len(cell) // BLOCK + 1)
+        ]
+        is_sparse = sp.issparse(blocks[0])
+        stacked = sp.vstack(blocks, format="csr") if is_sparse else np.concatenate(blocks)
+        obs = obs.iloc[condition].reset_index(drop=True)
+        if adata is not None:
+            obs["control_cell"] = np.asarray(adata.obs_names)[cell]
+        names = self.node_names_ if output == "nodes" else self._gene_names()
+        return AnnData(
+            X=stacked,
+            obs=_text_index(obs),
+            var=pd.DataFrame(index=pd.Index(names)),
+            uns={"scgim": {"space": output, "model": "GIM"}},
+        )
+
+    def _expect_cells(self, adata: AnnData, shift: np.ndarray) -> np.ndarray:
+        """Expected log1p(CP10k) of new cells with the covariates of given ones, cells x genes."""
+        base = self._base_cells(adata)
+        rng = np.random.default_rng(0)
+        base["noise"] = as_tensor(rng.standard_normal(base["noise"].shape))
+        expected = ExpectedExpression(self.module, base["library"])
+        blocks = []
+        for block in np.array_split(np.arange(adata.n_obs), adata.n_obs // BLOCK + 1):
+            nodes, covariates, _ = self._intervene(base, block, shift[block])
+            blocks.append(expected(nodes, covariates).cpu().numpy())
+        return np.concatenate(blocks)
+
+    def _base_population(
+        self, table: pd.DataFrame, n_cells: int, rng: np.random.Generator
+    ) -> dict[str, Tensor]:
+        """Noise, library and covariates of new control cells, ``n_cells`` per condition."""
+        statistics = TrainingStatistics.from_dict(self.statistics_)
+        chosen = np.concatenate(
+            [
+                rng.choice(np.flatnonzero(is_member), n_cells)
+                for is_member in self._members(table, statistics)
+            ]
+        )
+        noise = rng.standard_normal((len(chosen), len(self.node_names_)))
+        return {
+            "noise": as_tensor(noise),
+            "library": as_tensor(statistics.control_library[chosen]),
+            "batch": torch.as_tensor(statistics.control_batch[chosen]),
+            "categories": torch.as_tensor(statistics.control_categories[chosen]),
+            "continuous": as_tensor(statistics.control_continuous[chosen]),
+        }
+
+    def _members(self, table: pd.DataFrame, statistics: TrainingStatistics) -> list[np.ndarray]:
+        """Which control cells have the covariates that each condition asks for."""
+        codes: dict[str, tuple[np.ndarray, tuple]] = {}
+        if self.screen.batch_key is not None:
+            codes[self.screen.batch_key] = (statistics.control_batch, self.screen.batches)
+        for column, (key, values) in enumerate(self.screen.categorical_covariates.items()):
+            codes[key] = (statistics.control_categories[:, column], values)
+        members = []
+        for _, row in table.iterrows():
+            is_member = np.ones(len(statistics.control_library), bool)
+            for key, (code, values) in codes.items():
+                if key in table and pd.notna(row[key]):
+                    is_member &= code == [str(v) for v in values].index(str(row[key]))
+            members.append(is_member)
+        return members
+
+    @torch.inference_mode()
+    def _base_cells(self, adata: AnnData) -> dict[str, Tensor]:
+        """Abducted noise, library and covariates of given control cells."""
+        adata = self._validate_anndata(adata)
+        parts = []
+        for tensors in self._make_data_loader(adata=adata, batch_size=2048):
+            on_device = {key: value.to(self.module.device) for key, value in tensors.items()}
+            mean = self.module.encode(on_device)[0]
+            offset = self.module.mechanism.offset + self.module.node_offset(
+                self.module.covariates_of(on_device)
+            )
+            noise = abduct_noise(self.module.mechanism.adjacency, offset, mean)
+            batch = on_device[SCVI_KEYS.BATCH_KEY]
+            library = self.module.library(
+                on_device[SCVI_KEYS.X_KEY], on_device.get(SCVI_KEYS.SIZE_FACTOR_KEY)
+            )
+            parts.append(
+                {
+                    "noise": noise,
+                    "library": library[:, 0],
+                    "batch": batch[:, 0],
+                    "categories": on_device.get(SCVI_KEYS.CAT_COVS_KEY, batch[:, :0]),
+                    "continuous": on_device.get(SCVI_KEYS.CONT_COVS_KEY, library[:, :0]),
+                }
+            )
+        return {key: torch.cat([part[key] for part in parts]).cpu() for key in parts[0]}
+
+    @torch.inference_mode()
+    def _sample_block(
+        self,
+        base: dict[str, Tensor],
+        cell: np.ndarray,
+        shift: np.ndarray,
+        output: Output,
+        rng: np.random.Generator,
+    ) -> np.ndarray | sp.csr_matrix:
+        module, device = self.module, self.module.device
+        nodes, covariates, library = self._intervene(base, cell, shift)
+        if output == "nodes":
+            return nodes.cpu().numpy()
+        expression = module.decode(nodes, library.log(), covariates)
+        if output == "normalized":
+            is_mean = module.gene_likelihood == "normal"
+            scale = expression.log_scale if is_mean else expression.log_scale.exp() * 1e4
+            return scale.cpu().numpy()
+        # Distributions draw from the global generator, which belongs to the user: fork it.
+        devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(int(rng.integers(2**31)))
+            sampled = make_distribution(module.gene_likelihood, expression).sample().cpu().numpy()
+        return sampled if module.gene_likelihood == "normal" else sp.csr_matrix(sampled)
+
+    @torch.inference_mode()
+    def _intervene(
+        self, base: dict[str, Tensor], cell: np.ndarray, shift: np.ndarray
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Nodes, encoded covariates and library of base cells under shift interventions."""
+        module, device = self.module, self.module.device
+        chosen = {key: values[cell].to(device) for key, values in base.items()}
+        covariates = module.encode_covariates(
+            chosen["batch"][:, None], chosen["continuous"], chosen["categories"]
+        )
+        nodes = solve_intervened(
+            module.mechanism.adjacency,
+            module.mechanism.offset + module.node_offset(covariates),
+            chosen["noise"],
+            shift_nodes(as_tensor(shift).to(device)),
+        )
+        return nodes, covariates, chosen["library"][:, None]
+
+    def _gene_names(self) -> list[str]:
+        return list(self.get_var_names())
+
+
+def as_tensor(values: np.ndarray) -> Tensor:
+    """float32 tensor of an array."""
+    return torch.as_tensor(np.asarray(values), dtype=torch.float32)
+
+
+def _text_index(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.set_axis(frame.index.map(str))

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from scvi import REGISTRY_KEYS as SCVI_KEYS
+from torch import Tensor
+
+from scgim._constants import REGISTRY_KEYS
+from scgim.data import Screen
+from scgim.module import GIMModule
+from scgim.scm import ConditionStatistics
+
+MAX_CONTROL_CELLS = 4000
+TARGET_TOTAL = 1e4
+
+
+@dataclass(frozen=True)
+class TrainingStatistics:
+    """What the model remembers of its training cells: sums over conditions, no expression.
+
+    Enough to re-estimate interventions, to calibrate intervals and to predict populations after
+    loading without AnnData.
+
+    Attributes
+    ----------
+    label
+        Perturbation code of each condition, shape ``(n_conditions,)``.
+    dose
+        Dose of each condition, same shape; NaN without doses.
+    n_cells
+        Cells of each condition, same shape.
+    residual
+        Mean posterior residual of the mechanisms, shape ``(n_conditions, n_nodes)``.
+    expression_mean
+        Mean log1p(CP10k) (mean expression for the normal likelihood), ``(n_conditions, n_genes)``.
+    expression_variance
+        Variance of the same over cells, same shape.
+    control_library
+        Total counts of control cells, shape ``(n_control_cells,)``.
+    control_batch
+        Batch codes of these cells, same shape.
+    control_categories
+        Codes of their categorical covariates, shape ``(n_control_cells, n_categorical)``.
+    control_continuous
+        Their continuous covariates, shape ``(n_control_cells, n_continuous)``.
+    trained_log10_ec50
+        Where training left log10 EC50, shape ``(n_perturbations,)``.
+    trained_hill
+        Median slope that training found.
+    """
+
+    label: np.ndarray
+    dose: np.ndarray
+    n_cells: np.ndarray
+    residual: np.ndarray
+    expression_mean: np.ndarray
+    expression_variance: np.ndarray
+    control_library: np.ndarray
+    control_batch: np.ndarray
+    control_categories: np.ndarray
+    control_continuous: np.ndarray
+    trained_log10_ec50: np.ndarray
+    trained_hill: float
+
+    @classmethod
+    @torch.inference_mode()
+    def collect(
+        cls, module: GIMModule, screen: Screen, batches: Iterable[dict[str, Tensor]]
+    ) -> TrainingStatistics:
+        """Go once over the cells.
+
+        Parameters
+        ----------
+        module
+            Trained module.
+        screen
+            What the registry knows of the screen.
+        batches
+            Minibatches of all cells.
+
+        Returns
+        -------
+        The statistics.
+        """
+        sums = _ConditionSums()
+        controls = _ControlCells(module.components.cpu())
+        for tensors in batches:
+            on_device = {key: value.to(module.device) for key, value in tensors.items()}
+            sums.add(tensors, *_summarise(module, on_device))
+            controls.add(tensors, module)
+        table = module.interventions
+        return cls(
+            **sums.finish(),
+            **controls.finish(),
+            trained_log10_ec50=table.log10_ec50.double().cpu().numpy(),
+            trained_hill=float(table.hill.median()),
+        )
+
+    @classmethod
+    def from_dict(cls, state: dict) -> TrainingStatistics:
+        """Rebuild what :meth:`to_dict` held."""
+        return cls(**state)
+
+    def to_dict(self) -> dict[str, object]:
+        """Hold the statistics as plain arrays, to be saved with the model."""
+        return {name: getattr(self, name) for name in asdict(self)}
+
+    def is_control(self, screen: Screen) -> np.ndarray:
+        """Whether each condition is the control, shape ``(n_conditions,)``."""
+        return (screen.table.components[self.label] < 0).all(1)
+
+    def single_perturbations(self, screen: Screen) -> ConditionStatistics:
+        """Keep the conditions with exactly one perturbation, relative to the control.
+
+        Parameters
+        ----------
+        screen
+            What the registry knows of the screen.
+
+        Returns
+        -------
+        Their statistics; of perturbations that were run in combinations only, there are none.
+        """
+        components = screen.table.components[self.label]
+        chosen = (components >= 0).sum(1) == 1
+        with np.errstate(divide="ignore"):
+            log10_dose = np.where(np.isnan(self.dose), np.inf, np.log10(self.dose))
+        control = np.average(
+            self.residual[self.is_control(screen)],
+            axis=0,
+            weights=self.n_cells[self.is_control(screen)],
+        )
+        return ConditionStatistics(
+            perturbation=components[chosen].max(1),
+            log10_dose=log10_dose[chosen],
+            n_cells=self.n_cells[chosen].astype(np.float64),
+            residual=self.residual[chosen] - control,
+        )
+
+
+class _ConditionSums:
+    """Sums per condition over minibatches."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[pd.MultiIndex, np.ndarray, np.ndarray]] = []
+
+    def add(self, tensors: dict[str, Tensor], residual: Tensor, expression: Tensor) -> None:
+        label = tensors[REGISTRY_KEYS.PERTURBATION].ravel().long().numpy()
+        dose = tensors.get(REGISTRY_KEYS.DOSE)
+        values = np.full(len(label), np.nan) if dose is None else dose.ravel().double().numpy()
+        codes, keys = pd.factorize(pd.MultiIndex.from_arrays([label, values.round(12)]))
+        cells = torch.cat(
+            [residual, expression, expression.square(), torch.ones_like(residual[:, :1])], 1
+        ).double()
+        totals = torch.zeros(len(keys), cells.shape[1], dtype=torch.float64)
+        totals.index_add_(0, torch.as_tensor(codes), cells.cpu())
+        self._parts.append((keys, totals.numpy(), np.array([residual.shape[1]])))
+
+    def finish(self) -> dict[str, np.ndarray]:
+        keys = self._parts[0][0]
+        for other, _, _ in self._parts[1:]:
+            keys = keys.append(other)
+        codes, unique = pd.factorize(keys)
+        parts = np.concatenate([totals for _, totals, _ in self._parts])
+        totals = np.zeros((len(unique), parts.shape[1]))
+        np.add.at(totals, codes, parts)
+        n_cells = totals[:, -1]
+        means = totals[:, :-1] / n_cells[:, None]
+        n_nodes = int(self._parts[0][2][0])
+        expression, squares = np.split(means[:, n_nodes:], 2, axis=1)
+        return {
+            "label": unique.get_level_values(0).to_numpy(np.int64),
+            "dose": unique.get_level_values(1).to_numpy(np.float64),
+            "n_cells": n_cells,
+            "residual": means[:, :n_nodes],
+            "expression_mean": expression.astype(np.float32),
+            "expression_variance": np.maximum(squares - expression**2, 0).astype(np.float32),
+        }
+
+
+class _ControlCells:
+    """Library size and covariates of control cells."""
+
+    def __init__(self, components: Tensor) -> None:
+        self._components = components
+        self._parts: list[tuple[Tensor, ...]] = []
+
+    def add(self, tensors: dict[str, Tensor], module: GIMModule) -> None:
+        labels = tensors[REGISTRY_KEYS.PERTURBATION].ravel().long()
+        chosen = (self._components[labels] < 0).all(1)
+        batch = tensors[SCVI_KEYS.BATCH_KEY]
+        library = module.library(
+            tensors[SCVI_KEYS.X_KEY], tensors.get(SCVI_KEYS.SIZE_FACTOR_KEY)
+        )
+        categories = tensors.get(SCVI_KEYS.CAT_COVS_KEY, batch[:, :0])
+        continuous = tensors.get(SCVI_KEYS.CONT_COVS_KEY, library[:, :0])
+        self._parts.append(tuple(t[chosen] for t in (library, batch, categories, continuous)))
+
+    def finish(self) -> dict[str, np.ndarray]:
+        library, batch, categories, continuous = (
+            torch.cat(column) for column in zip(*self._parts, strict=True)
+        )
+        rng = np.random.default_rng(0)
+        chosen = np.sort(rng.permutation(len(library))[:MAX_CONTROL_CELLS])
+        return {
+            "control_library": library[chosen, 0].double().numpy(),
+            "control_batch": batch[chosen, 0].long().numpy(),
+            "control_categories": categories[chosen].long().numpy(),
+            "control_continuous": continuous[chosen].float().numpy(),
+        }
+
+
+def _summarise(module: GIMModule, tensors: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Residual of the mechanisms and normalised expression of each cell."""
+    mean = module.encode(tensors)[0]
+    covariates = module.covariates_of(tensors)
+    residual = module.mechanism.residual(mean) - module.node_offset(covariates)
+    expression = tensors[SCVI_KEYS.X_KEY]
+    if module.gene_likelihood != "normal":
+        expression = torch.log1p(expression * (TARGET_TOTAL / expression.sum(1, keepdim=True)))
+    return residual, expression
