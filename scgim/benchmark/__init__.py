@@ -1,1 +1,48 @@
 """Comparison with baselines and ceilings: accuracy on simulated screens, and speed."""
+
+from scgim.benchmark._baselines import (
+    GeneratorOnComponents,
+    MeanOfTreated,
+    MLPEnsemble,
+    NearestPerturbation,
+    NoEffect,
+    RidgeOnFeatures,
+)
+from scgim.benchmark._predictors import (
+    GIMPredictor,
+    OracleGenerator,
+    Predictor,
+    ReplicateCeiling,
+)
+from scgim.benchmark._programs import (
+    ProgramsBenchmark,
+    ProgramsSettings,
+    benchmark_programs,
+)
+from scgim.benchmark._speed import SpeedBenchmark, SpeedSettings, benchmark_speed
+from scgim.benchmark._splits import Split, split, tanimoto_groups
+from scgim.benchmark._training_screen import ScreenKeys, TrainingScreen
+
+__all__ = [
+    "GIMPredictor",
+    "GeneratorOnComponents",
+    "MLPEnsemble",
+    "MeanOfTreated",
+    "NearestPerturbation",
+    "NoEffect",
+    "OracleGenerator",
+    "Predictor",
+    "ProgramsBenchmark",
+    "ProgramsSettings",
+    "ReplicateCeiling",
+    "RidgeOnFeatures",
+    "ScreenKeys",
+    "SpeedBenchmark",
+    "SpeedSettings",
+    "Split",
+    "TrainingScreen",
+    "benchmark_programs",
+    "benchmark_speed",
+    "split",
+    "tanimoto_groups",
+]

@@ -1,0 +1,386 @@
+"""Which conditions of a screen are held out: a split is data that can be saved and restored."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import pandas as pd
+from sklearn.cluster import AgglomerativeClustering
+from sklearn.metrics import pairwise_distances
+
+from scgim._validation._datasets import check_choice
+from scgim._validation._splits import (
+    check_fraction,
+    check_has_column,
+    check_has_groups,
+    check_same_conditions,
+    check_split_argument,
+    check_split_sizes,
+)
+from scgim.benchmark._training_screen import ScreenKeys
+from scgim.data import split_combination
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import anndata as ad
+    from numpy.typing import NDArray
+
+SplitKind = Literal[
+    "interior_dose",
+    "top_dose",
+    "perturbation",
+    "group",
+    "context",
+    "perturbation_in_context",
+    "combination",
+]
+
+
+@dataclass(frozen=True)
+class Split:
+    """The held-out conditions of a screen; everything else, control cells included, is training.
+
+    Attributes
+    ----------
+    kind
+        How it was made, see :func:`split`.
+    seed
+        Seed of the random choice.
+    keys
+        Where the design of the screen is.
+    context
+        Column of ``obs`` with contexts such as cell lines, ``None`` without.
+    held_out
+        One row per held-out condition, columns as in ``obs``.
+    """
+
+    kind: str
+    seed: int
+    keys: ScreenKeys
+    context: str | None
+    held_out: pd.DataFrame
+
+    def is_held_out(self, adata: ad.AnnData) -> NDArray[np.bool_]:
+        """Mark the held-out cells of a screen.
+
+        Parameters
+        ----------
+        adata
+            The screen.
+
+        Returns
+        -------
+        Mask of shape ``(n_cells,)``.
+        """
+        columns = list(self.held_out.columns)
+        found = pd.MultiIndex.from_frame(_as_plain(adata.obs[columns]))
+        wanted = pd.MultiIndex.from_frame(self.held_out)
+        check_same_conditions(int(wanted.isin(found).sum()), len(wanted))
+        return found.isin(wanted)
+
+    def training(self, adata: ad.AnnData) -> ad.AnnData:
+        """Copy the cells that a model may see.
+
+        Parameters
+        ----------
+        adata
+            The screen.
+
+        Returns
+        -------
+        Training cells; ``uns`` is that of the screen.
+        """
+        return adata[~self.is_held_out(adata)].copy()
+
+    def annotate(self, adata: ad.AnnData, key_added: str = "split") -> None:
+        """Write the split into a screen.
+
+        Updates ``adata.obs[key_added]`` ("training" or "held out") and ``adata.uns[key_added]``, from
+        which :meth:`from_text` restores it.
+
+        Parameters
+        ----------
+        adata
+            The screen.
+        key_added
+            Name of both entries.
+        """
+        labels = np.where(self.is_held_out(adata), "held out", "training")
+        adata.obs[key_added] = pd.Categorical(labels, categories=["training", "held out"])
+        adata.uns[key_added] = self.to_text()
+
+    def to_text(self) -> str:
+        """Write the split as JSON.
+
+        Returns
+        -------
+        JSON from which :meth:`from_text` restores the split exactly.
+        """
+        document = {
+            "kind": self.kind,
+            "seed": self.seed,
+            "keys": asdict(self.keys),
+            "context": self.context,
+            "held_out": self.held_out.to_dict("list"),
+        }
+        return json.dumps(document, ensure_ascii=False)
+
+    @classmethod
+    def from_text(cls, text: str) -> Split:
+        """Restore a split.
+
+        Parameters
+        ----------
+        text
+            JSON of :meth:`to_text`.
+
+        Returns
+        -------
+        The same split.
+        """
+        document = json.loads(text)
+        document["keys"] = ScreenKeys(**document["keys"])
+        document["held_out"] = pd.DataFrame(document["held_out"])
+        return cls(**document)
+
+    def save(self, path: Path) -> None:
+        """Write the split to a JSON file.
+
+        Parameters
+        ----------
+        path
+            File to write.
+        """
+        path.write_text(self.to_text() + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Split:
+        """Read a split from a JSON file.
+
+        Parameters
+        ----------
+        path
+            File of :meth:`save`.
+
+        Returns
+        -------
+        The same split.
+        """
+        return cls.from_text(path.read_text())
+
+
+def split(
+    adata: ad.AnnData,
+    kind: SplitKind,
+    *,
+    fraction: float = 0.2,
+    seed: int = 0,
+    keys: ScreenKeys | None = None,
+    groups: pd.Series | None = None,
+    context: str | None = None,
+) -> Split:
+    """Choose conditions to hold out. Control cells are never held out.
+
+    Parameters
+    ----------
+    adata
+        The screen, which is not changed.
+    kind
+        ``"interior_dose"``: one dose between two others of some perturbations. ``"top_dose"``: the
+        highest dose of some perturbations. ``"perturbation"``: all doses of some perturbations.
+        ``"group"``: as before, but whole ``groups``, such as scaffolds or mechanism classes.
+        ``"context"``: all treated cells of some contexts. ``"perturbation_in_context"``: some
+        perturbations in one context each, seen in the others. ``"combination"``: some combinations
+        whose single perturbations are seen.
+    fraction
+        Share of the candidates that is held out.
+    seed
+        Seed of the random choice.
+    keys
+        Where the design of the screen is.
+    groups
+        Group of each perturbation, for ``"group"``.
+    context
+        Column of ``obs``, for the kinds with contexts.
+
+    Returns
+    -------
+    The split.
+
+    See Also
+    --------
+    tanimoto_groups : Groups of similar perturbations.
+
+    Examples
+    --------
+    >>> import scgim
+    >>> adata = scgim.datasets.simulate_screen(n_genes=40, n_control=20, n_cells=2)
+    >>> len(split(adata, "top_dose", fraction=0.5).held_out)
+    14
+    """
+    keys = keys or ScreenKeys()
+    check_choice("kind", kind, get_args(SplitKind))
+    check_fraction("fraction", fraction)
+    check_split_argument(kind, "groups", is_given=kind != "group" or groups is not None)
+    check_split_argument(kind, "context", is_given="context" not in kind or context is not None)
+    columns = [name for name in (keys.perturbation, keys.dose, context) if name is not None]
+    for name, column in zip(("perturbation", "dose", "context"), columns, strict=False):
+        check_has_column(name, column, adata.obs.columns)
+    conditions = _as_plain(adata.obs[columns]).drop_duplicates().sort_values(columns)
+    treated = conditions[conditions[keys.perturbation] != keys.control].reset_index(drop=True)
+    design = _Design(treated, keys, context, groups)
+    chosen = _CHOICES[kind](design, fraction, np.random.default_rng(seed))
+    check_split_sizes(kind, n_held_out=int(chosen.sum()), n_training=int((~chosen).sum()))
+    return Split(kind, seed, keys, context, treated[chosen].reset_index(drop=True))
+
+
+def tanimoto_groups(features: pd.DataFrame, *, threshold: float = 0.6) -> pd.Series:
+    """Group perturbations whose fingerprints are alike.
+
+    Parameters
+    ----------
+    features
+        Bits, one row per perturbation.
+    threshold
+        Groups are merged while their average Tanimoto distance is below it (average linkage).
+
+    Returns
+    -------
+    Number of the group of each perturbation.
+    """
+    distance = pairwise_distances(features.to_numpy(dtype=bool), metric="jaccard")
+    clusters = AgglomerativeClustering(
+        n_clusters=None, metric="precomputed", linkage="average", distance_threshold=threshold
+    )
+    return pd.Series(clusters.fit_predict(distance), index=features.index.astype(str), name="group")
+
+
+@dataclass(frozen=True)
+class _Design:
+    """Treated conditions and what the choice of held-out ones needs to know of them."""
+
+    treated: pd.DataFrame
+    keys: ScreenKeys
+    context: str | None
+    groups: pd.Series | None
+
+    @property
+    def perturbation(self) -> pd.Series:
+        return self.treated[self.keys.perturbation]
+
+    @property
+    def parts(self) -> list[tuple[str, ...]]:
+        return [split_combination(label) for label in self.perturbation]
+
+
+def _choose_interior_dose(
+    design: _Design, fraction: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    check_split_argument("interior_dose", "keys.dose", is_given=design.keys.dose is not None)
+    dose = design.treated.groupby(design.keys.perturbation)[design.keys.dose]
+    is_interior = design.treated[design.keys.dose].between(
+        dose.transform("min"), dose.transform("max"), inclusive="neither"
+    )
+    candidates = design.treated[is_interior].sample(frac=1.0, random_state=rng)
+    first = candidates.drop_duplicates(design.keys.perturbation)
+    kept = _draw(first[design.keys.perturbation], fraction, rng)
+    chosen = first[first[design.keys.perturbation].isin(kept)]
+    return design.treated.index.isin(chosen.index)
+
+
+def _choose_top_dose(
+    design: _Design, fraction: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    check_split_argument("top_dose", "keys.dose", is_given=design.keys.dose is not None)
+    dose = design.treated.groupby(design.keys.perturbation)[design.keys.dose]
+    is_top = design.treated[design.keys.dose] == dose.transform("max")
+    is_repeated = dose.transform("nunique") > 1
+    names = design.perturbation[is_top & is_repeated]
+    return (is_top & design.perturbation.isin(_draw(names, fraction, rng))).to_numpy()
+
+
+def _choose_perturbation(
+    design: _Design, fraction: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    names = pd.Series([part for parts in design.parts for part in parts])
+    return _holds_any(design, _draw(names, fraction, rng))
+
+
+def _choose_group(design: _Design, fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    assert design.groups is not None
+    names = sorted({part for parts in design.parts for part in parts})
+    groups = design.groups.set_axis(design.groups.index.astype(str))
+    check_has_groups(names, groups.index)
+    group = groups.loc[names]
+    order = rng.permutation(group.unique())
+    sizes = group.value_counts().loc[order].cumsum()
+    kept = order[: max(1, int((sizes <= fraction * len(group)).sum()))]
+    return _holds_any(design, set(group.index[group.isin(kept)]))
+
+
+def _choose_context(
+    design: _Design, fraction: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    contexts = design.treated[design.context]
+    return contexts.isin(_draw(contexts, fraction, rng)).to_numpy()
+
+
+def _choose_perturbation_in_context(
+    design: _Design, fraction: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    columns = [design.keys.perturbation, design.context]
+    pairs = design.treated[columns].drop_duplicates()
+    is_repeated = pairs.groupby(design.keys.perturbation)[design.context].transform("size") > 1
+    candidates = pairs[is_repeated].sample(frac=1.0, random_state=rng)
+    first = candidates.drop_duplicates(design.keys.perturbation)
+    kept = _draw(first[design.keys.perturbation], fraction, rng)
+    chosen = pd.MultiIndex.from_frame(first[first[design.keys.perturbation].isin(kept)])
+    return pd.MultiIndex.from_frame(design.treated[columns]).isin(chosen)
+
+
+def _choose_combination(
+    design: _Design, fraction: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    single = {parts[0] for parts in design.parts if len(parts) == 1}
+    is_candidate = [len(parts) > 1 and single.issuperset(parts) for parts in design.parts]
+    names = design.perturbation[is_candidate]
+    return design.perturbation.isin(_draw(names, fraction, rng)).to_numpy()
+
+
+_CHOICES: dict[str, Callable[[_Design, float, np.random.Generator], NDArray[np.bool_]]] = {
+    "interior_dose": _choose_interior_dose,
+    "top_dose": _choose_top_dose,
+    "perturbation": _choose_perturbation,
+    "group": _choose_group,
+    "context": _choose_context,
+    "perturbation_in_context": _choose_perturbation_in_context,
+    "combination": _choose_combination,
+}
+
+
+def _draw(names: pd.Series, fraction: float, rng: np.random.Generator) -> set[str]:
+    """Draw a share of the different names, at least one where there are any."""
+    different = np.sort(names.unique().astype(str))
+    n_drawn = min(len(different), max(1, round(fraction * len(different))))
+    return set(rng.choice(different, n_drawn, replace=False)) if len(different) else set()
+
+
+def _holds_any(design: _Design, names: set[str]) -> NDArray[np.bool_]:
+    """Whether a condition has one of the named perturbations, alone or in a combination."""
+    return np.array([not names.isdisjoint(parts) for parts in design.parts])
+
+
+def _as_plain(obs: pd.DataFrame) -> pd.DataFrame:
+    """Turn categories into text, so that conditions compare by value."""
+    is_number = [pd.api.types.is_numeric_dtype(dtype) for dtype in obs.dtypes]
+    return obs.astype(
+        {
+            column: float if number else str
+            for column, number in zip(obs.columns, is_number, strict=True)
+        }
+    )
