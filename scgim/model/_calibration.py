@@ -23,14 +23,16 @@ OUTLIER_QUANTILE = 0.99
 QUANTILE_LEVELS = np.linspace(0, 1, 101)
 
 
-def calibrate_intervals(model: FittingMixin) -> dict[str, object]:
-    r"""Learn from left-out perturbations how wide intervals of the mean shift must be.
+def calibrate_intervals(model: FittingMixin) -> dict[str, dict[str, object]]:
+    r"""Learn from errors how wide intervals of the mean shift must be.
 
     The half-width for gene :math:`g` is :math:`z \sqrt{cV_g + \tau^2 |S|}` with :math:`V` the
-    variance over draws from the generator and :math:`|S|` the number of mechanisms summed. The
-    scale :math:`c \ge 0.5` and floor :math:`\tau^2` are fitted to the squared errors of left-out
-    predictions of the training conditions, less the sampling variance of the observed means; the
-    quantiles :math:`z` are those of the same standardised errors.
+    variance over draws from the distribution over interventions and :math:`|S|` the number of
+    mechanisms summed. The scale :math:`c \ge 0.5` and floor :math:`\tau^2` are fitted to squared
+    errors of predictions of the training conditions, less the sampling variance of the observed
+    means; the quantiles :math:`z` are those of the same standardised errors. For unseen
+    perturbations these are the errors with each perturbation left out; for seen ones those of the
+    fit, which at a dose that was not run are a lower bound.
 
     Parameters
     ----------
@@ -39,49 +41,87 @@ def calibrate_intervals(model: FittingMixin) -> dict[str, object]:
 
     Returns
     -------
-    ``scale``, ``floor`` and ``quantiles`` of the absolute standardised error, at 101 levels from
-    0 to 1. Those of the normal distribution where there is no generator.
+    For ``"seen"`` and ``"unseen"``: ``scale``, ``floor`` and ``quantiles`` of the absolute
+    standardised error, at 101 levels from 0 to 1. Without a generator ``"unseen"`` is that of a
+    normal distribution.
     """
-    generator = model.interventions.generator
     statistics = TrainingStatistics.from_dict(model.statistics_)
     conditions = statistics.single_perturbations(model.screen)
-    if generator is None:
-        return uncalibrated()
     chosen = _upper_doses(conditions)
-    components = model.screen.table.components[statistics.label]
-    rows = np.flatnonzero((components >= 0).sum(1) == 1)[chosen]
-    perturbation, log10_dose = conditions.perturbation[chosen], conditions.log10_dose[chosen]
-
+    perturbation = conditions.perturbation[chosen]
+    errors = _Errors(model, statistics, conditions, chosen)
     rng = np.random.default_rng(0)
-    draws = generator.draw_residuals(np.ones(len(perturbation), int), N_DRAWS, rng)
-    shift = generator.left_out_shift[perturbation]
-    log10_ec50 = generator.left_out_log10_ec50[perturbation]
-    population = Population(model.module, statistics, n_cells=N_CELLS)
-
-    def predicted(shift: np.ndarray, log10_ec50: np.ndarray) -> Tensor:
-        table, hill = model.module.interventions, model.interventions.hill
-        total = respond(table, hill, shift, log10_ec50, log10_dose)
-        return population.mean_shift(torch.as_tensor(total, dtype=torch.float32))
-
-    base = predicted(shift, log10_ec50).numpy()
-    moved = np.stack(
-        [predicted(shift + draws[0][d], log10_ec50 + draws[1][d]).numpy() for d in range(N_DRAWS)]
+    rows = model.interventions.rows
+    noise = rng.standard_normal((N_DRAWS, len(chosen), rows.shift.shape[1]))
+    noise *= np.sqrt(rows.shift_variance[perturbation])[:, None]
+    ec50_noise = rng.standard_normal((N_DRAWS, len(chosen)))
+    ec50_noise *= np.sqrt(rows.log10_ec50_variance[perturbation])
+    seen = errors.calibrate(
+        rows.shift[perturbation], rows.log10_ec50[perturbation], noise, ec50_noise
     )
-    observed, sampling = _observed_shift(statistics, rows, model)
-    top = np.argsort(-np.abs(base), axis=1)[:, :N_TOP_GENES]
-    variance, error, noise = (
-        np.take_along_axis(values, top, 1).ravel()
-        for values in (moved.var(0), observed - base, sampling)
+    generator = model.interventions.generator
+    if generator is None:
+        return {"seen": seen, "unseen": uncalibrated()}
+    unseen = errors.calibrate(
+        generator.left_out_shift[perturbation],
+        generator.left_out_log10_ec50[perturbation],
+        *generator.draw_residuals(np.ones(len(chosen), int), N_DRAWS, rng),
     )
-    squared = np.minimum(error**2 - noise, np.quantile(error**2 - noise, OUTLIER_QUANTILE))
-    scale, floor = nnls(np.c_[variance, np.ones_like(variance)], squared)[0]
-    scale = max(scale, MIN_SCALE)
-    standardised = np.abs(error) / np.sqrt(scale * variance + floor + noise + 1e-12)
-    return {
-        "scale": float(scale),
-        "floor": float(floor),
-        "quantiles": np.quantile(standardised, QUANTILE_LEVELS),
-    }
+    return {"seen": seen, "unseen": unseen}
+
+
+class _Errors:
+    """Errors of predicted mean shifts of training conditions."""
+
+    def __init__(
+        self,
+        model: FittingMixin,
+        statistics: TrainingStatistics,
+        conditions: ConditionStatistics,
+        chosen: np.ndarray,
+    ) -> None:
+        components = model.screen.table.components[statistics.label]
+        rows = np.flatnonzero((components >= 0).sum(1) == 1)[chosen]
+        self._observed, self._sampling = _observed_shift(statistics, rows, model)
+        self._log10_dose = conditions.log10_dose[chosen]
+        self._table, self._hill = model.module.interventions, model.interventions.hill
+        self._population = Population(model.module, statistics, n_cells=N_CELLS)
+
+    def calibrate(
+        self,
+        shift: np.ndarray,
+        log10_ec50: np.ndarray,
+        shift_noise: np.ndarray,
+        ec50_noise: np.ndarray,
+    ) -> dict[str, object]:
+        """Fit scale, floor and quantiles for given rows and draws of their errors."""
+        base = self._predict(shift, log10_ec50)
+        moved = np.stack(
+            [
+                self._predict(shift + a, log10_ec50 + m)
+                for a, m in zip(shift_noise, ec50_noise, strict=True)
+            ]
+        )
+        top = np.argsort(-np.abs(base), axis=1)[:, :N_TOP_GENES]
+        variance, error, noise = (
+            np.take_along_axis(values, top, 1).ravel()
+            for values in (moved.var(0), self._observed - base, self._sampling)
+        )
+        squared = error**2 - noise
+        squared = np.minimum(squared, np.quantile(squared, OUTLIER_QUANTILE))
+        scale, floor = nnls(np.c_[variance, np.ones_like(variance)], squared)[0]
+        scale = max(scale, MIN_SCALE)
+        standardised = np.abs(error) / np.sqrt(scale * variance + floor + noise + 1e-12)
+        return {
+            "scale": float(scale),
+            "floor": float(floor),
+            "quantiles": np.quantile(standardised, QUANTILE_LEVELS),
+        }
+
+    def _predict(self, shift: np.ndarray, log10_ec50: np.ndarray) -> np.ndarray:
+        total = respond(self._table, self._hill, shift, log10_ec50, self._log10_dose)
+        mean_shift: Tensor = self._population.mean_shift(torch.as_tensor(total).float())
+        return mean_shift.numpy()
 
 
 def uncalibrated() -> dict[str, object]:

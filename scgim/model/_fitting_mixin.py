@@ -11,7 +11,7 @@ from torch import Tensor
 from scgim._validation import check_is_trained, warn
 from scgim.model._calibration import calibrate_intervals
 from scgim.model._training_statistics import TrainingStatistics
-from scgim.module import change_basis, linear_loadings
+from scgim.module import change_basis, linear_loadings, loading_sd
 from scgim.scm import (
     Gauge,
     GaugeProblem,
@@ -88,7 +88,8 @@ class FittingMixin:
             logger.info("The program mask names the nodes, so their basis is left as it is.")
             return
         problem = GaugeProblem(
-            loadings=centred(linear_loadings(self.module).cpu()),
+            loadings=linear_loadings(self.module).cpu(),
+            loading_sd=loading_sd(self.module).cpu(),
             shifts=self.module.interventions.saturating_shift.detach().double().cpu(),
             n_cells=torch.as_tensor(self._effective_cells()),
         )
@@ -240,13 +241,9 @@ class FittingMixin:
         return generator
 
 
-def centred(loadings: Tensor) -> Tensor:
-    """Take out of each node what it does to the median gene; softmax does not see it."""
-    return loadings - loadings.median(0).values
-
-
 def orient(problem: GaugeProblem, gauge: Gauge) -> Gauge:
     """Choose the sign of each node so that its strongest genes go up."""
     loadings = problem.loadings @ torch.linalg.inv(gauge.directions).mT
+    loadings = loadings - loadings.median(0).values
     sign = loadings.pow(3).sum(0).sign()
     return Gauge(gauge.directions * torch.where(sign == 0, 1.0, sign), gauge.cost)

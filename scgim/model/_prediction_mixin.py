@@ -12,7 +12,7 @@ from scvi import REGISTRY_KEYS as SCVI_KEYS
 from torch import Tensor
 
 from scgim._validation import check_is_trained, check_shifts
-from scgim.model._calibration import N_CELLS, N_DRAWS, QUANTILE_LEVELS, uncalibrated
+from scgim.model._calibration import N_CELLS, N_DRAWS, QUANTILE_LEVELS
 from scgim.model._conditions import Conditions, ConditionsLike, prepare_conditions
 from scgim.model._population import Population
 from scgim.model._training_statistics import TrainingStatistics
@@ -172,7 +172,8 @@ class PredictionMixin:
         variance = moved.reshape(*draws.shape[:2], -1).var(0)
         is_seen = prepared.obs.is_seen.to_numpy()
         half_width = np.zeros_like(variance)
-        for chosen, calibration in ((is_seen, uncalibrated()), (~is_seen, self.calibration_)):
+        for chosen, kind in ((is_seen, "seen"), (~is_seen, "unseen")):
+            calibration = self.calibration_[kind]
             z = np.interp(level, QUANTILE_LEVELS, calibration["quantiles"])
             floor = calibration["floor"] * prepared.condition_n_summands[chosen, None]
             half_width[chosen] = z * np.sqrt(calibration["scale"] * variance[chosen] + floor)

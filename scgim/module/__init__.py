@@ -1,6 +1,6 @@
 """The generative model of a cell: tensors in, loss out."""
 
-from scgim.module._change_basis import change_basis, linear_loadings
+from scgim.module._change_basis import change_basis, linear_loadings, loading_sd
 from scgim.module._expected_expression import ExpectedExpression
 from scgim.module._gim_module import CausalSpace, GIMModule
 from scgim.module._likelihood import Expression, GeneLikelihood, make_distribution
@@ -17,5 +17,6 @@ __all__ = [
     "NodeEncoder",
     "change_basis",
     "linear_loadings",
+    "loading_sd",
     "make_distribution",
 ]

@@ -41,6 +41,34 @@ def linear_loadings(module: GIMModule) -> Tensor:
 
 
 @torch.no_grad()
+def loading_sd(module: GIMModule) -> Tensor:
+    r"""Standard error of the loadings of each gene, the same in all directions of the noise.
+
+    The Fisher information of a log-rate is :math:`\mu\theta / (\mu + \theta)` per cell of a
+    negative binomial, and the noise has unit variance.
+
+    Parameters
+    ----------
+    module
+        Trained module.
+
+    Returns
+    -------
+    Shape ``(n_genes,)``, float64.
+    """
+    log_theta = module.log_theta.double()
+    if module.gene_likelihood == "normal":
+        return log_theta.exp() / module.n_obs**0.5
+    share = torch.softmax(module.decoder.intercept.double(), 0)
+    mean = share * module.median_library.double()
+    information = mean
+    if module.gene_likelihood != "poisson":
+        theta = log_theta.exp()
+        information = mean * theta / (mean + theta)
+    return (module.n_obs * information).rsqrt()
+
+
+@torch.no_grad()
 def change_basis(module: GIMModule, gauge: Gauge, hidden: Tensor) -> None:
     r"""Move a change of basis into the weights, in place, so that no prediction changes.
 

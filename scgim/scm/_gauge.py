@@ -12,37 +12,72 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-LOADING_SMOOTHING = 0.02
-INTERVENTION_WEIGHT = 0.3
-SHIFT_SCALE = 4.0
-ORDER_PENALTY = 3.0
-N_REPEATS = 4
+N_ROUNDS = 3
 N_STEPS = 250
 LEARNING_RATE = 0.02
 ROTATION_LEARNING_RATE = 0.05
+OFFSET_FACTOR = 0.2
+# Smoothed absolute loadings, of the first two stages.
+LOADING_SMOOTHING = 0.02
+FIRST_SHIFT_WEIGHT = 0.3
+# A loading, a shift or an edge counts as one parameter of a heavy-tailed prior.
+LOADING_WEIGHT = 0.5
+SHIFT_SCALE = 4.0
+EDGE_SD = 0.05
+# Keeps the programs of different nodes apart: two equal programs would be sparse as well.
+VOLUME_WEIGHT = 50.0
+ORDER_PENALTY = 3.0
+
+
+class Bases(NamedTuple):
+    """Many bases at once.
+
+    Attributes
+    ----------
+    directions
+        Nodes of unit control variance as columns in causal order, in terms of the old noise,
+        shape ``(..., n_nodes, n_nodes)``.
+    offset
+        Loading of a gene that belongs to no program, in terms of the old noise, shape
+        ``(..., n_nodes)``: softmax does not see what all genes have in common.
+    """
+
+    directions: Tensor
+    offset: Tensor
 
 
 @dataclass(frozen=True)
 class GaugeProblem:
     r"""What the criterion of the gauge is computed from: the model's own weights, no cells.
 
-    The criterion prefers gene programs that are sparse and shifts that are sparse for each
-    perturbation,
+    The criterion asks in which basis the fewest numbers are needed to say what the programs, the
+    interventions and the graph are,
 
     .. math::
-        \sum_{gj} \Big(\sqrt{W'^2_{gj} + \epsilon^2} - \epsilon\Big)
-        + b \sum_{kj} \log(1 + n_k s'^2_{kj} / 4),
+        \tfrac12 \sum_{gj} \log\Big(1 + \frac{t_{gj}^2}{4}\Big)
+        + \sum_{kj} \log\Big(1 + \frac{n_k s'^2_{kj}}{4}\Big)
+        + \sum_{ij} \log\Big(1 + \frac{A'^2_{ij}}{4\sigma_A^2}\Big)
+        - \lambda \log|\det \bar D|.
 
-    where :math:`W'` are the loadings of nodes with unit control variance.
+    Here :math:`t_{gj}` is the loading of gene :math:`g` on node :math:`j` over its standard error. In
+    units of its standard error a loading does not depend on the scale of the node, and neither
+    on how strongly nodes are correlated, which an absolute loading does: absolute loadings
+    prefer uncorrelated nodes to true ones. :math:`\bar D` has the dual directions, scaled to unit
+    length, as columns; its determinant keeps two nodes from taking the same program.
 
     Attributes
     ----------
     loadings
-        Genes x noise, :math:`W(I - A)^{-\top}`, centred, shape ``(n_genes, n_nodes)``.
+        Genes x noise, :math:`W(I - A)^{-\top}`, shape ``(n_genes, n_nodes)``.
+    loading_sd
+        Standard error of the loadings of each gene, the same in all directions of the noise,
+        shape ``(n_genes,)``.
     shifts
         Shift of each perturbation at saturating dose, shape ``(n_perturbations, n_nodes)``.
     n_cells
@@ -50,61 +85,85 @@ class GaugeProblem:
     """
 
     loadings: Tensor
+    loading_sd: Tensor
     shifts: Tensor
     n_cells: Tensor
 
-    def loading_cost(self, directions: Tensor) -> Tensor:
-        """Smoothed sum of absolute loadings, whatever the order.
+    def absolute_loadings(self, bases: Bases) -> Tensor:
+        """Smoothed sum of absolute loadings: a smooth first guide, whatever the order.
 
         Parameters
         ----------
-        directions
-            Nodes of unit control variance as columns, shape ``(..., n_nodes, n_nodes)``.
+        bases
+            Bases.
 
         Returns
         -------
-        Shape ``(...)``.
+        Cost of each, shape ``(...)``.
         """
-        loadings = self.loadings @ torch.linalg.inv(directions).mT
+        loadings = self._centred(bases) @ torch.linalg.inv(bases.directions).mT
         size = (loadings.square() + LOADING_SMOOTHING**2).sqrt() - LOADING_SMOOTHING
         return size.sum((-2, -1))
 
-    def cost(self, directions: Tensor) -> Tensor:
-        """Criterion of bases whose columns stand in causal order.
+    def first_cost(self, bases: Bases) -> Tensor:
+        """Absolute loadings and sparse shifts, to come near the right basis."""
+        return self.absolute_loadings(bases) + FIRST_SHIFT_WEIGHT * self.shift_cost(bases)
+
+    def cost(self, bases: Bases) -> Tensor:
+        """Criterion of the gauge.
 
         Parameters
         ----------
-        directions
-            Nodes of unit control variance as columns, shape ``(..., n_nodes, n_nodes)``.
+        bases
+            Bases.
 
         Returns
         -------
-        Shape ``(...)``.
+        Cost of each, shape ``(...)``; lower is sparser.
         """
-        evidence = self.n_cells[:, None] * self.rotated_shifts(directions).square()
-        return self.loading_cost(directions) + INTERVENTION_WEIGHT * torch.log1p(
-            evidence / SHIFT_SCALE
-        ).sum((-2, -1))
+        return self.loading_cost(bases) + self.shift_cost(bases) + self.edge_cost(bases)
 
-    def order_cost(self, directions: Tensor) -> Tensor:
-        """Cost of targets when each is paid for once: a truncated quadratic of the shifts.
+    def loading_cost(self, bases: Bases) -> Tensor:
+        """Gene programs, in units of their standard errors; first and last term."""
+        dual = torch.linalg.inv(bases.directions).mT
+        dual = dual / dual.norm(dim=-2, keepdim=True)
+        ratio = self._centred(bases) @ dual / self.loading_sd[:, None]
+        sparsity = torch.log1p(ratio.square() / 4).sum((-2, -1))
+        volume = torch.linalg.slogdet(dual).logabsdet
+        return LOADING_WEIGHT * sparsity - VOLUME_WEIGHT * volume
+
+    def shift_cost(self, bases: Bases) -> Tensor:
+        """Interventions; second term."""
+        return torch.log1p(self._evidence(bases.directions) / SHIFT_SCALE).sum((-2, -1))
+
+    def edge_cost(self, bases: Bases) -> Tensor:
+        """Causal graph; third term."""
+        adjacency = adjacency_of(bases.directions)
+        return torch.log1p(adjacency.square() / (4 * EDGE_SD**2)).sum((-2, -1))
+
+    def order_cost(self, bases: Bases) -> Tensor:
+        """Cost of a causal order: each target and each edge is paid for once.
 
         Parameters
         ----------
-        directions
-            Nodes of unit control variance as columns, shape ``(..., n_nodes, n_nodes)``.
+        bases
+            Bases.
 
         Returns
         -------
-        Shape ``(...)``.
+        Cost of each, shape ``(...)``.
         """
-        evidence = self.n_cells[:, None] * self.rotated_shifts(directions).square() / 2
+        evidence = self._evidence(bases.directions) / 2
         price = ORDER_PENALTY + 0.5 * self.n_cells.clamp(min=2).log()
-        return torch.minimum(evidence, price[:, None]).sum((-2, -1))
+        targets = -torch.logaddexp(-evidence, -price[:, None].expand_as(evidence))
+        return targets.sum((-2, -1)) + self.edge_cost(bases)
 
-    def rotated_shifts(self, directions: Tensor) -> Tensor:
-        """Shifts in the noise of the new causal model, ``(..., n_perturbations, n_nodes)``."""
-        return self.shifts @ split_directions(directions)[0]
+    def _evidence(self, directions: Tensor) -> Tensor:
+        rotation = split_directions(directions)[0]
+        return self.n_cells[:, None] * (self.shifts @ rotation).square()
+
+    def _centred(self, bases: Bases) -> Tensor:
+        return self.loadings - bases.offset.unsqueeze(-2)
 
 
 @dataclass(frozen=True)
@@ -131,10 +190,7 @@ class Gauge:
     @property
     def adjacency(self) -> Tensor:
         """Edge weights between nodes of unit noise, shape ``(n_nodes, n_nodes)``."""
-        total = split_directions(self.directions)[1]
-        total = total / total.diagonal()
-        identity = torch.eye(len(total), dtype=total.dtype, device=total.device)
-        return (identity - torch.linalg.inv(total)).triu(1)
+        return adjacency_of(self.directions)
 
     @property
     def node_change(self) -> Tensor:
@@ -169,71 +225,81 @@ def find_gauges(
     -------
     One basis per start, best first.
     """
+    bases = _random_bases(problem, n_starts, seed)
+    n_stages = N_ROUNDS + 2
+    bases = descend(problem.absolute_loadings, bases, ROTATION_LEARNING_RATE)
+    for stage in range(1, n_stages):
+        if on_step is not None:
+            on_step(stage, n_stages)
+        bases = search_order(problem.order_cost, bases)
+        bases = descend(problem.first_cost if stage == 1 else problem.cost, bases, LEARNING_RATE)
+    cost = problem.cost(bases)
+    return [Gauge(bases.directions[i], float(cost[i])) for i in cost.argsort().tolist()]
+
+
+def _random_bases(problem: GaugeProblem, n_starts: int, seed: int) -> Bases:
     generator = torch.Generator().manual_seed(seed)
     n_nodes = problem.shifts.shape[1]
     start = torch.randn(n_starts, n_nodes, n_nodes, generator=generator, dtype=torch.float64)
-    start = torch.linalg.qr(start).Q.to(problem.loadings)
-    directions = descend(problem.loading_cost, start, ROTATION_LEARNING_RATE)
-    for stage in range(N_REPEATS):
-        if on_step is not None:
-            on_step(stage, N_REPEATS)
-        directions = search_order(problem.order_cost, directions)
-        directions = descend(problem.cost, directions, LEARNING_RATE)
-    cost = problem.cost(directions)
-    return [Gauge(directions[index], float(cost[index])) for index in cost.argsort().tolist()]
+    directions = torch.linalg.qr(start).Q.to(problem.loadings)
+    rotated = problem.loadings @ directions
+    median = rotated.median(-2).values
+    return Bases(directions, (median.unsqueeze(-2) @ directions.mT).squeeze(-2))
 
 
-def descend(
-    cost: Callable[[Tensor], Tensor], directions: Tensor, learning_rate: float
-) -> Tensor:
-    """Gradient steps on unit-norm directions, for many bases at once.
+def descend(cost: Callable[[Bases], Tensor], bases: Bases, learning_rate: float) -> Bases:
+    """Gradient steps on many bases at once.
 
     Parameters
     ----------
     cost
-        Criterion, ``(n_bases, n_nodes, n_nodes)`` -> ``(n_bases,)``.
-    directions
-        Start, shape ``(n_bases, n_nodes, n_nodes)``.
+        Criterion of each basis.
+    bases
+        Start, leading dimension ``n_bases``.
     learning_rate
         First step size of Adam; it falls linearly.
 
     Returns
     -------
-    Directions, same shape, columns of unit norm.
+    Bases, columns of the directions of unit norm.
     """
-    free = directions.clone().requires_grad_()
-    optimizer = torch.optim.Adam([free], lr=learning_rate)
+    directions = bases.directions.clone().requires_grad_()
+    offset = bases.offset.clone().requires_grad_()
+    optimizer = torch.optim.Adam([{"params": [directions]}, {"params": [offset]}])
     for step in range(N_STEPS):
-        optimizer.param_groups[0]["lr"] = learning_rate * (1 - step / N_STEPS) + 1e-4
+        rate = learning_rate * (1 - step / N_STEPS) + 1e-4
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.param_groups[1]["lr"] = OFFSET_FACTOR * rate
         optimizer.zero_grad()
-        cost(normalise_columns(free)).sum().backward()
+        cost(Bases(normalise_columns(directions), offset)).sum().backward()
         optimizer.step()
-    return normalise_columns(free.detach())
+    return Bases(normalise_columns(directions.detach()), offset.detach())
 
 
-def search_order(cost: Callable[[Tensor], Tensor], directions: Tensor) -> Tensor:
+def search_order(cost: Callable[[Bases], Tensor], bases: Bases) -> Bases:
     """Reorder the nodes by insert moves until none lowers the cost, for many bases at once.
 
     Parameters
     ----------
     cost
-        Criterion, ``(..., n_nodes, n_nodes)`` -> ``(...)``.
-    directions
-        Start, shape ``(n_bases, n_nodes, n_nodes)``.
+        Criterion of each basis.
+    bases
+        Start, leading dimension ``n_bases``.
 
     Returns
     -------
-    The same columns, reordered.
+    The same directions, reordered.
     """
+    directions, offset = bases
     moves = insert_moves(directions.shape[-1]).to(directions.device)
     rows = torch.arange(len(directions), device=directions.device)
-    current = cost(directions)
+    current = cost(bases)
     while True:
         candidates = directions[:, :, moves].movedim(2, 1)
-        costs, best = cost(candidates).min(1)
+        costs, best = cost(Bases(candidates, offset.unsqueeze(1))).min(1)
         is_better = costs < current - 1e-6
         if not is_better.any():
-            return directions
+            return Bases(directions, offset)
         directions = torch.where(is_better[:, None, None], candidates[rows, best], directions)
         current = torch.where(is_better, costs, current)
 
@@ -276,6 +342,24 @@ def split_directions(directions: Tensor) -> tuple[Tensor, Tensor]:
     return rotation * sign.unsqueeze(-2), total * sign.unsqueeze(-1)
 
 
+def adjacency_of(directions: Tensor) -> Tensor:
+    """Edge weights between nodes of unit noise that stand in causal order.
+
+    Parameters
+    ----------
+    directions
+        Nodes as columns, shape ``(..., n_nodes, n_nodes)``.
+
+    Returns
+    -------
+    Strictly upper triangular, same shape.
+    """
+    total = split_directions(directions)[1]
+    total = total / total.diagonal(dim1=-2, dim2=-1).unsqueeze(-2)
+    identity = torch.eye(total.shape[-1], dtype=total.dtype, device=total.device)
+    return (identity - torch.linalg.inv(total)).triu(1)
+
+
 def normalise_columns(directions: Tensor) -> Tensor:
     """Scale columns to unit norm, that is nodes to unit control variance."""
     return directions / directions.norm(dim=-2, keepdim=True)
@@ -296,8 +380,6 @@ def match_nodes(reference: Gauge, other: Gauge) -> tuple[Tensor, Tensor]:
     Node of ``other`` for each node of ``reference`` and the sign of their correlation, both
     ``(n_nodes,)``.
     """
-    from scipy.optimize import linear_sum_assignment
-
     correlation = reference.directions.T @ other.directions
     index = torch.as_tensor(linear_sum_assignment(-correlation.abs().numpy())[1])
     return index, correlation[torch.arange(len(index)), index].sign()
