@@ -1,0 +1,148 @@
+import pytest
+import torch
+
+from scgim.scm import (
+    Intervention,
+    abduct_noise,
+    compute_total_effects,
+    replay,
+    scale_nodes,
+    set_nodes,
+    shift_nodes,
+    solve_intervened,
+)
+
+N_CELLS, N_NODES = 6, 4
+
+
+def _normal(*shape, seed):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.fixture
+def adjacency():
+    return _normal(N_NODES, N_NODES, seed=0).triu(1)
+
+
+@pytest.fixture
+def offset():
+    return _normal(N_NODES, seed=1)
+
+
+@pytest.fixture
+def noise():
+    return _normal(N_CELLS, N_NODES, seed=2)
+
+
+@pytest.fixture
+def mixed():
+    """A shift, a hard and a scale intervention at once, one per cell."""
+    shift = shift_nodes(_normal(N_CELLS, N_NODES, seed=3))
+    hard = set_nodes(torch.tensor([0.0, 0.0, 1.0, 0.0]), _normal(N_CELLS, N_NODES, seed=4), 0.5)
+    return shift.then(hard).then(scale_nodes(_normal(N_CELLS, N_NODES, seed=5).exp()))
+
+
+def _empty(*shape):
+    return shift_nodes(torch.zeros(*shape, dtype=torch.float64))
+
+
+def test_the_empty_intervention_is_the_control(adjacency, offset, noise):
+    control = (offset + noise) @ compute_total_effects(adjacency)
+    torch.testing.assert_close(
+        solve_intervened(adjacency, offset, noise, _empty(N_NODES)), control
+    )
+
+
+def test_the_empty_intervention_replays_every_cell_as_it_was(adjacency, offset, noise):
+    torch.testing.assert_close(replay(adjacency, offset, noise, _empty(N_NODES)), noise)
+
+
+def test_abduction_is_the_inverse_of_solving(adjacency, offset, noise):
+    nodes = solve_intervened(adjacency, offset, noise, _empty(N_NODES))
+    torch.testing.assert_close(abduct_noise(adjacency, offset, nodes), noise)
+
+
+def test_solution_follows_the_mechanisms_one_by_one(adjacency, offset, noise, mixed):
+    nodes = torch.zeros_like(noise)
+    for node in range(N_NODES):
+        followed = nodes @ adjacency[:, node] + offset[node]
+        nodes[:, node] = (1 - mixed.is_cut.expand_as(noise)[:, node]) * followed
+        nodes[:, node] += mixed.shift[:, node] + mixed.noise_scale[:, node] * noise[:, node]
+    torch.testing.assert_close(solve_intervened(adjacency, offset, noise, mixed), nodes)
+
+
+def test_interventions_per_cell_equal_one_cell_at_a_time(adjacency, offset, noise):
+    hard = set_nodes((_normal(N_CELLS, N_NODES, seed=6) > 0).double(), noise.flip(0))
+    together = solve_intervened(adjacency, offset, noise, hard)
+    for cell in range(N_CELLS):
+        alone = Intervention(*(values[cell] for values in vars(hard).values()))
+        one = solve_intervened(adjacency, offset, noise[cell : cell + 1], alone)
+        torch.testing.assert_close(together[cell : cell + 1], one)
+
+
+def test_a_shift_moves_cells_by_its_total_effects(adjacency, offset, noise):
+    shift = torch.tensor([0.0, 1.5, 0.0, 0.0], dtype=torch.float64)
+    moved = replay(adjacency, offset, noise, shift_nodes(shift)) - noise
+    expected = (shift @ compute_total_effects(adjacency)).expand_as(moved)
+    torch.testing.assert_close(moved, expected)
+
+
+def test_a_hard_intervention_makes_a_node_independent_of_its_parents(adjacency, offset, noise):
+    target = torch.tensor([0.0, 0.0, 1.0, 0.0], dtype=torch.float64)
+    hard = set_nodes(target, 3.0 * target, noise_scale=1.0)
+    other_parents = noise.clone()
+    other_parents[:, :2] += 5.0
+    before = solve_intervened(adjacency, offset, noise, hard)
+    after = solve_intervened(adjacency, offset, other_parents, hard)
+    torch.testing.assert_close(after[:, 2], before[:, 2])
+    torch.testing.assert_close(before[:, 2], 3.0 + noise[:, 2])
+    # The children still follow the node.
+    followed = before @ adjacency[:, 3] + offset[3] + noise[:, 3]
+    torch.testing.assert_close(before[:, 3], followed)
+
+
+def test_a_clamped_node_has_its_value_in_every_cell(adjacency, offset, noise):
+    target = torch.tensor([0.0, 1.0, 0.0, 0.0], dtype=torch.float64)
+    nodes = solve_intervened(adjacency, offset, noise, set_nodes(target, -2.0 * target))
+    torch.testing.assert_close(nodes[:, 1], torch.full((N_CELLS,), -2.0, dtype=torch.float64))
+
+
+def test_scaling_the_noise_of_a_root_scales_its_spread(adjacency, noise):
+    scale = torch.tensor([0.5, 1.0, 1.0, 1.0], dtype=torch.float64)
+    nodes = solve_intervened(adjacency, noise.new_zeros(N_NODES), noise, scale_nodes(scale))
+    torch.testing.assert_close(nodes[:, 0], 0.5 * noise[:, 0])
+
+
+def test_combined_shifts_add_and_their_order_is_free(adjacency, offset, noise):
+    one = shift_nodes(_normal(N_NODES, seed=7))
+    other = shift_nodes(_normal(N_NODES, seed=8))
+    both = replay(adjacency, offset, noise, one.then(other)) - noise
+    torch.testing.assert_close(both, replay(adjacency, offset, noise, other.then(one)) - noise)
+    separately = replay(adjacency, offset, noise, one) + replay(adjacency, offset, noise, other)
+    torch.testing.assert_close(both, separately - 2 * noise)
+
+
+def test_relabelling_nodes_relabels_the_solution(adjacency, offset, noise, mixed):
+    order = torch.tensor([2, 0, 3, 1])
+    relabelled = Intervention(*(values[..., order] for values in vars(mixed).values()))
+    torch.testing.assert_close(
+        solve_intervened(adjacency[order][:, order], offset[order], noise[:, order], relabelled),
+        solve_intervened(adjacency, offset, noise, mixed)[:, order],
+    )
+
+
+def test_offsets_may_differ_between_cells(adjacency, offset, noise, mixed):
+    per_cell = offset.expand(N_CELLS, -1)
+    torch.testing.assert_close(
+        solve_intervened(adjacency, per_cell, noise, mixed),
+        solve_intervened(adjacency, offset, noise, mixed),
+    )
+
+
+def test_gradients_are_finite_under_a_clamp(adjacency, offset, noise):
+    adjacency.requires_grad_()
+    target = torch.tensor([1.0, 1.0, 0.0, 0.0], dtype=torch.float64)
+    solve_intervened(adjacency, offset, noise, set_nodes(target, target)).sum().backward()
+    assert adjacency.grad.isfinite().all()
+    # No edge into a clamped node matters any more.
+    assert torch.equal(adjacency.grad[:, :2], torch.zeros(N_NODES, 2, dtype=torch.float64))
