@@ -1,0 +1,172 @@
+import numpy as np
+import pytest
+
+from scgim.scm._named_node_fit import (
+    LinearNodeMechanism,
+    NamedNodeScreen,
+    NodeInterventions,
+    fit_named_nodes,
+)
+from scgim.scm._structure_score import PriorKnowledge
+from scgim.scm._structure_search import SearchSettings
+
+N_NODES, N_DRUGS = 6, 14
+WEIGHTS = np.zeros((N_NODES, N_NODES))
+WEIGHTS[[0, 0, 1, 2, 3], [1, 2, 3, 3, 5]] = [0.9, -0.8, 0.7, 0.9, -0.7]
+
+
+def draw_screen(seed=0, *, is_hard=False):
+    """Chain-like graph in topological order; each drug shifts or sets one or two nodes by 2 at dose 1."""
+    rng = np.random.default_rng(seed)
+    targets = rng.random((N_DRUGS, N_NODES)).argsort(1) < rng.integers(1, 3, (N_DRUGS, 1))
+    features = targets @ rng.standard_normal((N_NODES, 8))
+    sizes = np.append(400, np.full(2 * N_DRUGS, 50))
+    perturbation = np.append(-1, np.repeat(np.arange(N_DRUGS), 2))
+    log10_dose = np.append(0.0, np.tile([0.0, 1.0], N_DRUGS))
+    condition = np.repeat(np.arange(len(sizes)), sizes)
+    hit = np.vstack([targets, np.zeros(N_NODES)])[perturbation][condition]
+    strength = np.where(log10_dose > 0.5, 20 / 11, 1.0)[condition]
+    noise = rng.standard_normal((len(condition), N_NODES))
+    values = np.zeros_like(noise)
+    for node in range(N_NODES):
+        kept = 1 - hit[:, node] if is_hard else 1.0
+        shift = 2 * hit[:, node] * strength
+        values[:, node] = values @ WEIGHTS[:, node] * kept + shift + noise[:, node]
+    return NamedNodeScreen(values, condition, perturbation, log10_dose, features), targets
+
+
+def fit(screen, **options):
+    settings = SearchSettings(kind=options.pop("kind", "shift"), n_restarts=8)
+    return fit_named_nodes(screen, np.random.default_rng(0), settings=settings, **options)
+
+
+@pytest.fixture(scope="module")
+def shifted():
+    screen, targets = draw_screen()
+    return screen, targets, fit(screen)
+
+
+@pytest.fixture(scope="module")
+def hard():
+    screen, targets = draw_screen(is_hard=True)
+    return screen, targets, fit(screen, kind="auto")
+
+
+def test_graph_targets_and_weights_are_found(shifted):
+    _, targets, model = shifted
+    np.testing.assert_array_equal(model.structure.adjacency, WEIGHTS != 0)
+    # At 6 nats per target, one false call in 84 pairs is not rare.
+    assert (model.structure.is_target != targets).sum() <= 1
+    assert model.structure.is_target[targets].all()
+    np.testing.assert_allclose(model.mechanism.weights, WEIGHTS, atol=0.12)
+
+
+@pytest.mark.parametrize("which", ["shifted", "hard"])
+def test_means_of_seen_conditions_are_predicted(which, request):
+    screen, _, model = request.getfixturevalue(which)
+    what = model.seen(screen.perturbation, screen.log10_dose)
+    predicted = model.mean(what, np.random.default_rng(0))
+    observed = screen.condition_means(screen.values)
+    assert np.sqrt(((predicted - observed) ** 2).mean()) < 0.25
+
+
+def test_control_is_the_empty_intervention(shifted):
+    _, _, model = shifted
+    what = model.seen(np.array([-1, 0]), np.array([1.0, -np.inf]))
+    assert not what.probability[0].any()
+    np.testing.assert_allclose(what.value, 0.0, atol=1e-12)
+    means = model.mean(what, np.random.default_rng(0))
+    np.testing.assert_allclose(means[0], means[1], atol=1e-12)
+
+
+def test_closed_form_mean_is_the_mean_of_simulated_cells(hard):
+    _, _, model = hard
+    what = model.seen(np.array([0, 1, -1]), np.zeros(3))
+    cells = model.sample(what, 20_000, np.random.default_rng(0))
+    np.testing.assert_allclose(model.mean(what, np.random.default_rng(0)), cells.mean(1), atol=0.06)
+
+
+def test_hard_interventions_are_called_hard_and_cut_their_parents(hard):
+    _, targets, model = hard
+    has_parents = (WEIGHTS != 0).any(axis=0)
+    assert model.structure.is_hard[:, has_parents][targets[:, has_parents]].mean() > 0.9
+    is_target = np.zeros((1, N_NODES), dtype=bool)
+    is_target[0, 3] = True
+    what = NodeInterventions.do(3.0 * is_target, is_target, is_hard=True, noise_scale=0.5)
+    cells = model.sample(what, 5000, np.random.default_rng(0))[0]
+    assert abs(np.corrcoef(cells[:, 1], cells[:, 3])[0, 1]) < 0.05
+    assert cells[:, 3].mean() == pytest.approx(3.0, abs=0.03)
+    expected_sd = 0.5 * np.sqrt(model.mechanism.noise_variance[3])
+    assert cells[:, 3].std() == pytest.approx(expected_sd, rel=0.05)
+
+
+def test_a_drug_equals_the_do_query_of_its_intervention(shifted):
+    _, _, model = shifted
+    seen = model.seen(np.array([2]), np.array([1.0]))
+    by_hand = NodeInterventions.do(seen.value, seen.probability > 0, is_hard=False)
+    np.testing.assert_allclose(
+        model.sample(seen, 50, np.random.default_rng(0)),
+        model.sample(by_hand, 50, np.random.default_rng(0)),
+    )
+
+
+def test_unseen_perturbations_get_targets_and_shifts_from_features(shifted):
+    screen, targets, model = shifted
+    twin = model.unseen(screen.features, np.ones(N_DRUGS))
+    assert ((twin.probability > 0.5) == targets).mean() > 0.95
+    np.testing.assert_allclose(twin.value[targets], 2 * 20 / 11, atol=0.6)
+
+
+def test_relabelling_nodes_relabels_predictions(shifted):
+    screen, _, model = shifted
+    order = np.random.default_rng(1).permutation(N_NODES)
+    renamed = NamedNodeScreen(
+        screen.values[:, order],
+        screen.condition,
+        screen.perturbation,
+        screen.log10_dose,
+        screen.features,
+    )
+    other = fit(renamed)
+    index, dose = np.arange(N_DRUGS), np.zeros(N_DRUGS)
+    rng = np.random.default_rng(0)
+    np.testing.assert_allclose(
+        other.mean(other.seen(index, dose), rng),
+        model.mean(model.seen(index, dose), rng)[:, order],
+        atol=0.02,
+    )
+
+
+def test_given_graph_is_kept_and_its_targets_are_found():
+    screen, targets = draw_screen()
+    model = fit(screen, graph=WEIGHTS != 0)
+    np.testing.assert_array_equal(model.structure.adjacency, WEIGHTS != 0)
+    # At 6 nats per target, one false call in 84 pairs is not rare.
+    assert (model.structure.is_target != targets).sum() <= 1
+    assert model.structure.is_target[targets].all()
+
+
+def test_known_targets_are_kept():
+    screen, targets = draw_screen()
+    known = PriorKnowledge.none(N_NODES, N_DRUGS)
+    absent = np.argwhere(~targets)[0]
+    known.targets[tuple(absent)] = 1
+    model = fit(screen, graph=WEIGHTS != 0, prior=known)
+    assert model.structure.is_target[tuple(absent)]
+
+
+def test_mlp_mechanisms_use_the_same_interface():
+    screen, _targets = draw_screen()
+    model = fit(screen, graph=WEIGHTS != 0, mechanism="mlp")
+    assert not isinstance(model.mechanism, LinearNodeMechanism)
+    what = model.seen(screen.perturbation, screen.log10_dose)
+    predicted = model.mean(what, np.random.default_rng(0), n_cells=500)
+    assert np.sqrt(((predicted - screen.condition_means(screen.values)) ** 2).mean()) < 0.3
+
+
+def test_without_features_unseen_perturbations_are_refused():
+    screen, _ = draw_screen()
+    bare = NamedNodeScreen(screen.values, screen.condition, screen.perturbation, screen.log10_dose)
+    model = fit(bare, graph=WEIGHTS != 0)
+    with pytest.raises(RuntimeError, match="fitted without features"):
+        model.unseen(np.zeros((1, 3)), np.zeros(1))
