@@ -8,7 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
@@ -35,6 +34,7 @@ from scgim.cli._model_figures import (
     add_training,
     dose_grid,
 )
+from scgim.cli._quiet import quiet_packages
 from scgim.cli._report import ReportTable
 from scgim.datasets import ProgramsWorld
 
@@ -117,7 +117,7 @@ def run_demo(out: Path, settings: DemoSettings, console: Console) -> None:
         Where to print.
     """
     start = time.perf_counter()
-    mpl.use("Agg")
+    quiet_packages()
     folder = OutputFolder(out)
     console.print("[bold]1/4[/] Simulating a drug screen whose mechanisms are known")
     world = settings.world()
@@ -152,9 +152,8 @@ def _describe(console: Console, adata: AnnData, truth: HeldOutTruth) -> None:
 
 
 def _fit_gim(screen: TrainingScreen, settings: DemoSettings) -> GIMPredictor:
-    gim = GIMPredictor(
-        "scgim", n_nodes=settings.n_nodes, train_kwargs={"max_epochs": settings.max_epochs}
-    )
+    train = {"max_epochs": settings.max_epochs, "enable_progress_bar": True, "logger": None}
+    gim = GIMPredictor("scgim", n_nodes=settings.n_nodes, train_kwargs=train)
     gim.fit(screen)
     return gim
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 USER_ERROR_CODE = 2
+PACKAGE = Path(__file__).parents[1]
 
 
 @contextmanager
@@ -50,6 +52,28 @@ def is_user_error(error: BaseException) -> bool:
     return str(trace.tb_frame.f_globals.get("__name__", "")).split(".")[0] == "scgim"
 
 
+def concerns_the_user(category: type[Warning], filename: str) -> bool:
+    """Tell whether a warning is about what the user did, rather than about packages among them.
+
+    Parameters
+    ----------
+    category
+        Class of the warning.
+    filename
+        File it points at.
+
+    Returns
+    -------
+    False for deprecations in other packages, and for Lightning's advice on its own settings.
+    """
+    if Path(filename).is_relative_to(PACKAGE):
+        return True
+    is_deprecation = issubclass(
+        category, FutureWarning | DeprecationWarning | PendingDeprecationWarning
+    )
+    return not is_deprecation and "lightning" not in Path(filename).parts
+
+
 def _show_warning(
     message: Warning | str,
     category: type[Warning],
@@ -58,8 +82,9 @@ def _show_warning(
     file: object = None,
     line: str | None = None,
 ) -> None:
-    del category, filename, lineno, file, line
-    _print_message("Warning", "bold yellow", str(message))
+    del lineno, file, line
+    if concerns_the_user(category, filename):
+        _print_message("Warning", "bold yellow", str(message))
 
 
 def _print_message(kind: str, style: str, message: str) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import anndata as ad
-import matplotlib as mpl
 import scvi
 
 from scgim.cli._artifacts import OutputFolder
@@ -21,6 +20,7 @@ from scgim.cli._model_figures import (
     add_training,
     dose_grid,
 )
+from scgim.cli._quiet import quiet_packages
 from scgim.cli._tables_from_files import read_features
 from scgim.model import GIM
 
@@ -85,7 +85,7 @@ def run_fit(file: Path, out: Path, settings: FitSettings, console: Console) -> N
         Where to print.
     """
     start = time.perf_counter()
-    mpl.use("Agg")
+    quiet_packages()
     scvi.settings.seed = settings.seed
     adata = ad.read_h5ad(file)
     features_key = _place_features(adata, settings.features)

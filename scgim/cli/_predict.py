@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scgim.cli._quiet import quiet_packages
 from scgim.cli._tables_from_files import read_conditions, read_features
 from scgim.model import GIM
 
@@ -42,6 +43,7 @@ def run_predict(
     console
         Where to print.
     """
+    quiet_packages()
     model = GIM.load(str(model_folder))
     key = model.registry_["setup_args"]["perturbation_key"]
     asked = read_conditions(conditions, key)

@@ -71,7 +71,7 @@ class ReportTable:
             caption_justify="left",
             title_style="bold",
         )
-        table.add_column("")
+        table.add_column("", no_wrap=True)
         for column in self.values.columns:
             table.add_column(str(column), justify="right")
         for label, cells in self.rows:

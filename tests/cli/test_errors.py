@@ -4,6 +4,7 @@ import pytest
 
 from scgim._validation import warn
 from scgim._validation._datasets import check_choice
+from scgim.cli import _errors
 from scgim.cli._errors import is_user_error, plain_messages
 
 
@@ -44,6 +45,20 @@ def test_warning_is_one_line_without_code(capsys):
     with plain_messages():
         warn("`dose` is far outside the trained range.")
     assert capsys.readouterr().err == "Warning: `dose` is far outside the trained range.\n"
+
+
+@pytest.mark.parametrize(
+    ("category", "filename", "is_shown"),
+    [
+        (UserWarning, "/site-packages/anndata/utils.py", True),
+        (FutureWarning, "/site-packages/anndata/utils.py", False),
+        (DeprecationWarning, "/site-packages/torch/x.py", False),
+        (UserWarning, "/site-packages/lightning/pytorch/trainer.py", False),
+        (FutureWarning, _errors.__file__, True),
+    ],
+)
+def test_only_warnings_about_what_the_user_did_are_shown(category, filename, is_shown):
+    assert _errors.concerns_the_user(category, filename) == is_shown
 
 
 def test_how_warnings_are_shown_is_restored():
