@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
@@ -15,7 +18,7 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     category
         Warning class.
     """
-    warnings.warn(message, category, stacklevel=3)
+    warnings.warn(message, category, stacklevel=3)  # noqa: TID251 - this is the helper
 
 
 def closest(word: object, choices: Iterable[object], n: int = 5) -> list[str]:

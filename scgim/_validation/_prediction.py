@@ -2,42 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pandas as pd
 
 from scgim._validation._messages import closest, quote_some, warn
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
 FAR_OUTSIDE = 10.0
-
-
-class ScreenKeys(Protocol):
-    """What the checks need of a screen."""
-
-    perturbation_key: str
-    dose_key: str | None
-    batch_key: str | None
-    batches: tuple[object, ...]
-    categorical_covariates: dict[str, tuple[object, ...]]
-    treated_doses: np.ndarray
-    table: LabelParser
 
 
 class LabelParser(Protocol):
     """What the checks need of a perturbation table."""
 
-    control: str
+    @property
+    def control(self) -> str:
+        """Label of the control."""
 
     def parts_of(self, label: str) -> tuple[str, ...]:
         """Name the perturbations in a label."""
 
 
+class ScreenKeys(Protocol):
+    """What the checks need of a screen."""
+
+    @property
+    def perturbation_key(self) -> str:
+        """Column with perturbations."""
+
+    @property
+    def dose_key(self) -> str | None:
+        """Column with doses."""
+
+    @property
+    def batch_key(self) -> str | None:
+        """Column with batches."""
+
+    @property
+    def batches(self) -> tuple[object, ...]:
+        """Batches of training."""
+
+    @property
+    def categorical_covariates(self) -> dict[str, tuple[object, ...]]:
+        """Categories of training."""
+
+    @property
+    def treated_doses(self) -> np.ndarray:
+        """Doses of training."""
+
+    @property
+    def table(self) -> LabelParser:
+        """Perturbations."""
+
+
 def check_is_trained(model: object, method: str) -> None:
     """Raise unless the model has been trained."""
     if not getattr(model, "is_trained_", False) or not hasattr(model, "statistics_"):
-        message = f"`GIM.{method}` needs a trained model, and this one is not. Call `GIM.train` first."
+        message = (
+            f"`GIM.{method}` needs a trained model, and this one is not. Call `GIM.train` first."
+        )
         raise RuntimeError(message)
 
 
@@ -80,9 +107,7 @@ def check_conditions(
     return table
 
 
-def _to_table(
-    conditions: pd.DataFrame | Iterable[object], screen: ScreenKeys
-) -> pd.DataFrame:
+def _to_table(conditions: pd.DataFrame | Iterable[object], screen: ScreenKeys) -> pd.DataFrame:
     needed = [screen.perturbation_key] + ([screen.dose_key] if screen.dose_key else [])
     if isinstance(conditions, pd.DataFrame):
         missing = [key for key in needed if key not in conditions]
@@ -95,7 +120,7 @@ def _to_table(
             raise ValueError(message)
         table = conditions.reset_index(drop=True).copy()
     else:
-        rows = [[row] if isinstance(row, str) else list(row) for row in conditions]  # type: ignore[call-overload]
+        rows = [_as_list(row) for row in conditions]
         if any(len(row) != len(needed) for row in rows):
             message = (
                 f"`conditions` has entries such as {rows[0]!r}, but each needs {needed}. Pass a "
@@ -105,6 +130,11 @@ def _to_table(
             raise ValueError(message)
         table = pd.DataFrame(rows, columns=needed)
     return table.assign(**{screen.perturbation_key: table[screen.perturbation_key].astype(str)})
+
+
+def _as_list(row: object) -> list[object]:
+    is_sequence = isinstance(row, Iterable) and not isinstance(row, str)
+    return list(row) if is_sequence else [row]  # type: ignore[call-overload]
 
 
 def _check_known(
@@ -198,7 +228,7 @@ def check_new_features(
             raise ValueError(message)
         new = new[list(registered.columns)]
         table = pd.concat([registered.loc[~registered.index.isin(new.index)], new])
-    rows = table.loc[names].to_numpy(np.float64)
+    rows: np.ndarray = table.loc[names].to_numpy(np.float64)
     is_bad = ~np.isfinite(rows).all(1)
     if is_bad.any():
         message = (

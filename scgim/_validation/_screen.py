@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pandas as pd
@@ -12,15 +11,26 @@ from anndata import AnnData
 
 from scgim._validation._messages import closest, quote_some, warn
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
 MAX_CELLS_CHECKED = 20_000
 
 
 class PerturbationLabels(Protocol):
     """What the checks need of a perturbation table."""
 
-    labels: tuple[str, ...]
-    perturbations: tuple[str, ...]
-    components: np.ndarray
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels in the order of their codes."""
+
+    @property
+    def perturbations(self) -> tuple[str, ...]:
+        """Single perturbations."""
+
+    @property
+    def components(self) -> np.ndarray:
+        """Perturbations in each label."""
 
 
 def check_column(obs: pd.DataFrame, argument: str, key: str) -> None:
@@ -97,9 +107,7 @@ def warn_single_perturbation(perturbations: tuple[str, ...]) -> None:
         )
 
 
-def check_doses(
-    doses: pd.Series, is_control: np.ndarray, dose_key: str, labels: pd.Series
-) -> None:
+def check_doses(doses: pd.Series, is_control: np.ndarray, dose_key: str, labels: pd.Series) -> None:
     """Raise unless doses are numbers: positive for perturbed cells, zero for control cells."""
     place = f"`adata.obs[{dose_key!r}]`"
     if not pd.api.types.is_numeric_dtype(doses) or pd.api.types.is_bool_dtype(doses):
@@ -243,7 +251,7 @@ def _warn_twins(table: pd.DataFrame, place: str) -> None:
 
 
 def _without_constants(table: pd.DataFrame, seen: list[str], place: str) -> pd.DataFrame:
-    is_constant = (table.loc[seen].nunique() <= 1).to_numpy()
+    is_constant = (table.loc[seen].std(ddof=0) == 0).to_numpy()
     if is_constant.all() and len(seen) > 1:
         message = (
             f"All {table.shape[1]} columns of {place} are constant over the perturbations of the "
@@ -279,7 +287,7 @@ def check_expression(
     """
     is_sparse = sp.issparse(expression)
     head = expression[:MAX_CELLS_CHECKED]
-    values = head.data if is_sparse else np.asarray(head)
+    values: np.ndarray = np.asarray(head.data if is_sparse else head)
     if not np.isfinite(values).all():
         message = (
             f"{place} has missing or infinite values. Expression must be finite. Correct or drop "
@@ -389,20 +397,16 @@ def check_screen(
             "`anndata.AnnData` of cells x genes."
         )
         raise TypeError(message)
-    check_column(adata.obs, "perturbation_key", perturbation_key)
-    for argument, keys in other_keys.items():
-        for key in keys:
-            check_column(adata.obs, argument, key)
+    _check_columns(adata.obs, {"perturbation_key": [perturbation_key], **other_keys})
+    control = str(control)
     labels = adata.obs[perturbation_key]
     check_perturbation_labels(labels, perturbation_key)
-    control = str(control)
     check_control(labels, perturbation_key, control)
-    is_control = (labels.astype(str) == control).to_numpy()
     doses = None
     if dose_key is not None:
-        check_column(adata.obs, "dose_key", dose_key)
+        _check_columns(adata.obs, {"dose_key": [dose_key]})
         doses = adata.obs[dose_key]
-        check_doses(doses, is_control, dose_key, labels)
+        check_doses(doses, (labels.astype(str) == control).to_numpy(), dose_key, labels)
     if program_mask_key is not None:
         check_program_mask(adata.varm, program_mask_key)
     features = None
@@ -414,12 +418,24 @@ def check_screen(
     warn_few_cells(labels, doses)
     if features is None:
         return None
+    counts = _count_cells(table, labels)
+    return check_features(features, counts, place=f"`adata.uns[{features_key!r}]`", control=control)
+
+
+def _check_columns(obs: pd.DataFrame, keys_of: dict[str, list[str]]) -> None:
+    for argument, keys in keys_of.items():
+        for key in keys:
+            check_column(obs, argument, key)
+
+
+def _count_cells(table: PerturbationLabels, labels: pd.Series) -> dict[str, int]:
+    """Count the cells of each perturbation, alone or in combinations."""
     n_cells = labels.astype(str).value_counts()
     counts = dict.fromkeys(table.perturbations, 0)
     for label, parts in zip(table.labels, table.components, strict=True):
         for part in parts[parts >= 0]:
             counts[table.perturbations[part]] += int(n_cells[label])
-    return check_features(features, counts, place=f"`adata.uns[{features_key!r}]`", control=control)
+    return counts
 
 
 def _read_features(uns: Mapping[str, object], features_key: str) -> pd.DataFrame:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 from scvi import settings
-from scvi.data import AnnDataManager
 from scvi.dataloaders import DataSplitter
 
 from scgim._constants import REGISTRY_KEYS
+
+if TYPE_CHECKING:
+    from scvi.data import AnnDataManager
 
 MIN_DOSES = 4
 

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
-from anndata import AnnData
 from scvi.data.fields import CategoricalObsField, NumericalObsField
 
 from scgim._constants import REGISTRY_KEYS
 from scgim.data._perturbation_table import PerturbationTable
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 
 class PerturbationField(CategoricalObsField):
@@ -120,4 +124,6 @@ def count_conditions(
             "dose": np.nan if dose_key is None else obs[dose_key].to_numpy(np.float64),
         }
     )
-    return frame.groupby(["perturbation", "dose"], dropna=False).size().rename("n_cells").reset_index()
+    return (
+        frame.groupby(["perturbation", "dose"], dropna=False).size().rename("n_cells").reset_index()
+    )

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from scgim._constants import COMBINATION_SEPARATOR
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # A separator joins two names; the "+" of "(+)-JQ1" or of "CD4+" does not.
 _JOINT = re.compile(

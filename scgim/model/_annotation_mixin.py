@@ -3,22 +3,19 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from scgim._validation import check_is_trained
 from scgim.model._conditions import prepare_conditions
+from scgim.model._parts import ModelParts
 
 if TYPE_CHECKING:
+    import numpy as np
     from anndata import AnnData
 
-    from scgim.data import Screen
 
-
-class AnnotationMixin:
+class AnnotationMixin(ModelParts):
     """The one verb that writes into the user's AnnData."""
-
-    screen: Screen
 
     def annotate(
         self, adata: AnnData | None = None, key_added: str = "gim", *, layer: bool = False
@@ -58,7 +55,7 @@ class AnnotationMixin:
         adata.uns[key_added] = self._tables()
 
     def _expected_expression(self, adata: AnnData) -> np.ndarray:
-        """Expected expression of a new cell in the place of each cell, cells x genes."""
+        """Predict the expression of a new cell in the place of each cell, cells x genes."""
         keys = [self.screen.perturbation_key]
         if self.screen.dose_key is not None:
             keys.append(self.screen.dose_key)

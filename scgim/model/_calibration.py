@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.optimize import nnls
 from torch import Tensor
@@ -12,8 +13,8 @@ from scgim.model._population import Population
 from scgim.model._training_statistics import TrainingStatistics
 
 if TYPE_CHECKING:
-    from scgim.scm import ConditionStatistics
-    from scgim.model._fitting_mixin import FittingMixin
+    from scgim.model._parts import ModelParts
+    from scgim.scm import ConditionStatistics, InterventionFit
 
 N_DRAWS = 32
 N_CELLS = 64
@@ -23,7 +24,7 @@ OUTLIER_QUANTILE = 0.99
 QUANTILE_LEVELS = np.linspace(0, 1, 101)
 
 
-def calibrate_intervals(model: FittingMixin) -> dict[str, dict[str, object]]:
+def calibrate_intervals(model: ModelParts) -> dict[str, dict[str, object]]:
     r"""Learn from errors how wide intervals of the mean shift must be.
 
     The half-width for gene :math:`g` is :math:`z \sqrt{cV_g + \tau^2 |S|}` with :math:`V` the
@@ -31,8 +32,8 @@ def calibrate_intervals(model: FittingMixin) -> dict[str, dict[str, object]]:
     mechanisms summed. The scale :math:`c \ge 0.5` and floor :math:`\tau^2` are fitted to squared
     errors of predictions of the training conditions, less the sampling variance of the observed
     means; the quantiles :math:`z` are those of the same standardised errors. For unseen
-    perturbations these are the errors with each perturbation left out; for seen ones those of the
-    fit, which at a dose that was not run are a lower bound.
+    perturbations these are the errors with each perturbation left out, for seen ones the errors
+    with each dose left out.
 
     Parameters
     ----------
@@ -51,14 +52,7 @@ def calibrate_intervals(model: FittingMixin) -> dict[str, dict[str, object]]:
     perturbation = conditions.perturbation[chosen]
     errors = _Errors(model, statistics, conditions, chosen)
     rng = np.random.default_rng(0)
-    rows = model.interventions.rows
-    noise = rng.standard_normal((N_DRAWS, len(chosen), rows.shift.shape[1]))
-    noise *= np.sqrt(rows.shift_variance[perturbation])[:, None]
-    ec50_noise = rng.standard_normal((N_DRAWS, len(chosen)))
-    ec50_noise *= np.sqrt(rows.log10_ec50_variance[perturbation])
-    seen = errors.calibrate(
-        rows.shift[perturbation], rows.log10_ec50[perturbation], noise, ec50_noise
-    )
+    seen = errors.calibrate(*_leave_doses_out(model.interventions, chosen, rng))
     generator = model.interventions.generator
     if generator is None:
         return {"seen": seen, "unseen": uncalibrated()}
@@ -70,12 +64,32 @@ def calibrate_intervals(model: FittingMixin) -> dict[str, dict[str, object]]:
     return {"seen": seen, "unseen": unseen}
 
 
+def _leave_doses_out(
+    fit: InterventionFit, chosen: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Rows for each condition estimated without it, and draws of their posterior noise."""
+    statistics = fit.statistics
+    dose = pd.Series(statistics.log10_dose)
+    rank = dose.groupby(statistics.perturbation).rank(method="first").to_numpy()
+    shift = np.zeros((len(rank), fit.rows.shift.shape[1]))
+    shift_sd, log10_ec50, ec50_sd = (np.zeros(len(rank)) for _ in range(3))
+    for fold in np.unique(rank):
+        left_out = rank == fold
+        rows, index = fit.rows_without(left_out), statistics.perturbation[left_out]
+        shift[left_out], log10_ec50[left_out] = rows.shift[index], rows.log10_ec50[index]
+        shift_sd[left_out] = np.sqrt(rows.shift_variance[index])
+        ec50_sd[left_out] = np.sqrt(rows.log10_ec50_variance[index])
+    shift_noise = rng.standard_normal((N_DRAWS, *shift.shape)) * shift_sd[:, None]
+    ec50_noise = rng.standard_normal((N_DRAWS, len(rank))) * ec50_sd
+    return shift[chosen], log10_ec50[chosen], shift_noise[:, chosen], ec50_noise[:, chosen]
+
+
 class _Errors:
     """Errors of predicted mean shifts of training conditions."""
 
     def __init__(
         self,
-        model: FittingMixin,
+        model: ModelParts,
         statistics: TrainingStatistics,
         conditions: ConditionStatistics,
         chosen: np.ndarray,
@@ -140,7 +154,7 @@ def _upper_doses(conditions: ConditionStatistics) -> np.ndarray:
 
 
 def _observed_shift(
-    statistics: TrainingStatistics, rows: np.ndarray, model: FittingMixin
+    statistics: TrainingStatistics, rows: np.ndarray, model: ModelParts
 ) -> tuple[np.ndarray, np.ndarray]:
     """Observed mean shift of conditions and the sampling variance of it."""
     is_control = statistics.is_control(model.screen)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,10 @@ import torch
 from scgim._validation import check_conditions, check_new_features
 
 if TYPE_CHECKING:
-    from scgim.model._fitting_mixin import FittingMixin
+    from scgim.model._parts import ModelParts
     from scgim.scm import InterventionFit, InterventionGenerator, InterventionTable
 
-ConditionsLike = pd.DataFrame | Iterable[tuple[str, float]] | Iterable[str]
+ConditionsLike: TypeAlias = pd.DataFrame | Iterable[tuple[str, float]] | Iterable[str]
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,14 @@ class Conditions:
         return total
 
     def at_saturation(self) -> Conditions:
-        """The same conditions at a dose beyond all EC50."""
+        """Raise all doses beyond all EC50."""
         return replace(self, log10_dose=np.full(len(self.log10_dose), np.inf))
 
     def shift(self) -> np.ndarray:
         """Mean shift of the mechanisms, shape ``(n_conditions, n_nodes)``, in noise sd."""
-        return self._add_up(respond(self.table, self.hill, self.row_shift, self.row_log10_ec50, self.log10_dose))
+        return self._add_up(
+            respond(self.table, self.hill, self.row_shift, self.row_log10_ec50, self.log10_dose)
+        )
 
     def draw_shifts(self, n_draws: int, rng: np.random.Generator) -> np.ndarray:
         """Draws from the distribution over interventions, ``(n_draws, n_conditions, n_nodes)``."""
@@ -92,9 +94,7 @@ class Conditions:
         """Mean and draws of log10 EC50 of each entry, ``(n_entries,)``, ``(n_draws, n_entries)``."""
         return self.row_log10_ec50, self._draw_rows(n_draws, rng)[1]
 
-    def _draw_rows(
-        self, n_draws: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _draw_rows(self, n_draws: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Rows with posterior noise where seen, and left-out residuals where not."""
         shift = rng.standard_normal((n_draws, *self.row_shift.shape))
         shift *= np.sqrt(self.row_shift_variance)[:, None]
@@ -107,13 +107,13 @@ class Conditions:
         return self.row_shift + shift, self.row_log10_ec50 + log10_ec50
 
     def _add_up(self, shift: np.ndarray) -> np.ndarray:
-        total = np.zeros((*shift.shape[:-2], len(self.obs), shift.shape[-1]))
-        np.add.at(total, (..., self.condition, slice(None)), shift)
-        return total
+        member = np.zeros((len(self.obs), len(self.condition)))
+        member[self.condition, np.arange(len(self.condition))] = 1
+        return member @ shift
 
 
 def prepare_conditions(
-    model: FittingMixin, conditions: ConditionsLike, features: pd.DataFrame | None
+    model: ModelParts, conditions: ConditionsLike, features: pd.DataFrame | None
 ) -> Conditions:
     """Check conditions and look up, or generate, their interventions.
 
@@ -134,9 +134,7 @@ def prepare_conditions(
     known = _known_perturbations(model, features)
     obs = check_conditions(conditions, screen, sorted(known), model.require_generator)
     labels = obs[screen.perturbation_key]
-    parts = [
-        (label,) if label in known else screen.table.parts_of(label) for label in labels
-    ]
+    parts = [(label,) if label in known else screen.table.parts_of(label) for label in labels]
     parts = [tuple(p for p in combination if p != screen.table.control) for combination in parts]
     condition = np.repeat(np.arange(len(obs)), [len(combination) for combination in parts])
     names = [name for combination in parts for name in combination]
@@ -148,9 +146,7 @@ def prepare_conditions(
     np.maximum.at(distance, condition, rows.distance)
     obs["feature_distance"] = distance
     with np.errstate(divide="ignore"):
-        log10_dose = (
-            np.full(len(names), np.inf) if dose is None else np.log10(dose)[condition]
-        )
+        log10_dose = np.full(len(names), np.inf) if dose is None else np.log10(dose)[condition]
     return Conditions(
         obs=obs,
         condition=condition,
@@ -213,9 +209,7 @@ class _Rows:
     distance: np.ndarray
 
     @classmethod
-    def look_up(
-        cls, model: FittingMixin, names: list[str], features: pd.DataFrame | None
-    ) -> _Rows:
+    def look_up(cls, model: ModelParts, names: list[str], features: pd.DataFrame | None) -> _Rows:
         seen_names = model.screen.table.perturbations
         unseen_names = sorted(set(names) - set(seen_names))
         place = {name: i for i, name in enumerate([*seen_names, *unseen_names])}
@@ -259,7 +253,7 @@ class _Rows:
         return _Rows(**{name: np.concatenate([mine[name], theirs[name]]) for name in mine})
 
 
-def _known_perturbations(model: FittingMixin, features: pd.DataFrame | None) -> set[str]:
+def _known_perturbations(model: ModelParts, features: pd.DataFrame | None) -> set[str]:
     table = model.screen.table
     known = set(table.perturbations) | {table.control}
     if table.features is not None:
@@ -268,7 +262,7 @@ def _known_perturbations(model: FittingMixin, features: pd.DataFrame | None) -> 
 
 
 def _is_extrapolated(
-    model: FittingMixin,
+    model: ModelParts,
     names: list[str],
     condition: np.ndarray,
     dose: np.ndarray | None,

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from scgim._validation import check_is_trained, warn
 from scgim.model._calibration import calibrate_intervals
+from scgim.model._parts import ModelParts
 from scgim.model._training_statistics import TrainingStatistics
 from scgim.module import change_basis, linear_loadings, loading_sd
 from scgim.scm import (
@@ -22,8 +22,8 @@ from scgim.scm import (
 )
 
 if TYPE_CHECKING:
-    from scgim.data import Screen
-    from scgim.module import GIMModule
+    from collections.abc import Iterable
+
 
 logger = logging.getLogger(__name__)
 
@@ -34,13 +34,12 @@ TARGET_SHIFT = 0.75
 N_HIDDEN_CELLS = 4096
 
 
-class FittingMixin:
+class FittingMixin(ModelParts):
     """What happens after the last epoch: intervention generator, intervals, gauge."""
 
-    module: GIMModule
-    screen: Screen
+    _interventions: InterventionFit | None
 
-    def learn_interventions(self, dataloader: Iterator[dict[str, Tensor]] | None = None) -> None:
+    def learn_interventions(self, dataloader: Iterable[dict[str, Tensor]] | None = None) -> None:
         """Re-estimate every intervention from all cells, and learn features -> interventions.
 
         Runs at the end of :meth:`train`, in about a second plus one pass over the cells: the
@@ -55,9 +54,9 @@ class FittingMixin:
         """
         if dataloader is None:
             dataloader = self._make_data_loader(adata=self.adata, batch_size=2048)
-        statistics = TrainingStatistics.collect(self.module, self.screen, dataloader)
+        statistics = TrainingStatistics.collect(self.module, dataloader)
         self.statistics_ = statistics.to_dict()
-        self._interventions = None
+        self._forget_interventions()
         self._write_rows()
         self.calibration_ = calibrate_intervals(self)
 
@@ -102,7 +101,7 @@ class FittingMixin:
 
         rotation = best.noise_rotation.numpy()
         self.statistics_["residual"] = self.statistics_["residual"] @ rotation
-        self._interventions = None
+        self._forget_interventions()
         self._write_rows()
         ties = [rotation.T @ gauge.directions.numpy() for gauge in near[:MAX_NEAR_TIES]]
         n_nodes = len(rotation)
@@ -139,9 +138,15 @@ class FittingMixin:
     @property
     def interventions(self) -> InterventionFit:
         """Posterior rows of the seen perturbations, and the generator for unseen ones."""
-        if getattr(self, "_interventions", None) is None:
-            self._interventions = self._fit_interventions()
-        return self._interventions
+        fit: InterventionFit | None = getattr(self, "_interventions", None)
+        if fit is None:
+            fit = self._fit_interventions()
+            self._interventions = fit
+        return fit
+
+    def _forget_interventions(self) -> None:
+        """Fit them again when they are next asked for."""
+        self._interventions = None
 
     def _fit_interventions(self) -> InterventionFit:
         table = self.module.interventions

@@ -5,7 +5,6 @@ import signal
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 import torch
 from scvi import REGISTRY_KEYS as SCVI_KEYS
 from scvi.data import AnnDataManager
@@ -25,7 +24,6 @@ from scvi.model.base import (
     VAEMixin,
 )
 
-from scgim._constants import REGISTRY_KEYS
 from scgim._validation import check_expression, check_model_options, check_screen, warn
 from scgim.data import ConditionSplitter, DoseField, PerturbationField, PerturbationTable, Screen
 from scgim.model._annotation_mixin import AnnotationMixin
@@ -255,9 +253,7 @@ class GIM(
         fields = [
             LayerField(SCVI_KEYS.X_KEY, layer, is_count_data=False),
             CategoricalObsField(SCVI_KEYS.BATCH_KEY, batch_key),
-            PerturbationField(
-                perturbation_key, str(control), features, dose_key, program_mask_key
-            ),
+            PerturbationField(perturbation_key, str(control), features, dose_key, program_mask_key),
             CategoricalJointObsField(SCVI_KEYS.CAT_COVS_KEY, categorical_covariate_keys),
             NumericalJointObsField(SCVI_KEYS.CONT_COVS_KEY, continuous_covariate_keys),
             NumericalObsField(SCVI_KEYS.SIZE_FACTOR_KEY, size_factor_key, required=False),
@@ -303,7 +299,7 @@ class GIM(
         train_size
             Share of conditions to train on; ``None`` is 0.95.
         early_stopping
-            Whether to stop when the score on held-out conditions no longer rises.
+            Whether to stop when the score on held-out conditions has clearly fallen.
         fix_gauge
             Whether to choose the basis of the nodes at the end, see :meth:`fix_gauge`.
         accelerator
@@ -327,7 +323,7 @@ class GIM(
             n_epochs = int(np.ceil(MIN_STEPS * batch_size / max(1, n_cells)))
             max_epochs = int(np.clip(n_epochs, MIN_EPOCHS, MAX_EPOCHS))
         keep = KeepWeights(
-            self.module, patience=max(5, max_epochs // 3) if early_stopping else None
+            self.module, patience=max(5, max_epochs // 4) if early_stopping else None
         )
         trainer_kwargs.setdefault("check_val_every_n_epoch", max(1, max_epochs // 40))
         trainer_kwargs.setdefault("gradient_clip_val", 100.0)

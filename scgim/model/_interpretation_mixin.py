@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import networkx as nx
@@ -10,12 +9,13 @@ import torch
 
 from scgim._validation import check_is_trained
 from scgim.model._conditions import prepare_conditions
+from scgim.model._parts import ModelParts
 from scgim.module import linear_loadings
 from scgim.scm import Gauge, compute_total_effects, match_nodes
 
 if TYPE_CHECKING:
-    from scgim.data import Screen
-    from scgim.module import GIMModule
+    from collections.abc import Sequence
+
 
 TARGET_SHIFT = 0.75
 EDGE_WEIGHT = 0.25
@@ -28,11 +28,8 @@ LOWER, UPPER = 0.1, 0.9
 GraphKind = Literal["weight", "probability"]
 
 
-class InterpretationMixin:
+class InterpretationMixin(ModelParts):
     """What was learned: targets, dose response, causal graph, gene programs."""
-
-    module: GIMModule
-    screen: Screen
 
     def get_intervention_targets(
         self,
@@ -89,7 +86,7 @@ class InterpretationMixin:
                 "upper": upper.ravel(),
                 "evidence": (shift**2 / null / 2).ravel(),
                 "is_target": is_target.ravel(),
-                "ambiguous": self._disagreement(shift, is_target).ravel(),
+                "ambiguous": self._disagreement(shift).ravel(),
             }
         )
 
@@ -131,7 +128,9 @@ class InterpretationMixin:
             )
             raise RuntimeError(message)
         names = self._names(perturbations)
-        grid = np.geomspace(trained.min(), trained.max(), 20) if doses is None else np.asarray(doses)
+        grid = (
+            np.geomspace(trained.min(), trained.max(), 20) if doses is None else np.asarray(doses)
+        )
         conditions = pd.DataFrame(
             {
                 self.screen.perturbation_key: np.repeat(names, len(grid)),
@@ -198,15 +197,15 @@ class InterpretationMixin:
         """
         effects = compute_total_effects(self.module.mechanism.adjacency.detach().double().cpu())
         loadings = linear_loadings(self.module).cpu() @ torch.linalg.inv(effects).mT
-        loadings = loadings - loadings.median(0).values
-        return pd.DataFrame(
-            loadings.numpy(), index=pd.Index(self._gene_names()), columns=self.node_names_
-        )
+        loadings = (loadings - loadings.quantile(0.5, dim=0)).numpy()
+        return pd.DataFrame(loadings, index=pd.Index(self._gene_names()), columns=self.node_names_)
 
     def _names(self, perturbations: Sequence[str] | None) -> list[str]:
         if perturbations is None:
             return list(self.screen.table.perturbations)
-        return [perturbations] if isinstance(perturbations, str) else [str(p) for p in perturbations]
+        return (
+            [perturbations] if isinstance(perturbations, str) else [str(p) for p in perturbations]
+        )
 
     def _saturating_shifts(
         self, names: list[str], features: pd.DataFrame | None
@@ -233,14 +232,14 @@ class InterpretationMixin:
         lower, upper = np.quantile(draws, [LOWER, UPPER], axis=0)
         return {
             "ec50": {
-                name: {"ec50": 10**mean[i], "lower": 10**lower[i], "upper": 10**upper[i]}
+                name: {"ec50": 10 ** mean[i], "lower": 10 ** lower[i], "upper": 10 ** upper[i]}
                 for i, name in enumerate(prepared.names)
             },
             "hill": dict.fromkeys(prepared.names, self.interventions.hill),
         }
 
     def _control_sd(self) -> np.ndarray:
-        """Standard deviation of each node in control cells, in its noise standard deviations."""
+        """Compute the sd of each node in control cells, in its noise standard deviations."""
         effects = compute_total_effects(self.module.mechanism.adjacency.detach().double().cpu())
         return effects.norm(dim=0).numpy()
 
@@ -257,7 +256,7 @@ class InterpretationMixin:
             for tie, (index, sign) in zip(ties, matches, strict=True)
         ]
 
-    def _disagreement(self, shift: np.ndarray, is_target: np.ndarray) -> np.ndarray:
+    def _disagreement(self, shift: np.ndarray) -> np.ndarray:
         """Whether another good basis calls a target differently, shape of ``shift``."""
         disagrees = np.zeros(shift.shape, bool)
         for tie, index, _ in self._near_ties():

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from scgim.model._training_statistics import TrainingStatistics
 from scgim.module import ExpectedExpression, GIMModule
+
+if TYPE_CHECKING:
+    from scgim.model._training_statistics import TrainingStatistics
 
 MAX_ELEMENTS = 20_000_000
 
@@ -57,7 +61,7 @@ class Population:
 
     @torch.no_grad()
     def mean_shift(self, shift: Tensor) -> Tensor:
-        """Expected mean shift of expression under shift interventions.
+        """Compute the expected mean shift of expression under shift interventions.
 
         Parameters
         ----------

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -14,14 +13,15 @@ from torch import Tensor
 from scgim._validation import check_is_trained, check_shifts
 from scgim.model._calibration import N_CELLS, N_DRAWS, QUANTILE_LEVELS
 from scgim.model._conditions import Conditions, ConditionsLike, prepare_conditions
+from scgim.model._parts import ModelParts
 from scgim.model._population import Population
 from scgim.model._training_statistics import TrainingStatistics
 from scgim.module import ExpectedExpression, make_distribution
 from scgim.scm import abduct_noise, shift_nodes, solve_intervened
 
 if TYPE_CHECKING:
-    from scgim.data import Screen
-    from scgim.module import GIMModule
+    from collections.abc import Mapping
+
 
 Output = Literal["counts", "normalized", "nodes"]
 BLOCK = 8192
@@ -29,11 +29,8 @@ N_SHIFT_CELLS = 512
 DEFAULT_LEVEL = 0.8
 
 
-class PredictionMixin:
+class PredictionMixin(ModelParts):
     """Cells and mean shifts under perturbations, seen or not, and under given interventions."""
-
-    module: GIMModule
-    screen: Screen
 
     def predict(
         self,
@@ -216,7 +213,7 @@ class PredictionMixin:
         )
 
     def _expect_cells(self, adata: AnnData, shift: np.ndarray) -> np.ndarray:
-        """Expected log1p(CP10k) of new cells with the covariates of given ones, cells x genes."""
+        """Predict log1p(CP10k) of new cells with the covariates of given ones, cells x genes."""
         base = self._base_cells(adata)
         rng = np.random.default_rng(0)
         base["noise"] = as_tensor(rng.standard_normal(base["noise"].shape))
@@ -332,9 +329,6 @@ class PredictionMixin:
             shift_nodes(as_tensor(shift).to(device)),
         )
         return nodes, covariates, chosen["library"][:, None]
-
-    def _gene_names(self) -> list[str]:
-        return list(self.get_var_names())
 
 
 def as_tensor(values: np.ndarray) -> Tensor:

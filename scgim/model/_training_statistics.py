@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -10,9 +10,13 @@ from scvi import REGISTRY_KEYS as SCVI_KEYS
 from torch import Tensor
 
 from scgim._constants import REGISTRY_KEYS
-from scgim.data import Screen
-from scgim.module import GIMModule
 from scgim.scm import ConditionStatistics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from scgim.data import Screen
+    from scgim.module import GIMModule
 
 MAX_CONTROL_CELLS = 4000
 TARGET_TOTAL = 1e4
@@ -68,17 +72,13 @@ class TrainingStatistics:
 
     @classmethod
     @torch.inference_mode()
-    def collect(
-        cls, module: GIMModule, screen: Screen, batches: Iterable[dict[str, Tensor]]
-    ) -> TrainingStatistics:
+    def collect(cls, module: GIMModule, batches: Iterable[dict[str, Tensor]]) -> TrainingStatistics:
         """Go once over the cells.
 
         Parameters
         ----------
         module
             Trained module.
-        screen
-            What the registry knows of the screen.
         batches
             Minibatches of all cells.
 
@@ -105,7 +105,7 @@ class TrainingStatistics:
         """Rebuild what :meth:`to_dict` held."""
         return cls(**state)
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, Any]:
         """Hold the statistics as plain arrays, to be saved with the model."""
         return {name: getattr(self, name) for name in asdict(self)}
 
@@ -193,9 +193,7 @@ class _ControlCells:
         labels = tensors[REGISTRY_KEYS.PERTURBATION].ravel().long()
         chosen = (self._components[labels] < 0).all(1)
         batch = tensors[SCVI_KEYS.BATCH_KEY]
-        library = module.library(
-            tensors[SCVI_KEYS.X_KEY], tensors.get(SCVI_KEYS.SIZE_FACTOR_KEY)
-        )
+        library = module.library(tensors[SCVI_KEYS.X_KEY], tensors.get(SCVI_KEYS.SIZE_FACTOR_KEY))
         categories = tensors.get(SCVI_KEYS.CAT_COVS_KEY, batch[:, :0])
         continuous = tensors.get(SCVI_KEYS.CONT_COVS_KEY, library[:, :0])
         self._parts.append(tuple(t[chosen] for t in (library, batch, categories, continuous)))

@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
-from scgim.module._gim_module import GIMModule
 from scgim.module._observation import GeneProgramDecoder
 from scgim.scm import Gauge, compute_total_effects
+
+if TYPE_CHECKING:
+    from scgim.module._gim_module import GIMModule
 
 N_SURROGATE_CELLS = 2000
 
 
 @torch.no_grad()
 def linear_loadings(module: GIMModule) -> Tensor:
-    """What one unit of each noise does to the log-rate of each gene.
+    """Compute what one unit of each noise does to the log-rate of each gene.
 
     Exact for gene programs; for a neural decoder it is the least-squares linear map over cells
     drawn from the model, so a gauge chosen with it is approximate.
@@ -42,7 +46,7 @@ def linear_loadings(module: GIMModule) -> Tensor:
 
 @torch.no_grad()
 def loading_sd(module: GIMModule) -> Tensor:
-    r"""Standard error of the loadings of each gene, the same in all directions of the noise.
+    r"""Estimate the standard error of each gene's loadings, the same in all noise directions.
 
     The Fisher information of a log-rate is :math:`\mu\theta / (\mu + \theta)` per cell of a
     negative binomial, and the noise has unit variance.
@@ -113,7 +117,9 @@ def _refit_variance(module: GIMModule, nodes: Tensor, hidden: Tensor) -> None:
     variance = head(hidden).clamp(-8, 3).exp().double()
     target = (variance @ nodes.square()).log()
     design = torch.cat([hidden.double(), torch.ones_like(hidden[:, :1]).double()], 1)
-    ridge = 1e-3 * len(design) * torch.eye(design.shape[1], dtype=design.dtype, device=design.device)
+    ridge = (
+        1e-3 * len(design) * torch.eye(design.shape[1], dtype=design.dtype, device=design.device)
+    )
     ridge[-1, -1] = 0
     solution = torch.linalg.solve(design.T @ design + ridge, design.T @ target)
     _assign(head.weight, solution[:-1].T)

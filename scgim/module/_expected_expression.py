@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
-from scgim.module._gim_module import GIMModule
+if TYPE_CHECKING:
+    from scgim.module._gim_module import GIMModule
 
 TARGET_TOTAL = 1e4
 N_RATES = 128

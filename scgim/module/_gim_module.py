@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from scvi import REGISTRY_KEYS as SCVI_KEYS
@@ -21,6 +20,9 @@ from scgim.module._likelihood import (
 )
 from scgim.module._observation import GeneProgramDecoder, NeuralDecoder, NodeEncoder
 from scgim.scm import InterventionTable, LinearMechanism
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CausalSpace = Literal["programs", "latent"]
 
@@ -110,7 +112,7 @@ class GIMModule(BaseMinifiedModeModuleClass):
         super().__init__()
         self.gene_likelihood = gene_likelihood
         self.n_obs = n_obs
-        self.n_categories = [n for n in (*n_cats_per_cov, n_batch)]
+        self.n_categories = [*n_cats_per_cov, n_batch]
         n_covariates = n_continuous + sum(n for n in self.n_categories if n > 1)
 
         self.encoder = NodeEncoder(
@@ -193,7 +195,7 @@ class GIMModule(BaseMinifiedModeModuleClass):
     def _cached_inference(
         self, qzm: Tensor, qzv: Tensor, observed_lib_size: Tensor, n_samples: int = 1
     ) -> dict[str, Tensor | Distribution | None]:
-        """Stored posterior of the nodes -> samples."""
+        """Draw nodes from their stored posterior."""
         qz = Normal(qzm, qzv.sqrt())
         log_library = observed_lib_size.log()
         if n_samples > 1:
@@ -225,11 +227,13 @@ class GIMModule(BaseMinifiedModeModuleClass):
         cont_covs: Tensor | None = None,
         cat_covs: Tensor | None = None,
         transform_batch: Tensor | int | None = None,
-    ) -> dict[str, Distribution | Expression | None]:
+    ) -> dict[str, object]:
         """Nodes & covariates -> expression."""
         if transform_batch is not None:
             batch_index = torch.ones_like(batch_index) * transform_batch
-        expression = self.decode(z, library, self.encode_covariates(batch_index, cont_covs, cat_covs))
+        expression = self.decode(
+            z, library, self.encode_covariates(batch_index, cont_covs, cat_covs)
+        )
         return {
             MODULE_KEYS.EXPRESSION: expression,
             SCVI_MODULE_KEYS.PX_KEY: (
@@ -240,7 +244,7 @@ class GIMModule(BaseMinifiedModeModuleClass):
     def loss(
         self,
         tensors: dict[str, Tensor],
-        inference_outputs: dict[str, Distribution],
+        inference_outputs: dict[str, Normal],
         generative_outputs: dict[str, Expression],
         kl_weight: float = 1.0,
     ) -> LossOutput:
@@ -277,8 +281,12 @@ class GIMModule(BaseMinifiedModeModuleClass):
         """
         labels = tensors[REGISTRY_KEYS.PERTURBATION].squeeze(-1).long()
         dose = tensors.get(REGISTRY_KEYS.DOSE)
-        log10_dose = dose.log10() if dose is not None else torch.full_like(
-            tensors[REGISTRY_KEYS.PERTURBATION], torch.inf, dtype=torch.float32
+        log10_dose = (
+            dose.log10()
+            if dose is not None
+            else torch.full_like(
+                tensors[REGISTRY_KEYS.PERTURBATION], torch.inf, dtype=torch.float32
+            )
         )
         shift: Tensor = self.interventions(self.components[labels], log10_dose)
         if self.node_covariate_effects is None:
@@ -286,7 +294,7 @@ class GIMModule(BaseMinifiedModeModuleClass):
         return shift + self.node_offset(self.covariates_of(tensors))
 
     def covariates_of(self, tensors: dict[str, Tensor]) -> Tensor | None:
-        """Encoded covariates of a minibatch, see :meth:`encode_covariates`."""
+        """Encode the covariates of a minibatch, see :meth:`encode_covariates`."""
         return self.encode_covariates(
             tensors[SCVI_KEYS.BATCH_KEY],
             tensors.get(SCVI_KEYS.CONT_COVS_KEY),
@@ -365,8 +373,7 @@ class GIMModule(BaseMinifiedModeModuleClass):
         -------
         Shape ``(n_cells, n_covariates)``; ``None`` without covariates and with one batch.
         """
-        has_none = cont_covs is None or cont_covs.shape[1] == 0
-        encoded = [] if has_none else [cont_covs]
+        encoded = [] if cont_covs is None or cont_covs.shape[1] == 0 else [cont_covs]
         codes = self._categories(batch_index, cat_covs)
         for code, n_categories in zip(codes, self.n_categories, strict=True):
             if n_categories > 1:
@@ -408,6 +415,7 @@ class GIMModule(BaseMinifiedModeModuleClass):
         return torch.log1p(x * (self.median_library / library))
 
     def _categories(self, batch_index: Tensor, cat_covs: Tensor | None) -> list[Tensor]:
-        has_none = cat_covs is None or cat_covs.shape[1] == 0
-        covariates = [] if has_none else list(cat_covs.split(1, dim=1))
+        if cat_covs is None or cat_covs.shape[1] == 0:
+            return [batch_index]
+        covariates = list(cat_covs.split(1, dim=1))
         return [*covariates, batch_index]

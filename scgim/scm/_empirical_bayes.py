@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scgim.scm._dose_response import LN10
-from scgim.scm._perturbation_features import FloatArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from scgim.scm._perturbation_features import FloatArray
 
 N_GRID = 201
 GRID_HALF_WIDTH = 2.5
@@ -133,7 +137,7 @@ def estimate_hill_rows(statistics: ConditionStatistics, prior: RowPrior, hill: f
     weight /= weight.sum(1, keepdims=True)
     log10_ec50 = weight @ grid
     return Rows(
-        shift=np.einsum("kg,kgj->kj", weight, shift_at),
+        shift=np.array((weight[:, None, :] @ shift_at)[:, 0], dtype=np.float64),
         shift_variance=(weight / precision).sum(1),
         log10_ec50=log10_ec50,
         log10_ec50_variance=(weight * (grid - log10_ec50[:, None]) ** 2).sum(1),

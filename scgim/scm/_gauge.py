@@ -10,13 +10,15 @@ the total effects. So a gauge is a choice of ordered directions :math:`M`, and n
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 N_ROUNDS = 3
 N_STEPS = 250
@@ -103,7 +105,8 @@ class GaugeProblem:
         """
         loadings = self._centred(bases) @ torch.linalg.inv(bases.directions).mT
         size = (loadings.square() + LOADING_SMOOTHING**2).sqrt() - LOADING_SMOOTHING
-        return size.sum((-2, -1))
+        total: Tensor = size.sum((-2, -1))
+        return total
 
     def first_cost(self, bases: Bases) -> Tensor:
         """Absolute loadings and sparse shifts, to come near the right basis."""
@@ -130,7 +133,8 @@ class GaugeProblem:
         ratio = self._centred(bases) @ dual / self.loading_sd[:, None]
         sparsity = torch.log1p(ratio.square() / 4).sum((-2, -1))
         volume = torch.linalg.slogdet(dual).logabsdet
-        return LOADING_WEIGHT * sparsity - VOLUME_WEIGHT * volume
+        total: Tensor = LOADING_WEIGHT * sparsity - VOLUME_WEIGHT * volume
+        return total
 
     def shift_cost(self, bases: Bases) -> Tensor:
         """Interventions; second term."""
@@ -156,7 +160,8 @@ class GaugeProblem:
         evidence = self._evidence(bases.directions) / 2
         price = ORDER_PENALTY + 0.5 * self.n_cells.clamp(min=2).log()
         targets = -torch.logaddexp(-evidence, -price[:, None].expand_as(evidence))
-        return targets.sum((-2, -1)) + self.edge_cost(bases)
+        total: Tensor = targets.sum((-2, -1)) + self.edge_cost(bases)
+        return total
 
     def _evidence(self, directions: Tensor) -> Tensor:
         rotation = split_directions(directions)[0]
@@ -271,7 +276,7 @@ def descend(cost: Callable[[Bases], Tensor], bases: Bases, learning_rate: float)
         optimizer.param_groups[0]["lr"] = rate
         optimizer.param_groups[1]["lr"] = OFFSET_FACTOR * rate
         optimizer.zero_grad()
-        cost(Bases(normalise_columns(directions), offset)).sum().backward()
+        cost(Bases(normalise_columns(directions), offset)).sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return Bases(normalise_columns(directions.detach()), offset.detach())
 
@@ -357,12 +362,14 @@ def adjacency_of(directions: Tensor) -> Tensor:
     total = split_directions(directions)[1]
     total = total / total.diagonal(dim1=-2, dim2=-1).unsqueeze(-2)
     identity = torch.eye(total.shape[-1], dtype=total.dtype, device=total.device)
-    return (identity - torch.linalg.inv(total)).triu(1)
+    adjacency: Tensor = (identity - torch.linalg.inv(total)).triu(1)
+    return adjacency
 
 
 def normalise_columns(directions: Tensor) -> Tensor:
     """Scale columns to unit norm, that is nodes to unit control variance."""
-    return directions / directions.norm(dim=-2, keepdim=True)
+    unit: Tensor = directions / directions.norm(dim=-2, keepdim=True)
+    return unit
 
 
 def match_nodes(reference: Gauge, other: Gauge) -> tuple[Tensor, Tensor]:

@@ -45,9 +45,7 @@ class KernelInputs:
         -------
         The inputs.
         """
-        return cls(
-            torch.as_tensor(scaling.standardise(features)), tuple(scaling.blocks(features))
-        )
+        return cls(torch.as_tensor(scaling.standardise(features)), tuple(scaling.blocks(features)))
 
     def similarities(self, other: KernelInputs) -> list[Tensor]:
         """Tanimoto similarity to other perturbations, one matrix per block."""
@@ -99,12 +97,18 @@ class GaussianProcess:
 
     @property
     def feature_use(self) -> float:
-        """Share of the variance between perturbations that the features explain, 0 to 1."""
+        """Share of the variance between perturbations that the features explain, 0 to 1.
+
+        What the *other* perturbations explain of each: a kernel so narrow that nothing reaches a
+        neighbour is a nugget, whatever its amplitude.
+        """
         with torch.no_grad():
-            total = self._kernel(self._log, self.inputs, self.inputs, self._similarities)
+            kernel = self._kernel(self._log, self.inputs, self.inputs, self._similarities)
             constant = self._log["constant"].exp().square()
-            explained = (total.diagonal() - constant).mean()
-            return float(explained / (explained + self._log["nugget"].exp().square()))
+            between = kernel.diagonal() - constant + self._log["nugget"].exp().square()
+            total = self._covariance(self._log).diagonal()
+            explained = total - 1 / self._precision.diagonal() - constant
+            return float(explained.clamp(min=0).sum() / between.sum())
 
     @torch.no_grad()
     def fixed_kernel(self) -> FloatArray:
@@ -149,11 +153,14 @@ class GaussianProcess:
         similarities: list[Tensor],
     ) -> Tensor:
         n_columns = left.standardised.shape[1]
-        kernel = log["constant"].exp().square().expand(
-            len(left.standardised), len(right.standardised)
+        kernel = (
+            log["constant"].exp().square().expand(len(left.standardised), len(right.standardised))
         )
         if n_columns:
-            a, b = left.standardised * log["weights"].exp(), right.standardised * log["weights"].exp()
+            a, b = (
+                left.standardised * log["weights"].exp(),
+                right.standardised * log["weights"].exp(),
+            )
             product = a @ b.T
             squared = a.square().sum(1)[:, None] + b.square().sum(1)[None] - 2 * product
             decay = -0.5 * squared.clamp(min=0) / n_columns / log["length"].exp().square()
@@ -175,7 +182,8 @@ class GaussianProcess:
             (log[name] - mean).square() / PRIOR_SD**2 for name, mean in PRIOR_MEANS.items()
         )
         blocks = log["blocks"].square().sum() / PRIOR_SD**2
-        return fit + 0.5 * (amplitudes + blocks + log["weights"].square().sum())
+        posterior: Tensor = fit + 0.5 * (amplitudes + blocks + log["weights"].square().sum())
+        return posterior
 
     def _maximise(self) -> dict[str, Tensor]:
         log = {name: mean.requires_grad_() for name, mean in _prior_means(self.inputs).items()}
@@ -191,10 +199,10 @@ class GaussianProcess:
         def closure() -> Tensor:
             optimizer.zero_grad()
             loss = self._negative_log_posterior(log)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             return loss
 
-        optimizer.step(closure)
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
         return {name: value.detach() for name, value in log.items()}
 
     @torch.no_grad()

@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import nnls
-from sklearn.base import RegressorMixin
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold, LeaveOneOut, cross_val_predict
 from sklearn.neighbors import KNeighborsRegressor
 
-from scgim.scm._empirical_bayes import Rows
 from scgim.scm._gaussian_process import GaussianProcess
 from scgim.scm._perturbation_features import FeatureScaling, FloatArray
 from scgim.scm._prototypes import MechanismPrototypes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from sklearn.base import RegressorMixin
+
+    from scgim.scm._empirical_bayes import Rows
 
 MEMBERS = ("ridge", "neighbours", "gaussian_process", "prototypes")
 # Members that add up: a perturbation with two mechanisms gets the sum of their effects.

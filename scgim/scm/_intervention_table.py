@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from scgim.scm._dose_response import LN10, hill_response
-from scgim.scm._perturbation_features import FloatArray
+
+if TYPE_CHECKING:
+    from scgim.scm._perturbation_features import FloatArray
 
 PRIOR_SHIFT_SD = 3.0
 PRIOR_LOG10_EC50_SD = 1.0
@@ -112,7 +116,7 @@ class InterventionTable(nn.Module):
         """
         if self.anchors is None:
             return hill_response(log10_dose, log10_ec50, hill).unsqueeze(-1)
-        shape = torch.broadcast_shapes(log10_dose.shape, log10_ec50.shape)
+        shape = torch.broadcast_shapes(log10_dose.shape, log10_ec50.shape)  # type: ignore[no-untyped-call]
         dose = log10_dose.expand(shape).unsqueeze(-1)
         slope = torch.tensor(FREE_HILL, device=self.anchors.device)
         return hill_response(dose, self.anchors.to(dose.dtype), slope)

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.optimize import nnls
 
-from scgim.scm._perturbation_features import FloatArray
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from scgim.scm._perturbation_features import FloatArray
 
 MAX_PROTOTYPES = 40
 N_GRID = 16
@@ -73,7 +77,7 @@ class MechanismPrototypes:
 class _Prototypes:
     """Cluster means of features and rows."""
 
-    def __init__(self, features: FloatArray, outputs: FloatArray, labels: NDArray) -> None:
+    def __init__(self, features: FloatArray, outputs: FloatArray, labels: NDArray[np.int32]) -> None:
         names, index = np.unique(labels, return_inverse=True)
         weight = np.eye(len(names))[index]
         weight /= weight.sum(0)
@@ -96,7 +100,9 @@ class _Prototypes:
             chosen, weights, criterion = [*chosen, index], candidate, new_criterion
         return weights @ self.outputs[chosen], len(chosen)
 
-    def _best_addition(self, target: FloatArray, chosen: list[int]) -> tuple[int, FloatArray, float]:
+    def _best_addition(
+        self, target: FloatArray, chosen: list[int]
+    ) -> tuple[int, FloatArray, float]:
         fits = [
             (index, *nnls(self.features[[*chosen, index]].T, target))
             for index in range(len(self.features))

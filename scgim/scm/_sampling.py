@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
-from scgim.scm._interventions import Intervention
+if TYPE_CHECKING:
+    from scgim.scm._interventions import Intervention
 
 
 def solve_intervened(
@@ -34,8 +37,10 @@ def solve_intervened(
     identity = torch.eye(adjacency.shape[-1], dtype=adjacency.dtype, device=adjacency.device)
     system = (identity - intervened).mT
     if system.ndim == 2:
-        return torch.linalg.solve(system, exogenous.mT).mT
-    return torch.linalg.solve(system, exogenous.unsqueeze(-1)).squeeze(-1)
+        nodes: Tensor = torch.linalg.solve(system, exogenous.mT).mT
+    else:
+        nodes = torch.linalg.solve(system, exogenous.unsqueeze(-1)).squeeze(-1)
+    return nodes
 
 
 def abduct_noise(adjacency: Tensor, offset: Tensor, nodes: Tensor) -> Tensor:

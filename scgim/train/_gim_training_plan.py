@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from scvi.module._constants import MODULE_KEYS as SCVI_MODULE_KEYS
-from scvi.module.base import LossOutput
 from scvi.train import TrainingPlan
 from torch import Tensor
 
 from scgim._constants import REGISTRY_KEYS
-from scgim.module import GIMModule
 from scgim.train._held_out_shift import HeldOutShift
+
+if TYPE_CHECKING:
+    from scvi.module.base import LossOutput
+
+    from scgim.module import GIMModule
 
 N_WARMUP_STEPS = 50
 SCORE = "shift_r2_validation"
@@ -45,7 +48,7 @@ class GIMTrainingPlan(TrainingPlan):
         self,
         module: GIMModule,
         *,
-        lr: float = 3e-3,
+        lr: float = 6e-3,
         table_lr_factor: float = 5.0,
         n_total_steps: int | None = None,
         **kwargs: Any,
@@ -195,5 +198,3 @@ def learning_rate_factor(step: int, n_steps: int) -> float:
     if progress < 0.6:
         return warmup
     return warmup * (0.5 * (1 + math.cos(math.pi * min(1.0, (progress - 0.6) / 0.4))) + 0.01)
-
-

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from scvi import REGISTRY_KEYS as SCVI_KEYS
 from torch import Tensor
 
 from scgim._constants import REGISTRY_KEYS
-from scgim.module import GIMModule
+
+if TYPE_CHECKING:
+    from scgim.module import GIMModule
 
 N_CONTROL_CELLS = 64
 
@@ -57,9 +61,9 @@ class HeldOutShift:
         keys, index = torch.unique(torch.cat([labels, dose], 1), dim=0, return_inverse=True)
         normalised = self._share(batch[SCVI_KEYS.X_KEY], log_library)
         self._keys.append(keys)
-        self._sums.append(normalised.new_zeros(len(keys), normalised.shape[1]).index_add(
-            0, index, normalised
-        ))
+        self._sums.append(
+            normalised.new_zeros(len(keys), normalised.shape[1]).index_add(0, index, normalised)
+        )
         self._counts.append(torch.bincount(index, minlength=len(keys)))
         is_control = (self.module.components[labels.squeeze(-1).long()] < 0).all(-1)
         self._control_nodes.append(nodes[is_control])

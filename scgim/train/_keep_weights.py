@@ -9,29 +9,31 @@ from torch import Tensor, nn
 
 from scgim.train._gim_training_plan import SCORE
 
-MIN_GAIN = 1e-3
+TOLERANCE = 0.02
 
 
 class KeepWeights(pl.Callback):
     """Keep the best and the last finite weights, so that nothing trained is lost.
 
-    The best weights are those with the highest score on held-out conditions. They are put back
-    at the end when they beat the last ones by more than 0.001, so that noise in the score does
-    not undo the end of the learning-rate schedule.
+    The best weights are those with the highest score on held-out conditions. Training stops when
+    the score has stayed clearly (0.02) below its best, and the best weights are put back at the
+    end when they are clearly better than the last ones. A plateau is no reason to stop: the
+    weakest gene programs are found long after the score, and its noise must not undo the end of
+    the learning-rate schedule.
 
     Parameters
     ----------
     module
         Module whose weights are kept.
     patience
-        Epochs without a higher score after which training stops; ``None`` never stops.
+        Epochs with a clearly lower score after which training stops; ``None`` never stops.
     """
 
     def __init__(self, module: nn.Module, patience: int | None) -> None:
         self._module = module
         self._patience = patience
         self._best_score = -math.inf
-        self._best_epoch = 0
+        self._last_good_epoch = 0
         self._best: dict[str, Tensor] | None = None
         self._last: dict[str, Tensor] | None = None
         self._last_score = -math.inf
@@ -51,15 +53,16 @@ class KeepWeights(pl.Callback):
             return
         self._last_score = float(trainer.callback_metrics[SCORE])
         if self._last_score > self._best_score:
-            self._best_score, self._best_epoch = self._last_score, trainer.current_epoch
-            self._best = self._copy()
+            self._best_score, self._best = self._last_score, self._copy()
+        if self._last_score > self._best_score - TOLERANCE:
+            self._last_good_epoch = trainer.current_epoch
         elif self._patience is not None:
-            is_over = trainer.current_epoch - self._best_epoch >= self._patience
+            is_over = trainer.current_epoch - self._last_good_epoch >= self._patience
             trainer.should_stop = trainer.should_stop or is_over
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Put the best weights back if they are clearly better than the last ones."""
-        if self._best is not None and self._best_score > self._last_score + MIN_GAIN:
+        if self._best is not None and self._best_score > self._last_score + TOLERANCE:
             self._module.load_state_dict(self._best)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
