@@ -296,7 +296,7 @@ class NamedNodeModel:
         Means, shape ``(n_conditions, n_nodes)``.
         """
         if isinstance(self.mechanism, LinearNodeMechanism):
-            return _linear_mean(self.mechanism, interventions)
+            return compute_linear_mean(self.mechanism, interventions)
         cells = self.sample(interventions, n_cells, rng)
         means: FloatArray = cells.mean(axis=1)
         return means
@@ -558,11 +558,27 @@ def _hard_noise_scale(spread: FloatArray, is_hard: BoolArray, noise_variance: Fl
     return float(np.sqrt(np.median((spread / noise_variance)[is_hard])))
 
 
-def _linear_mean(mechanism: LinearNodeMechanism, what: NodeInterventions) -> FloatArray:
+def compute_linear_mean(mechanism: LinearNodeMechanism, what: NodeInterventions) -> FloatArray:
+    """Mean of every node of a linear model under interventions.
+
+    Exact where targets are certain; otherwise targets enter by their probability, which is exact for
+    shifts and an approximation for hard interventions.
+
+    Parameters
+    ----------
+    mechanism
+        Linear mechanisms of an acyclic graph.
+    what
+        One row per condition.
+
+    Returns
+    -------
+    Means, shape ``(n_conditions, n_nodes)``.
+    """
     kept: FloatArray = 1 - what.probability * what.is_hard
     exogenous = kept * mechanism.offset + what.probability * what.value
     # z = (z A) diag(kept) + exogenous, solved for each condition.
     system = np.eye(len(mechanism.offset)) - mechanism.weights * kept[:, None, :]
     transposed = np.swapaxes(system, 1, 2)
-    solved: FloatArray = np.linalg.solve(transposed, exogenous[..., None])
-    return solved[..., 0]
+    solved = np.linalg.solve(transposed, exogenous[..., None])[..., 0]
+    return np.asarray(solved, dtype=np.float64)
