@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import anndata as ad
 import scvi
 
+from scgim._validation._chemistry import check_layer
 from scgim.cli._artifacts import OutputFolder
 from scgim.cli._model_figures import (
     add_dose_response,
@@ -88,6 +89,7 @@ def run_fit(file: Path, out: Path, settings: FitSettings, console: Console) -> N
     quiet_packages()
     scvi.settings.seed = settings.seed
     adata = ad.read_h5ad(file)
+    check_layer(settings.layer, list(adata.layers))
     features_key = _place_features(adata, settings.features)
     GIM.setup_anndata(
         adata,

@@ -67,6 +67,11 @@ def add_targets(
     """
     beside = " Left: estimate. Right: truth, nodes in matching order." if truth is not None else ""
     n_targets, n_unsure = int(targets["is_target"].sum()), int(targets["ambiguous"].sum())
+    unsure = (
+        f"A ring marks {n_unsure} effects on which nearly as good bases of the nodes disagree."
+        if n_unsure
+        else "No nearly as good basis of the nodes disagrees on a target."
+    )
     folder.add_figure(
         "targets",
         pl.intervention_targets(targets, truth=truth),
@@ -76,8 +81,7 @@ def add_targets(
             f"{targets['node'].nunique()} nodes, with {n_targets} targets marked.{beside}"
         ),
         note=(
-            f"Which nodes each perturbation hits directly.{beside} {n_unsure} effects are ambiguous: "
-            "nearly as good bases disagree on them."
+            f"Which nodes each perturbation hits directly, + raised and - lowered.{beside} {unsure}"
         ),
     )
 

@@ -44,7 +44,7 @@ def run_predict(
         Where to print.
     """
     quiet_packages()
-    model = GIM.load(str(model_folder))
+    model = GIM.load(str(model_folder), adata=False)
     key = model.registry_["setup_args"]["perturbation_key"]
     asked = read_conditions(conditions, key)
     known = None if features is None else read_features(features)

@@ -7,7 +7,7 @@ from rich.console import Console
 from scgim.cli._demo import N_PREDICTED_CELLS, SPLITS, DemoSettings, run_demo
 
 SMALL = DemoSettings(
-    n_nodes=4, n_genes=60, n_control=120, n_cells=8, n_classes=3, n_drugs=12, max_epochs=2
+    n_nodes=4, n_genes=60, n_control=120, n_cells=8, n_classes=4, n_drugs=12, max_epochs=15
 )
 
 

@@ -12,7 +12,7 @@ from scgim.model import GIM
 def saved(tmp_path_factory):
     """A briefly trained model on disk, without its data."""
     world = ProgramsWorld(
-        n_nodes=4, n_genes=50, n_control=100, n_cells=6, n_classes=3, n_drugs=9, n_sums=1
+        n_nodes=4, n_genes=50, n_control=100, n_cells=6, n_classes=3, n_drugs=12, n_sums=1
     )
     adata = world.screen()
     GIM.setup_anndata(
