@@ -41,7 +41,7 @@ class AlignedTables:
     true_response: pd.DataFrame
 
     @classmethod
-    def of(cls, model: GIM, adata: AnnData, drugs: list[str], doses: np.ndarray) -> AlignedTables:
+    def of(cls, model: GIM, adata: AnnData, drugs: list[str], doses: list[float]) -> AlignedTables:
         """Match the nodes by their values in the training cells and read the tables.
 
         Parameters

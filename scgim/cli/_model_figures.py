@@ -165,7 +165,7 @@ def add_programs(folder: OutputFolder, programs: pd.DataFrame) -> None:
     )
 
 
-def dose_grid(doses: pd.Series) -> np.ndarray:
+def dose_grid(doses: pd.Series) -> list[float]:
     """Space doses evenly on a logarithmic scale over the measured range.
 
     Parameters
@@ -179,4 +179,4 @@ def dose_grid(doses: pd.Series) -> np.ndarray:
     """
     positive = doses.to_numpy(dtype=float)
     positive = positive[positive > 0]
-    return np.geomspace(positive.min(), positive.max(), N_DOSES)
+    return np.geomspace(positive.min(), positive.max(), N_DOSES).tolist()

@@ -1,5 +1,4 @@
 import anndata as ad
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -21,7 +20,7 @@ def aligned(model):
         index=[f"cell_{cell}" for cell in range(50)],
     )
     adata = ad.AnnData(obs=obs, obsm={"true_nodes": model.nodes}, uns={"truth": truth})
-    return AlignedTables.of(model, adata, ["A", "B"], np.array([0.1, 1.0, 10.0]))
+    return AlignedTables.of(model, adata, ["A", "B"], [0.1, 1.0, 10.0])
 
 
 def test_nodes_stand_in_the_order_of_the_true_ones(aligned):
