@@ -66,17 +66,13 @@ def test_rotating_the_outputs_rotates_the_predictions(process, features, outputs
     np.testing.assert_allclose(
         rotated.predict(features)[0], process.predict(features)[0] @ rotation, atol=1e-3
     )
-    np.testing.assert_allclose(
-        rotated.leave_one_out, process.leave_one_out @ rotation, atol=1e-3
-    )
+    np.testing.assert_allclose(rotated.leave_one_out, process.leave_one_out @ rotation, atol=1e-3)
 
 
 def test_order_of_the_perturbations_does_not_matter(process, features, outputs):
     order = np.random.default_rng(3).permutation(N)
     reordered = _fit(features[order], outputs[order])
-    np.testing.assert_allclose(
-        reordered.leave_one_out, process.leave_one_out[order], atol=1e-3
-    )
+    np.testing.assert_allclose(reordered.leave_one_out, process.leave_one_out[order], atol=1e-3)
 
 
 def test_feature_use_is_high_when_features_explain_the_outputs(process):
@@ -113,3 +109,9 @@ def test_fitting_leaves_the_random_state_alone(features, outputs):
     before = torch.get_rng_state()
     _fit(features, outputs)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_outputs_that_differ_by_rounding_only_keep_a_positive_variance(features):
+    rounding = 1e-16 * np.random.default_rng(6).normal(size=(N, 1))
+    process = _fit(features, rounding, noise=0.05)
+    assert (process.leave_one_out_variance > 1e-12).all()
