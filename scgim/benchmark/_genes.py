@@ -1,0 +1,426 @@
+"""The benchmark of World G: the causal model of named genes beside oracle and baselines."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+from rich.table import Table
+
+from scgim._validation._datasets import check_at_least
+from scgim._validation._genes import check_gradient_world
+from scgim.benchmark._figures import Figure, summarize
+from scgim.benchmark._genes_predictors import (
+    ControlMean,
+    GenesPredictor,
+    GenesScreen,
+    GradientGraph,
+    NearestCondition,
+    Network,
+    RidgeWithDose,
+    SearchedGraph,
+    true_edges,
+    true_targets,
+)
+from scgim.datasets._genes_world import GenesWorld
+from scgim.metrics import (
+    edge_f1,
+    graph_average_precision,
+    structural_hamming_distance,
+    target_average_precision,
+)
+from scgim.scm._structure_gradient import GradientSettings
+from scgim.scm._structure_search import SearchSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from rich.console import Console
+
+Structure = Literal["search", "gradient"]
+
+EDGE_F1 = "edge F1"
+SHD = "structural Hamming distance"
+EDGE_AP = "edge average precision"
+TARGET_AP = "target average precision"
+TARGET_PRECISION = "target precision"
+KIND_RIGHT = "share of targets of the right kind"
+MEAN_ERROR = "mean error"
+SECONDS = "seconds to fit"
+SEARCH = "search"
+SPLITS = {"training": "training", "new_dose": "new dose", "unseen_drug": "unseen drug"}
+PACKAGES = ("scgim", "torch", "scikit-learn", "numpy", "scipy")
+ANY = (-math.inf, math.inf)
+
+
+@dataclass(frozen=True)
+class GenesSettings:
+    """What the benchmark of World G runs on; the defaults are those of the world.
+
+    Attributes
+    ----------
+    world
+        A world with the variant and sizes of all; its seed is replaced.
+    structures
+        Ways to find the graph; the published optimiser knows linear mechanisms and shifts only.
+    search
+        How to search; interventions are called hard or shift by evidence in worlds that have both.
+    gradient
+        How the published optimiser runs.
+    has_baselines
+        Whether oracle and baselines run too.
+    """
+
+    world: GenesWorld = field(default_factory=GenesWorld)
+    structures: tuple[Structure, ...] = ("search",)
+    search: SearchSettings | None = None
+    gradient: GradientSettings = field(default_factory=GradientSettings)
+    has_baselines: bool = True
+
+    @property
+    def search_settings(self) -> SearchSettings:
+        """How to search in this world."""
+        kind: Literal["shift", "auto"] = "shift" if self.world.intervention == "shift" else "auto"
+        return self.search or SearchSettings(kind=kind)
+
+    def figures(self) -> tuple[Figure, ...]:
+        """List what is measured, with the bars of this variant of the world.
+
+        Returns
+        -------
+        The figures.
+        """
+        return _figures(self.world)
+
+
+@dataclass(frozen=True)
+class GenesBenchmark:
+    """Scores of the benchmark of World G.
+
+    Attributes
+    ----------
+    scores
+        Tidy table: ``seed``, ``predictor``, ``split``, ``metric``, ``value``.
+    reliability
+        Called probability and observed share of edges, per bin: ``probability``, ``share``, ``n``.
+    settings
+        What it ran on.
+    """
+
+    scores: pd.DataFrame
+    reliability: pd.DataFrame
+    settings: GenesSettings
+
+    def figures(self) -> pd.DataFrame:
+        """Average the figures over seeds, with the bars beside them.
+
+        Returns
+        -------
+        One row per figure: ``figure``, ``mean``, ``sd``, ``worst``, ``n_seeds``, ``bar``,
+        ``moonshot`` and ``reached``.
+        """
+        return summarize(self.scores, self.settings.figures(), with_bars=True)
+
+    def comparison(self) -> pd.DataFrame:
+        """Average every metric of every predictor over seeds.
+
+        Returns
+        -------
+        Rows: predictors. Columns: metric and split.
+        """
+        return self.scores.pivot_table(
+            index="predictor", columns=["metric", "split"], values="value", sort=False
+        )
+
+    def write_json(self, path: Path) -> None:
+        """Write scores, figures, settings and versions.
+
+        Parameters
+        ----------
+        path
+            File to write.
+        """
+        document = {
+            "benchmark": "genes",
+            "settings": asdict(self.settings),
+            "versions": {name: version(name) for name in PACKAGES},
+            "figures": _records(self.figures()),
+            "reliability": _records(self.reliability),
+            "scores": _records(self.scores),
+        }
+        path.write_text(json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+    def print(self, console: Console) -> None:
+        """Print the figures with their bars, and all predictors beside each other.
+
+        Parameters
+        ----------
+        console
+            Where to print.
+        """
+        console.print(self._figures_table())
+        console.print(self._comparison_table())
+
+    def _figures_table(self) -> Table:
+        world = self.settings.world
+        seeds = self.scores["seed"].unique().tolist()
+        title = f"World G, {world.graph}, {world.mechanism}, {world.intervention}, seeds {seeds}"
+        table = Table(title=title, title_justify="left")
+        for column in ("figure", "mean ± sd", "worst", "bar", "moonshot", "reached"):
+            table.add_column(column, justify="left" if column == "figure" else "right")
+        for row in self.figures().to_dict("records"):
+            spread = "" if np.isnan(row["sd"]) else f" ± {row['sd']:.2g}"
+            table.add_row(
+                row["figure"],
+                f"{row['mean']:.3g}{spread}",
+                f"{row['worst']:.3g}",
+                row["bar"],
+                row["moonshot"],
+                row["reached"],
+                style="red" if row["reached"] == "missed" else None,
+            )
+        return table
+
+    def _comparison_table(self) -> Table:
+        table = Table(title="Mean over seeds", title_justify="left")
+        comparison = self.comparison()
+        table.add_column("predictor")
+        for metric, split in comparison.columns:
+            table.add_column(f"{metric}\n{SPLITS.get(split, split)}", justify="right")
+        for predictor, row in comparison.iterrows():
+            cells = ["" if np.isnan(value) else f"{value:.3g}" for value in row]
+            table.add_row(str(predictor), *cells)
+        return table
+
+
+def benchmark_genes(
+    seeds: Iterable[int],
+    *,
+    settings: GenesSettings | None = None,
+    console: Console | None = None,
+) -> GenesBenchmark:
+    """Fit the causal model of named genes, its oracle and baselines to worlds with known truth.
+
+    Parameters
+    ----------
+    seeds
+        Seeds of the worlds.
+    settings
+        Variant and sizes of the world, and what to compare.
+    console
+        Where to say how far it is, ``None`` for silence.
+
+    Returns
+    -------
+    Scores of all predictors, seeds, splits and metrics.
+
+    See Also
+    --------
+    benchmark_programs : The same for gene programs.
+    """
+    seeds = list(seeds)
+    check_at_least("number of seeds", len(seeds), 1)
+    settings = settings or GenesSettings()
+    if "gradient" in settings.structures:
+        check_gradient_world(settings.world.mechanism, settings.world.intervention)
+    tables, edges = [], []
+    for seed in seeds:
+        world = replace(settings.world, seed=seed)
+        screen = GenesScreen.from_anndata(world.screen())
+        truth = _HeldOut.of(world)
+        for predictor in _predictors(world, settings):
+            rows = _score(predictor, screen, world, truth)
+            tables.append(pd.DataFrame(rows).assign(seed=seed, predictor=predictor.name))
+            _say(console, seed, predictor.name, rows)
+            if predictor.name == SEARCH:
+                edges.append(_called_edges(predictor, world))
+    scores = pd.concat(tables, ignore_index=True)
+    scores = scores[["seed", "predictor", "split", "metric", "value"]]
+    return GenesBenchmark(scores, compute_reliability(edges), settings)
+
+
+def compute_reliability(
+    edges: Iterable[tuple[NDArray[np.float64], NDArray[np.bool_]]], n_bins: int = 10
+) -> pd.DataFrame:
+    """Compare called probabilities with what is true.
+
+    Parameters
+    ----------
+    edges
+        Pairs of probabilities and truth, of any equal shapes.
+    n_bins
+        Bins of equal width between 0 and 1.
+
+    Returns
+    -------
+    One row per bin that is not empty: mean ``probability``, true ``share`` and count ``n``.
+    """
+    pairs = list(edges)
+    if not pairs:
+        return pd.DataFrame({"probability": [], "share": [], "n": []})
+    table = pd.DataFrame(
+        {
+            "probability": np.concatenate([called.ravel() for called, _ in pairs]),
+            "share": np.concatenate([true.ravel() for _, true in pairs]).astype(float),
+        }
+    )
+    index = np.minimum((table["probability"] * n_bins).astype(int), n_bins - 1)
+    grouped = table.groupby(index)
+    return grouped.mean().assign(n=grouped.size()).reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class _HeldOut:
+    """Conditions of each split with their true means and targets."""
+
+    conditions: dict[str, pd.DataFrame]
+    means: dict[str, NDArray[np.float64]]
+
+    @classmethod
+    def of(cls, world: GenesWorld) -> _HeldOut:
+        held_out = world.held_out
+        conditions = {"training": world.training_conditions} | {
+            split: held_out[held_out["split"] == split][["drug", "dose"]]
+            for split in ("new_dose", "unseen_drug")
+        }
+        conditions = {split: table for split, table in conditions.items() if len(table)}
+        means = {split: world.expected_mean(table) for split, table in conditions.items()}
+        return cls(conditions, means)
+
+
+def _predictors(world: GenesWorld, settings: GenesSettings) -> list[GenesPredictor]:
+    predictors: list[GenesPredictor] = []
+    if "search" in settings.structures:
+        predictors.append(SearchedGraph(world, settings.search_settings))
+    if "gradient" in settings.structures:
+        predictors.append(GradientGraph(settings.gradient))
+    if not settings.has_baselines:
+        return predictors
+    oracle = SearchedGraph(world, settings.search_settings, is_oracle=True)
+    return [*predictors, oracle, ControlMean(), NearestCondition(), RidgeWithDose(), Network()]
+
+
+def _score(
+    predictor: GenesPredictor, screen: GenesScreen, world: GenesWorld, truth: _HeldOut
+) -> list[dict[str, object]]:
+    start = time.perf_counter()
+    predictor.fit(screen)
+    rows: list[dict[str, object]] = [
+        {"split": "", "metric": SECONDS, "value": time.perf_counter() - start}
+    ]
+    for split, conditions in truth.conditions.items():
+        error = np.linalg.norm(predictor.predict_mean(conditions) - truth.means[split], axis=1)
+        rows.append({"split": split, "metric": MEAN_ERROR, "value": float(error.mean())})
+        called = predictor.predict_targets(conditions)
+        if called is None:
+            continue
+        targets = true_targets(world, conditions["drug"])
+        precision = target_average_precision(called, targets)
+        rows.append({"split": split, "metric": TARGET_AP, "value": precision})
+    return rows + _structure_rows(predictor, world, screen)
+
+
+def _structure_rows(
+    predictor: GenesPredictor, world: GenesWorld, screen: GenesScreen
+) -> list[dict[str, object]]:
+    """Score the graph, and the kind of interventions, of predictors that have one."""
+    edges = true_edges(world)
+    if isinstance(predictor, GradientGraph):
+        values = _graph_scores(predictor.model.adjacency, predictor.model.edge_probability, edges)
+    elif isinstance(predictor, SearchedGraph) and predictor.name == SEARCH:
+        found = predictor.model.structure
+        values = _graph_scores(found.adjacency, found.edge_evidence, edges)
+        targets = true_targets(world, screen.drugs)
+        right = (found.is_target & targets).sum() / max(int(found.is_target.sum()), 1)
+        values[TARGET_PRECISION] = float(right)
+        is_hard = pd.DataFrame(world.truth["is_hard"]).loc[screen.drugs].to_numpy()
+        if is_hard.any():
+            called = found.is_target & targets
+            values[KIND_RIGHT] = float((found.is_hard == is_hard)[called].mean())
+    else:
+        return []
+    return [{"split": "", "metric": metric, "value": value} for metric, value in values.items()]
+
+
+def _graph_scores(
+    adjacency: NDArray[np.bool_], evidence: NDArray[np.float64], edges: NDArray[np.bool_]
+) -> dict[str, float]:
+    rank = np.argsort(np.argsort(evidence, axis=None, kind="stable")).reshape(evidence.shape)
+    return {
+        EDGE_F1: edge_f1(adjacency, edges),
+        SHD: float(structural_hamming_distance(adjacency, edges)),
+        EDGE_AP: graph_average_precision(rank, edges),
+    }
+
+
+def _called_edges(
+    predictor: GenesPredictor, world: GenesWorld
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    assert isinstance(predictor, SearchedGraph)
+    off_diagonal = ~np.eye(world.n_nodes, dtype=bool)
+    probability = predictor.model.structure.edge_probability
+    return probability[off_diagonal], true_edges(world)[off_diagonal]
+
+
+def _figures(world: GenesWorld) -> tuple[Figure, ...]:
+    """Figures with the bars that were set for this variant; other variants are reported."""
+    plain = world.features == "linear" and world.sign == "node" and world.n_nodes == 20
+    is_linear = plain and world.mechanism == "linear" and world.intervention == "shift"
+    is_er2 = is_linear and world.graph == "er2"
+    is_mlp = plain and world.mechanism == "mlp" and world.intervention == "shift"
+    has_hard = plain and world.intervention != "shift"
+    bars: dict[tuple[str, str], tuple[tuple[float, float], tuple[float, float] | None]] = {}
+    if is_er2:
+        bars = {
+            (EDGE_F1, ""): ((0.95, math.inf), None),
+            (SHD, ""): ((-math.inf, 2.5), (-math.inf, 0.6)),
+            (TARGET_AP, "training"): ((0.97, math.inf), (0.99, math.inf)),
+            (TARGET_AP, "new_dose"): ((0.97, math.inf), (0.99, math.inf)),
+            (TARGET_AP, "unseen_drug"): ((0.85, math.inf), (0.97, math.inf)),
+            (MEAN_ERROR, "training"): ((-math.inf, 0.22), (-math.inf, 0.19)),
+            (MEAN_ERROR, "new_dose"): ((-math.inf, 0.22), (-math.inf, 0.19)),
+            (MEAN_ERROR, "unseen_drug"): ((-math.inf, 1.2), (-math.inf, 0.9)),
+        }
+    elif is_mlp:
+        bars = {
+            (EDGE_F1, ""): ((0.92, math.inf), None),
+            (SHD, ""): ((-math.inf, 4.0), (-math.inf, 1.0)),
+            (TARGET_AP, "training"): ((0.97, math.inf), None),
+            (MEAN_ERROR, "new_dose"): ((-math.inf, 0.30), (-math.inf, 0.24)),
+        }
+    elif has_hard:
+        bars = {(EDGE_F1, ""): ((0.9, math.inf), None), (KIND_RIGHT, ""): ((0.9, math.inf), None)}
+    bars[SECONDS, ""] = ((-math.inf, 60.0), (-math.inf, 20.0))
+    measured = [(metric, "") for metric in (EDGE_F1, SHD, EDGE_AP, TARGET_PRECISION)]
+    measured += [(KIND_RIGHT, "")] if world.intervention != "shift" else []
+    measured += [(metric, split) for metric in (TARGET_AP, MEAN_ERROR) for split in SPLITS]
+    figures = []
+    for metric, split in [*measured, (SECONDS, "")]:
+        bar, moonshot = bars.get((metric, split), (ANY, None))
+        label = f"{metric}, {SPLITS[split]}" if split else metric
+        figures.append(Figure(label, metric, split, predictor=SEARCH, bar=bar, moonshot=moonshot))
+    return tuple(figures)
+
+
+def _say(console: Console | None, seed: int, name: str, rows: list[dict[str, object]]) -> None:
+    if console is None:
+        return
+    errors = [
+        f"{SPLITS[str(row['split'])]} {row['value']:.2f}"
+        for row in rows
+        if row["metric"] == MEAN_ERROR
+    ]
+    console.print(f"seed {seed}, {name}: mean error {', '.join(errors)}", highlight=False)
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, object]]:
+    """Rows of a table with ``None`` for what was not measured, which JSON can say."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")

@@ -1,0 +1,515 @@
+"""Predictors of World G: the causal model of named genes, its oracle, and baselines without one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.neural_network import MLPRegressor
+
+from scgim.scm._named_node_fit import (
+    NamedNodeModel,
+    NamedNodeScreen,
+    compute_linear_mean,
+    fit_named_nodes,
+)
+from scgim.scm._structure_gradient import (
+    GradientModel,
+    GradientSettings,
+    fit_structure_by_gradient,
+)
+from scgim.scm._structure_score import PriorKnowledge
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import anndata as ad
+    from numpy.typing import NDArray
+
+    from scgim.datasets._genes_world import GenesWorld
+    from scgim.scm._structure_search import SearchSettings
+
+RIDGE_PENALTIES = np.logspace(-2, 4, 25)
+N_FOLDS = 8
+
+
+class GenesScreen(NamedTuple):
+    """A screen of World G as arrays.
+
+    Attributes
+    ----------
+    nodes
+        Cells and conditions.
+    drugs
+        Names of the training drugs, in the order of their codes.
+    features
+        Features of all drugs, seen and unseen.
+    """
+
+    nodes: NamedNodeScreen
+    drugs: list[str]
+    features: pd.DataFrame
+
+    @classmethod
+    def from_anndata(cls, adata: ad.AnnData) -> GenesScreen:
+        """Read a screen of :class:`~scgim.datasets.GenesWorld`.
+
+        Parameters
+        ----------
+        adata
+            Its training cells.
+
+        Returns
+        -------
+        The screen.
+        """
+        features = adata.uns["drug_features"]
+        label = adata.obs["drug"].astype(str)
+        drugs = [drug for drug in features.index if (label == drug).any()]
+        by_condition = adata.obs.assign(drug=label).groupby(["drug", "dose"], sort=True)
+        conditions = pd.DataFrame(list(by_condition.groups), columns=["drug", "dose"])
+        dose = conditions["dose"].to_numpy(dtype=float)
+        nodes = NamedNodeScreen(
+            values=np.asarray(adata.X, dtype=float),
+            condition=by_condition.ngroup().to_numpy(),
+            perturbation=pd.Index(drugs).get_indexer(conditions["drug"]),
+            log10_dose=np.log10(np.where(dose > 0, dose, 1.0)),
+            features=features.loc[drugs].to_numpy(dtype=float),
+        )
+        return cls(nodes, drugs, features)
+
+    def codes(self, conditions: pd.DataFrame) -> NDArray[np.int64]:
+        """Code of each condition's drug, -1 for drugs that the screen does not contain.
+
+        Parameters
+        ----------
+        conditions
+            Column ``drug``.
+
+        Returns
+        -------
+        Codes, shape ``(n_conditions,)``.
+        """
+        return pd.Index(self.drugs).get_indexer(conditions["drug"])
+
+    def features_of(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
+        """Features of each condition's drug.
+
+        Parameters
+        ----------
+        conditions
+            Column ``drug``.
+
+        Returns
+        -------
+        Features, shape ``(n_conditions, n_features)``.
+        """
+        return self.features.loc[conditions["drug"]].to_numpy(dtype=float)
+
+
+def true_edges(world: GenesWorld) -> NDArray[np.bool_]:
+    """Read the true graph of a world.
+
+    Parameters
+    ----------
+    world
+        The world.
+
+    Returns
+    -------
+    Whether parent → child, shape ``(n_nodes, n_nodes)``.
+    """
+    return np.asarray(world.truth["adjacency"]) != 0
+
+
+def true_targets(world: GenesWorld, drugs: Sequence[str] | pd.Series) -> NDArray[np.bool_]:
+    """Read the true targets of drugs.
+
+    Parameters
+    ----------
+    world
+        The world.
+    drugs
+        Names, repeated if need be.
+
+    Returns
+    -------
+    Targets, shape ``(n_drugs, n_nodes)``.
+    """
+    table = pd.DataFrame(world.truth["targets"])
+    return table.loc[list(drugs)].to_numpy(dtype=bool)
+
+
+class GenesPredictor(ABC):
+    """Something that predicts the mean expression of a condition of World G.
+
+    Attributes
+    ----------
+    name
+        Name in the tables of results.
+    """
+
+    name: str
+
+    @abstractmethod
+    def fit(self, screen: GenesScreen) -> None:
+        """Learn from the training cells.
+
+        Parameters
+        ----------
+        screen
+            The training cells.
+        """
+
+    @abstractmethod
+    def predict_mean(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
+        """Predict mean standardised expression.
+
+        Parameters
+        ----------
+        conditions
+            Columns ``drug`` and ``dose``.
+
+        Returns
+        -------
+        Means, shape ``(n_conditions, n_nodes)``.
+        """
+
+    def predict_targets(self, conditions: pd.DataFrame) -> NDArray[np.float64] | None:
+        """Score each node as a target of each condition's drug; ``None`` where nothing is said.
+
+        Parameters
+        ----------
+        conditions
+            Columns ``drug`` and ``dose``.
+
+        Returns
+        -------
+        Scores, shape ``(n_conditions, n_nodes)``.
+        """
+        del conditions
+        return None
+
+
+class SearchedGraph(GenesPredictor):
+    """The causal model of named genes: searched graph and targets, then fitted.
+
+    Parameters
+    ----------
+    world
+        The world, for its kind of mechanisms; the oracle also takes graph and targets from it.
+    settings
+        How to search.
+    is_oracle
+        Whether true graph and targets are given.
+    """
+
+    def __init__(
+        self, world: GenesWorld, settings: SearchSettings, *, is_oracle: bool = False
+    ) -> None:
+        self.name = "oracle graph and targets" if is_oracle else "search"
+        self._world = world
+        self._settings = settings
+        self._is_oracle = is_oracle
+
+    @property
+    def model(self) -> NamedNodeModel:
+        """The fitted model."""
+        return self._model
+
+    def fit(self, screen: GenesScreen) -> None:
+        """Learn from the training cells.
+
+        Parameters
+        ----------
+        screen
+            The training cells.
+        """
+        self._screen = screen
+        graph, prior = None, None
+        if self._is_oracle:
+            graph = true_edges(self._world)
+            prior = PriorKnowledge.none(screen.nodes.n_nodes, screen.nodes.n_perturbations)
+            prior.targets[:] = true_targets(self._world, screen.drugs)
+        self._model = fit_named_nodes(
+            screen.nodes,
+            np.random.default_rng(0),
+            mechanism=self._world.mechanism,
+            settings=self._settings,
+            prior=prior,
+            graph=graph,
+        )
+
+    def predict_mean(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
+        """Predict mean standardised expression.
+
+        Parameters
+        ----------
+        conditions
+            Columns ``drug`` and ``dose``; seen drugs, or unseen ones, not both.
+
+        Returns
+        -------
+        Means, shape ``(n_conditions, n_nodes)``.
+        """
+        log10_dose = np.log10(conditions["dose"].to_numpy(dtype=float))
+        code = self._screen.codes(conditions)
+        if (code >= 0).all():
+            what = self._model.seen(code, log10_dose)
+        else:
+            what = self._model.unseen(self._screen.features_of(conditions), log10_dose)
+            if self._is_oracle:
+                targets = true_targets(self._world, conditions["drug"])
+                what = what._replace(probability=targets.astype(float))
+        return self._model.mean(what, np.random.default_rng(1))
+
+    def predict_targets(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
+        """Score targets: evidence for seen drugs, predicted probability for unseen ones.
+
+        Parameters
+        ----------
+        conditions
+            Columns ``drug`` and ``dose``; seen drugs, or unseen ones, not both.
+
+        Returns
+        -------
+        Scores, shape ``(n_conditions, n_nodes)``.
+        """
+        code = self._screen.codes(conditions)
+        if (code >= 0).all():
+            return self._model.structure.target_evidence[code]
+        log10_dose = np.log10(conditions["dose"].to_numpy(dtype=float))
+        return self._model.unseen(self._screen.features_of(conditions), log10_dose).probability
+
+
+class GradientGraph(GenesPredictor):
+    """The published optimiser: Gumbel edges under an acyclicity constraint, linear mechanisms."""
+
+    name = "gradient (as published)"
+
+    def __init__(self, settings: GradientSettings | None = None) -> None:
+        self._settings = settings
+
+    @property
+    def model(self) -> GradientModel:
+        """The fitted model."""
+        return self._model
+
+    def fit(self, screen: GenesScreen) -> None:
+        """Learn from the training cells.
+
+        Parameters
+        ----------
+        screen
+            The training cells.
+        """
+        self._screen = screen
+        self._model = fit_structure_by_gradient(screen.nodes, seed=0, settings=self._settings)
+
+    def predict_mean(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
+        """Predict mean standardised expression.
+
+        Parameters
+        ----------
+        conditions
+            Columns ``drug`` and ``dose``.
+
+        Returns
+        -------
+        Means, shape ``(n_conditions, n_nodes)``.
+        """
+        log10_dose = np.log10(conditions["dose"].to_numpy(dtype=float))
+        what = self._model.interventions(self._screen.features_of(conditions), log10_dose)
+        return compute_linear_mean(self._model.mechanism, what)
+
+    def predict_targets(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
+        """Score targets by their probability.
+
+        Parameters
+        ----------
+        conditions
+            Columns ``drug`` and ``dose``.
+
+        Returns
+        -------
+        Scores, shape ``(n_conditions, n_nodes)``.
+        """
+        log10_dose = np.log10(conditions["dose"].to_numpy(dtype=float))
+        features = self._screen.features_of(conditions)
+        return self._model.interventions(features, log10_dose).probability
+
+
+class ControlMean(GenesPredictor):
+    """No effect: the mean of the control cells."""
+
+    name = "no effect"
+
+    def fit(self, screen: GenesScreen) -> None:
+        """Learn the mean of the control cells.
+
+        Parameters
+        ----------
+        screen
+            The training cells.
+        """
+        nodes = screen.nodes
+        self._mean = nodes.condition_means(nodes.values)[nodes.perturbation < 0].mean(axis=0)
+
+    def predict_mean(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
+        """Predict the mean of the control cells.
+
+        Parameters
+        ----------
+        conditions
+            Columns ``drug`` and ``dose``.
+
+        Returns
+        -------
+        Means, shape ``(n_conditions, n_nodes)``.
+        """
+        return np.tile(self._mean, (len(conditions), 1))
+
+
+class NearestCondition(GenesPredictor):
+    """The measured mean of the most similar drug at the nearest dose."""
+
+    name = "nearest drug"
+
+    def fit(self, screen: GenesScreen) -> None:
+        """Remember the means of the conditions.
+
+        Parameters
+        ----------
+        screen
+            The training cells.
+        """
+        self._screen = screen
+        self._means = screen.nodes.condition_means(screen.nodes.values)
+
+    def predict_mean(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
+        """Look up the nearest measured condition.
+
+        Parameters
+        ----------
+        conditions
+            Columns ``drug`` and ``dose``.
+
+        Returns
+        -------
+        Means, shape ``(n_conditions, n_nodes)``.
+        """
+        nodes = self._screen.nodes
+        assert nodes.features is not None
+        treated = np.flatnonzero(nodes.perturbation >= 0)
+        features = nodes.features[nodes.perturbation[treated]]
+        asked = self._screen.features_of(conditions)
+        distance = ((asked[:, None] - features) ** 2).sum(axis=-1)
+        dose = np.log10(conditions["dose"].to_numpy(dtype=float))
+        apart = np.abs(dose[:, None] - nodes.log10_dose[treated])
+        # The drug decides first, the dose among its conditions.
+        return self._means[treated[(1e3 * distance + apart).argmin(axis=1)]]
+
+
+class _Regression(GenesPredictor):
+    """Base of regressions from features and dose to the mean."""
+
+    _regression: GridSearchCV | MLPRegressor
+
+    def fit(self, screen: GenesScreen) -> None:
+        """Learn from the means of the treated conditions.
+
+        Parameters
+        ----------
+        screen
+            The training cells.
+        """
+        self._screen = screen
+        nodes = screen.nodes
+        assert nodes.features is not None
+        treated = nodes.perturbation >= 0
+        owner = nodes.perturbation[treated]
+        dose = 10.0 ** nodes.log10_dose[treated]
+        self._center, self._scale = dose.mean(), dose.std() or 1.0
+        design = self._design(nodes.features[owner], dose)
+        self._regress(design, nodes.condition_means(nodes.values)[treated], owner)
+
+    def predict_mean(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
+        """Predict mean standardised expression.
+
+        Parameters
+        ----------
+        conditions
+            Columns ``drug`` and ``dose``.
+
+        Returns
+        -------
+        Means, shape ``(n_conditions, n_nodes)``.
+        """
+        dose = conditions["dose"].to_numpy(dtype=float)
+        design = self._design(self._screen.features_of(conditions), dose)
+        return np.asarray(self._regression.predict(design))
+
+    def _design(
+        self, features: NDArray[np.float64], dose: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        scaled = ((dose - self._center) / self._scale)[:, None]
+        return np.hstack([scaled, features])
+
+    @abstractmethod
+    def _regress(
+        self,
+        design: NDArray[np.float64],
+        means: NDArray[np.float64],
+        owner: NDArray[np.int64],
+    ) -> None:
+        """Learn the regression; ``owner`` is the drug of each row."""
+
+
+class RidgeWithDose(_Regression):
+    """Ridge on features, dose and their products; penalty chosen by leaving out whole drugs."""
+
+    name = "ridge with dose interactions"
+
+    def _design(
+        self, features: NDArray[np.float64], dose: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        plain = super()._design(features, dose)
+        scaled = plain[:, :1]
+        return np.hstack([plain, scaled**2, scaled * features])
+
+    def _regress(
+        self,
+        design: NDArray[np.float64],
+        means: NDArray[np.float64],
+        owner: NDArray[np.int64],
+    ) -> None:
+        folds = GroupKFold(min(N_FOLDS, len(np.unique(owner))))
+        search = GridSearchCV(
+            Ridge(), {"alpha": RIDGE_PENALTIES}, cv=folds, scoring="neg_mean_squared_error"
+        )
+        self._regression = search.fit(design, means, groups=owner)
+
+
+class Network(_Regression):
+    """A multi-layer perceptron on features and dose."""
+
+    name = "MLP"
+
+    def _regress(
+        self,
+        design: NDArray[np.float64],
+        means: NDArray[np.float64],
+        owner: NDArray[np.int64],  # noqa: ARG002 - as ridge
+    ) -> None:
+        self._regression = MLPRegressor(
+            hidden_layer_sizes=(64, 64),
+            alpha=1.0,
+            learning_rate_init=3e-3,
+            max_iter=4000,
+            tol=1e-5,
+            random_state=0,
+        ).fit(design, means)
