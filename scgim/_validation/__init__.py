@@ -3,8 +3,10 @@
 from scgim._validation._messages import closest, quote_some, warn
 from scgim._validation._prediction import (
     check_conditions,
+    check_genes,
     check_is_trained,
     check_new_features,
+    check_seen_labels,
     check_shifts,
 )
 from scgim._validation._screen import check_expression, check_model_options, check_screen
@@ -12,10 +14,12 @@ from scgim._validation._screen import check_expression, check_model_options, che
 __all__ = [
     "check_conditions",
     "check_expression",
+    "check_genes",
     "check_is_trained",
     "check_model_options",
     "check_new_features",
     "check_screen",
+    "check_seen_labels",
     "check_shifts",
     "closest",
     "quote_some",

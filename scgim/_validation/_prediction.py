@@ -13,6 +13,8 @@ from scgim._validation._messages import closest, quote_some, warn
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from torch import Tensor
+
 FAR_OUTSIDE = 10.0
 
 
@@ -251,3 +253,49 @@ def check_shifts(shifts: Mapping[str, float], node_names: list[str]) -> None:
         if not np.isfinite(value):
             message = f"The shift of {name!r} is {value!r}, but it must be a finite number."
             raise ValueError(message)
+
+
+def check_seen_labels(labels: Tensor, n_seen: int) -> None:
+    """Raise where cells are under perturbations that training did not see.
+
+    Parameters
+    ----------
+    labels
+        Perturbation codes of the cells.
+    n_seen
+        Number of codes of training.
+    """
+    n_unseen = int((labels >= n_seen).sum())
+    if n_unseen:
+        message = (
+            f"{n_unseen} cells are under perturbations that were not in training, so their "
+            "likelihood under the model is not defined. Use `GIM.get_latent_representation` to "
+            "encode them, or `GIM.predict` to predict the perturbation."
+        )
+        raise ValueError(message)
+
+
+def check_genes(found: pd.Index, expected: pd.Index) -> None:
+    """Raise unless an AnnData has the genes of training in their order.
+
+    Parameters
+    ----------
+    found
+        ``var_names`` of the AnnData.
+    expected
+        ``var_names`` of training.
+    """
+    if list(found) == list(expected):
+        return
+    missing = [name for name in expected if name not in set(found)]
+    if missing:
+        message = (
+            f"`adata` lacks {len(missing)} of the {len(expected)} genes of training: "
+            f"{quote_some(missing)}. Pass cells with the genes of training."
+        )
+    else:
+        message = (
+            f"`adata` has {len(found)} genes that differ in order or number from the "
+            f"{len(expected)} of training. Select them with `adata[:, model.get_var_names()]`."
+        )
+    raise ValueError(message)

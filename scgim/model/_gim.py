@@ -5,7 +5,9 @@ import signal
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pandas as pd
 import torch
+from anndata import AnnData
 from scvi import REGISTRY_KEYS as SCVI_KEYS
 from scvi.data import AnnDataManager
 from scvi.data._utils import _get_adata_minify_type
@@ -23,8 +25,15 @@ from scvi.model.base import (
     UnsupervisedTrainingMixin,
     VAEMixin,
 )
+from scvi.model.base._save_load import _load_saved_files
 
-from scgim._validation import check_expression, check_model_options, check_screen, warn
+from scgim._validation import (
+    check_expression,
+    check_genes,
+    check_model_options,
+    check_screen,
+    warn,
+)
 from scgim.data import ConditionSplitter, DoseField, PerturbationField, PerturbationTable, Screen
 from scgim.model._annotation_mixin import AnnotationMixin
 from scgim.model._fitting_mixin import FittingMixin
@@ -36,11 +45,10 @@ from scgim.train import GIMTrainingPlan, KeepWeights, NonFiniteLossError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from anndata import AnnData
 
 logger = logging.getLogger(__name__)
 
-MIN_STEPS = 2_000
+MIN_STEPS = 3_000
 MAX_EPOCHS = 400
 MIN_EPOCHS = 8
 DoseResponse = Literal["hill", "free"]
@@ -267,6 +275,39 @@ class GIM(
         manager.register_fields(adata, **kwargs)
         cls.register_manager(manager)
 
+    @classmethod
+    def load(cls, dir_path: str, adata: AnnData | bool | None = None, **kwargs: Any) -> GIM:
+        """Load a saved model.
+
+        Parameters
+        ----------
+        dir_path
+            Folder that :meth:`save` wrote.
+        adata
+            Cells with the genes of training; ``None`` for those saved with the model, ``False``
+            for none: predictions need none.
+        **kwargs
+            Passed to :meth:`scvi.model.base.BaseModelClass.load`.
+
+        Returns
+        -------
+        The model.
+
+        Raises
+        ------
+        ValueError
+            When the genes of ``adata`` are not those of training.
+        """
+        if isinstance(adata, AnnData):
+            var_names = _load_saved_files(dir_path, False, prefix=kwargs.get("prefix"))[1]
+            check_genes(adata.var_names, pd.Index(np.asarray(var_names).ravel()))
+        return super().load(dir_path, adata, **kwargs)
+
+    def _validate_anndata(self, adata: AnnData | None = None, **kwargs: Any) -> AnnData:
+        if adata is not None:
+            check_genes(adata.var_names, self.get_var_names())
+        return super()._validate_anndata(adata, **kwargs)
+
     def train(
         self,
         max_epochs: int | None = None,
@@ -293,7 +334,7 @@ class GIM(
         Parameters
         ----------
         max_epochs
-            Passes over the cells; ``None`` for about 2,000 minibatches, at least 8 passes.
+            Passes over the cells; ``None`` for about 3,000 minibatches, at least 8 passes.
         batch_size
             Cells per minibatch.
         train_size

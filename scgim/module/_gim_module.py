@@ -12,6 +12,7 @@ from torch.distributions import Distribution, Normal
 from torch.nn.functional import one_hot
 
 from scgim._constants import MODULE_KEYS, REGISTRY_KEYS
+from scgim._validation import check_seen_labels
 from scgim.module._likelihood import (
     Expression,
     GeneLikelihood,
@@ -280,6 +281,8 @@ class GIMModule(BaseMinifiedModeModuleClass):
         Mean of the exogenous input, shape ``(n_cells, n_nodes)``, in noise standard deviations.
         """
         labels = tensors[REGISTRY_KEYS.PERTURBATION].squeeze(-1).long()
+        if not self.training:
+            check_seen_labels(labels, len(self.components))
         dose = tensors.get(REGISTRY_KEYS.DOSE)
         log10_dose = (
             dose.log10()
@@ -381,7 +384,12 @@ class GIMModule(BaseMinifiedModeModuleClass):
         return torch.cat(encoded, -1) if encoded else None
 
     @torch.inference_mode()
-    def sample(self, tensors: dict[str, Tensor], n_samples: int = 1) -> Tensor:
+    def sample(
+        self,
+        tensors: dict[str, Tensor],
+        n_samples: int = 1,
+        generative_kwargs: dict[str, Tensor] | None = None,
+    ) -> Tensor:
         """Draw expression from the posterior predictive distribution of given cells.
 
         Parameters
@@ -390,13 +398,18 @@ class GIMModule(BaseMinifiedModeModuleClass):
             Minibatch.
         n_samples
             Draws per cell.
+        generative_kwargs
+            Passed to :meth:`generative`.
 
         Returns
         -------
         Shape ``(n_cells, n_genes)``, or ``(n_cells, n_genes, n_samples)`` for several draws.
         """
         _, generative_outputs = self.forward(
-            tensors, inference_kwargs={"n_samples": n_samples}, compute_loss=False
+            tensors,
+            inference_kwargs={"n_samples": n_samples},
+            generative_kwargs=generative_kwargs,
+            compute_loss=False,
         )
         draws = generative_outputs[SCVI_MODULE_KEYS.PX_KEY].sample().cpu()
         return draws.permute(1, 2, 0) if n_samples > 1 else draws

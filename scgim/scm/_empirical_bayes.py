@@ -176,7 +176,7 @@ def estimate_free_rows(
     right += prior.shift.reshape(right.shape) / prior.shift_variance
     covariance = np.linalg.inv(gram)
     return Rows(
-        shift=(covariance @ right).reshape(n_rows, width),
+        shift=np.asarray(covariance @ right, dtype=np.float64).reshape(n_rows, width),
         shift_variance=np.trace(covariance, axis1=1, axis2=2) / n_curves,
         log10_ec50=prior.log10_ec50,
         log10_ec50_variance=prior.log10_ec50_variance,

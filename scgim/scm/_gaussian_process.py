@@ -9,6 +9,8 @@ from torch import Tensor
 from scgim.scm._perturbation_features import FeatureScaling, FloatArray, tanimoto
 
 JITTER = 1e-6
+# Outputs smaller than this are rounding errors of zero.
+MIN_SCALE = 1e-6
 N_ITERATIONS = 100
 # Prior means of the log amplitudes and log length scale; their prior sd is 1.5.
 PRIOR_MEANS = {"constant": -1.0, "nugget": -1.5, "linear": 0.0, "smooth": 0.0, "length": 0.3}
@@ -89,7 +91,8 @@ class GaussianProcess:
         self.scaling = scaling
         self.inputs = KernelInputs.from_features(features, scaling)
         self._similarities = self.inputs.similarities(self.inputs)
-        self.scale = float(np.sqrt(np.mean(outputs**2))) or 1.0
+        size = float(np.sqrt(np.mean(outputs**2)))
+        self.scale = size if size > MIN_SCALE else 1.0
         self._outputs = torch.as_tensor(outputs / self.scale)
         self._noise = torch.as_tensor(noise / self.scale**2)
         self._log = self._maximise()
