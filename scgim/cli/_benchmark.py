@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from scgim.benchmark import benchmark_programs, benchmark_speed
+from scgim.cli._quiet import quiet_packages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +32,7 @@ def run_programs(
     console
         Where to print.
     """
+    quiet_packages()
     result = benchmark_programs(seeds, scenario=scenario, console=console)
     result.print(console)
     if json is not None:
@@ -49,6 +51,7 @@ def run_speed(n_cells: list[int], json: Path | None, console: Console) -> None:
     console
         Where to print.
     """
+    quiet_packages()
     result = benchmark_speed(n_cells, console=console)
     result.print(console)
     if json is not None:

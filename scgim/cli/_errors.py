@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,14 +43,17 @@ def is_user_error(error: BaseException) -> bool:
 
     Returns
     -------
-    Whether the innermost frame of its traceback is scgim's.
+    Whether it comes from a ``raise`` in scgim. Compiled code leaves no frame of its own, so the
+    innermost frame is scgim's also where NumPy fails; the instruction tells the two apart.
     """
     trace = error.__traceback__
     if trace is None:
         return False
     while trace.tb_next is not None:
         trace = trace.tb_next
-    return str(trace.tb_frame.f_globals.get("__name__", "")).split(".")[0] == "scgim"
+    frame = trace.tb_frame
+    is_raise = frame.f_code.co_code[trace.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    return is_raise and str(frame.f_globals.get("__name__", "")).split(".")[0] == "scgim"
 
 
 def concerns_the_user(category: type[Warning], filename: str) -> bool:

@@ -1,7 +1,11 @@
+import logging
+
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import scvi
 
 from scgim.cli._artifacts import OutputFolder
 
@@ -15,6 +19,19 @@ def close_figures():
 @pytest.fixture
 def folder(tmp_path):
     return OutputFolder(tmp_path / "out")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def restore_settings_of_the_process():
+    """The commands set up their own process; here that is the tests'."""
+    verbosity, backend = scvi.settings.verbosity, mpl.get_backend()
+    names = ("lightning", "lightning.pytorch", "lightning.fabric")
+    levels = {name: logging.getLogger(name).level for name in names}
+    yield
+    scvi.settings.verbosity = verbosity
+    mpl.use(backend)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 class TableModel:

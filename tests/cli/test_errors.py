@@ -1,11 +1,13 @@
 import warnings
 
+import pandas as pd
 import pytest
 
 from scgim._validation import warn
 from scgim._validation._datasets import check_choice
 from scgim.cli import _errors
 from scgim.cli._errors import is_user_error, plain_messages
+from scgim.cli._report import ReportTable
 
 
 def test_mistake_that_scgim_names_becomes_one_message_and_exit_code_2(capsys):
@@ -28,6 +30,12 @@ def test_brackets_in_a_message_are_printed_as_they_are(capsys):
 def test_defects_of_other_packages_keep_their_traceback():
     with pytest.raises(ValueError, match="invalid literal"), plain_messages():
         int("text")
+
+
+def test_compiled_code_that_fails_inside_scgim_keeps_its_traceback():
+    table = ReportTable("Title", pd.DataFrame({"a": [1.0]}), digits="x")
+    with pytest.raises(ValueError, match="Format specifier"), plain_messages():
+        table.rows  # noqa: B018 - formats the numbers
 
 
 @pytest.mark.parametrize("defect", [ImportError, KeyError, TypeError])
