@@ -15,7 +15,10 @@ from scgim.scm._structure_search import (
     StructureSearch,
     search_structure,
 )
-from scgim.scm._sufficient_statistics import compute_sufficient_statistics
+from scgim.scm._sufficient_statistics import (
+    compute_sufficient_statistics,
+    compute_target_penalty,
+)
 from scgim.scm._target_prediction import TargetPredictor
 
 if TYPE_CHECKING:
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
 
 N_CELLS_FOR_MEAN = 1000
 HARD_PRIOR_WEIGHT = 1.0
-MIN_PRICE = 6.0
 MAX_EVIDENCE = 1e3
 
 
@@ -471,11 +473,9 @@ def reassess_targets(
     sizes, owner = screen.condition_sizes, screen.perturbation
     explained = sizes[:, None] * residual**2 / (2 * mechanism.noise_variance)
     evidence = np.zeros(structure.is_target.shape)
-    price = np.zeros(len(evidence))
     treated = owner >= 0
     np.add.at(evidence, owner[treated], explained[treated])
-    np.add.at(price, owner[treated], 0.5 * np.log(sizes[treated]))
-    evidence -= np.maximum(price + np.log(max(screen.n_nodes / 2, 1.0)), MIN_PRICE)[:, None]
+    evidence -= compute_target_penalty(sizes, owner, screen.n_nodes)[:, None]
     evidence = np.where(structure.is_hard, structure.target_evidence, evidence)
     evidence[known_targets == 1] = MAX_EVIDENCE
     evidence[known_targets == 0] = -MAX_EVIDENCE

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 BoolArray = NDArray[np.bool_]
 
 MIN_GAIN = 1e-6
-# A score difference of 10 nats is not beyond doubt: the search, not the noise, sets the error.
-EVIDENCE_TEMPERATURE = 10.0
 PARTIAL_SHARE = 0.75
 
 
@@ -125,7 +123,7 @@ class Structure:
     @property
     def edge_probability(self) -> FloatArray:
         """Probability of each edge given the rest of the graph."""
-        return _sigmoid(self.edge_evidence / EVIDENCE_TEMPERATURE)
+        return _sigmoid(self.edge_evidence)
 
     @property
     def target_probability(self) -> FloatArray:

@@ -9,6 +9,8 @@ FloatArray = NDArray[np.float64]
 
 KNOT_QUANTILES = (0.15, 0.5, 0.85)
 KNOT_SHARPNESS = 3.0
+SHIFT_VARIANCE = 4.0
+MIN_TARGET_PENALTY = 6.0
 
 
 @dataclass(frozen=True)
@@ -123,18 +125,44 @@ class SufficientStatistics:
         return columns.reshape(*nodes.shape[:-1], -1)
 
 
+def compute_target_penalty(
+    n_cells: NDArray[np.int64] | FloatArray, perturbation: NDArray[np.int64], n_nodes: int
+) -> FloatArray:
+    r"""Price in nats of calling a node a target of a perturbation.
+
+    Its shifts, one per condition, have a Gaussian prior of two noise standard deviations, whose
+    Occam factor is :math:`\tfrac12\sum_k \log(1 + 4 n_k)`; about two nodes in d are targets, which
+    adds :math:`\log(d/2)`.
+
+    Parameters
+    ----------
+    n_cells
+        Cells of each condition, shape ``(n_conditions,)``.
+    perturbation
+        Perturbation of each condition; -1 for control.
+    n_nodes
+        Number of nodes.
+
+    Returns
+    -------
+    Prices, shape ``(n_perturbations,)``, never below a floor that keeps noise out.
+    """
+    price = np.zeros(int(perturbation.max()) + 1)
+    treated = perturbation >= 0
+    occam = 0.5 * np.log1p(SHIFT_VARIANCE * np.asarray(n_cells, dtype=float))
+    np.add.at(price, perturbation[treated], occam[treated])
+    penalty: FloatArray = np.maximum(price + np.log(max(n_nodes / 2, 1.0)), MIN_TARGET_PENALTY)
+    return penalty
+
+
 def compute_sufficient_statistics(
     values: FloatArray,
     condition: NDArray[np.int64],
     perturbation: NDArray[np.int64],
     *,
     is_linear: bool = True,
-    min_target_penalty: float = 6.0,
 ) -> SufficientStatistics:
-    r"""Summarise a screen for structure search.
-
-    The penalty of a target is the Bayesian information criterion of its shifts, one per condition,
-    plus the price of naming it among the nodes: :math:`\tfrac12\sum_k \log n_k + \log(d/2)`.
+    """Summarise a screen for structure search.
 
     Parameters
     ----------
@@ -146,8 +174,6 @@ def compute_sufficient_statistics(
         Perturbation of each condition, shape ``(n_conditions,)``, from 0; -1 for control.
     is_linear
         Linear mechanisms; otherwise additive splines.
-    min_target_penalty
-        Smallest cost of a target, in nats.
 
     Returns
     -------
@@ -160,7 +186,6 @@ def compute_sufficient_statistics(
     within = np.zeros((n_perturbations + 1, size, size))
     between = np.zeros_like(within)
     n_cells = np.zeros(n_perturbations + 1)
-    log_cells = np.zeros(n_perturbations + 1)
     order = np.argsort(condition, kind="stable")
     ends = np.cumsum(np.bincount(condition, minlength=len(perturbation)))
     for index, cells in enumerate(np.split(order, ends[:-1])):
@@ -174,13 +199,13 @@ def compute_sufficient_statistics(
         within[owner, :-1, :-1] += centred.T @ centred
         between[owner] += len(cells) * np.outer(mean, mean)
         n_cells[owner] += len(cells)
-        log_cells[owner] += np.log(len(cells))
-    penalty = 0.5 * log_cells[:-1] + np.log(max(n_nodes / 2, 1.0))
     return SufficientStatistics(
         within=np.ascontiguousarray(np.moveaxis(within, 0, -1)),
         between=np.ascontiguousarray(np.moveaxis(between, 0, -1)),
         n_cells=n_cells,
-        target_penalty=np.maximum(penalty, min_target_penalty),
+        target_penalty=compute_target_penalty(
+            np.bincount(condition, minlength=len(perturbation)), perturbation, n_nodes
+        ),
         n_nodes=n_nodes,
         basis=basis,
     )

@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
 
-from scgim.scm._sufficient_statistics import SplineBasis, compute_sufficient_statistics
+from scgim.scm._sufficient_statistics import (
+    SplineBasis,
+    compute_sufficient_statistics,
+    compute_target_penalty,
+)
 
 
 @pytest.fixture
@@ -32,13 +36,11 @@ def test_statistics_belong_to_their_perturbation_and_the_control_comes_last(scre
     np.testing.assert_allclose(statistics.between[:2, :2, 0], expected)
 
 
-def test_target_penalty_is_the_information_criterion_of_its_shifts(screen):
-    values, condition, perturbation = screen
-    statistics = compute_sufficient_statistics(
-        np.tile(values, 10), condition, perturbation, min_target_penalty=0.0
-    )
-    expected = 0.5 * np.log(3) + 0.5 * np.log(4) + np.log(10)
-    assert statistics.target_penalty[0] == pytest.approx(expected)
+def test_target_penalty_is_the_occam_factor_of_its_shifts():
+    sizes, perturbation = np.array([100, 30, 40, 60]), np.array([-1, 0, 0, 1])
+    penalty = compute_target_penalty(sizes, perturbation, 20)
+    expected = 0.5 * np.log(121) + 0.5 * np.log(161) + np.log(10)
+    np.testing.assert_allclose(penalty, [expected, 6.0])
 
 
 def test_spline_basis_starts_with_the_nodes_themselves_and_is_smooth(screen):
