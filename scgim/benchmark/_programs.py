@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal
 
@@ -61,48 +61,20 @@ class ProgramsSettings:
 
     Attributes
     ----------
-    n_genes
-        Genes.
-    n_control
-        Control cells.
-    n_cells
-        Cells per condition.
+    world
+        A world with the sizes of all; seed and scenario are set by :func:`benchmark_programs`.
     max_epochs
         Training epochs of GIM, ``None`` for its default.
     audit_features
         Whether GIM is also trained with features shuffled between drugs.
     """
 
-    n_genes: int = 500
-    n_control: int = 2000
-    n_cells: int = 50
+    world: ProgramsWorld = field(default_factory=ProgramsWorld)
     max_epochs: int | None = None
     audit_features: bool = True
 
-    def world(self, seed: int, scenario: Literal["linear", "tanh", "hard"]) -> ProgramsWorld:
-        """Make the world of a seed.
-
-        Parameters
-        ----------
-        seed
-            Seed of the world.
-        scenario
-            Kind of mechanisms and interventions.
-
-        Returns
-        -------
-        The world.
-        """
-        return ProgramsWorld(
-            seed,
-            scenario=scenario,
-            n_genes=self.n_genes,
-            n_control=self.n_control,
-            n_cells=self.n_cells,
-        )
-
     def gim(self, name: str = GIM_NAME) -> GIMPredictor:
-        """Make an untrained GIM.
+        """Make an untrained GIM with as many nodes as the world has.
 
         Parameters
         ----------
@@ -114,7 +86,19 @@ class ProgramsSettings:
         The predictor.
         """
         train_kwargs = {} if self.max_epochs is None else {"max_epochs": self.max_epochs}
-        return GIMPredictor(name, n_nodes=10, train_kwargs=train_kwargs)
+        return GIMPredictor(name, n_nodes=self.world.n_nodes, train_kwargs=train_kwargs)
+
+    def describe(self) -> dict[str, object]:
+        """Put all sizes into one flat dictionary.
+
+        Returns
+        -------
+        Names and values, without seed and scenario.
+        """
+        settings = asdict(self)
+        sizes = settings.pop("world")
+        del sizes["seed"], sizes["scenario"]
+        return sizes | settings
 
 
 @dataclass(frozen=True)
@@ -174,7 +158,7 @@ class ProgramsBenchmark:
         document = {
             "benchmark": "programs",
             "scenario": self.scenario,
-            "settings": asdict(self.settings),
+            "settings": self.settings.describe(),
             "versions": {name: version(name) for name in PACKAGES} | {"python": _python()},
             "figures": _records(self.figures()),
             "scores": _records(self.scores),
@@ -291,12 +275,12 @@ def _score_seed(
     settings: ProgramsSettings,
     console: Console | None,
 ) -> pd.DataFrame:
-    world = settings.world(seed, scenario)
+    world = replace(settings.world, seed=seed, scenario=scenario)
     screen = TrainingScreen(world.screen())
     truth = HeldOutTruth.of(world, screen)
     gim = settings.gim()
     ceilings: list[Predictor] = [
-        ReplicateCeiling(world, n_measured=settings.n_cells),
+        ReplicateCeiling(world, n_measured=world.n_cells),
         OracleGenerator(world),
     ]
     rows = []

@@ -58,9 +58,11 @@ def rank_correlation(estimated: ArrayLike, true: ArrayLike) -> float:
 
     Returns
     -------
-    Correlation of the ranks, between -1 and 1.
+    Correlation of the ranks, between -1 and 1; NaN where one of both is constant and has no ranks.
     """
     estimate, truth = np.asarray(estimated, dtype=float), np.asarray(true, dtype=float)
     check_same_shape(estimated=estimate, true=truth)
     check_finite(estimated=estimate, true=truth)
+    if np.ptp(estimate) == 0 or np.ptp(truth) == 0:
+        return float("nan")
     return float(spearmanr(estimate, truth).statistic)

@@ -3,6 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scgim.benchmark._predictors import GIMPredictor
 from scgim.benchmark._training_screen import TrainingScreen
 from scgim.datasets import ProgramsWorld
 
@@ -15,6 +16,41 @@ def world():
 @pytest.fixture(scope="session")
 def screen(world):
     return TrainingScreen(world.screen())
+
+
+@pytest.fixture(scope="session")
+def small_world():
+    """Four nodes, so that the basis of the nodes is found in seconds."""
+    return ProgramsWorld(
+        0,
+        n_nodes=4,
+        n_genes=60,
+        n_control=200,
+        n_cells=10,
+        n_classes=4,
+        n_drugs=12,
+        n_unseen=4,
+        n_sums=2,
+        n_interior=3,
+        n_top=2,
+    )
+
+
+@pytest.fixture(scope="session")
+def small_screen(small_world):
+    return TrainingScreen(small_world.screen())
+
+
+@pytest.fixture(scope="session")
+def gim(small_screen):
+    predictor = GIMPredictor(n_nodes=4, train_kwargs={"max_epochs": 30})
+    predictor.fit(small_screen)
+    return predictor
+
+
+@pytest.fixture
+def top_of(small_world):
+    return small_world.held_out.query("split == 'top_dose'")[["drug", "dose"]]
 
 
 @pytest.fixture

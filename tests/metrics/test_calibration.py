@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from scgim import metrics
@@ -18,6 +20,10 @@ def test_rank_correlation_sees_order_only():
     assert metrics.rank_correlation([3, 2, 1], [1, 5, 9]) == pytest.approx(-1)
     # one swap of neighbours among four: 1 - 6 * 2 / (4 * 15)
     assert metrics.rank_correlation([1, 3, 2, 4], [1, 2, 3, 4]) == pytest.approx(0.8)
+
+
+def test_constant_estimate_has_no_rank_correlation():
+    assert math.isnan(metrics.rank_correlation([2, 2, 2], [1, 2, 3]))
 
 
 def test_missing_estimate_is_refused():
