@@ -1,0 +1,145 @@
+import networkx as nx
+import numpy as np
+import pandas as pd
+import pytest
+
+from scgim.model._interpretation_mixin import log_bayes_factor
+
+TARGET_COLUMNS = [
+    "perturbation",
+    "node",
+    "probability",
+    "effect",
+    "lower",
+    "upper",
+    "evidence",
+    "is_target",
+    "ambiguous",
+]
+
+
+def test_targets_have_one_row_per_perturbation_and_node(model):
+    targets = model.get_intervention_targets()
+    assert list(targets) == TARGET_COLUMNS
+    expected = pd.MultiIndex.from_product([model.screen.table.perturbations, model.node_names_])
+    assert list(zip(targets.perturbation, targets.node, strict=True)) == list(expected)
+    assert targets.probability.between(0, 1).all()
+    assert (targets.lower <= targets.upper).all()
+    assert (targets.evidence >= 0).all()
+    assert targets.is_target.dtype == targets.ambiguous.dtype == bool
+
+
+def test_targets_rank_as_evidence_and_probability_do(model):
+    targets = model.get_intervention_targets(["drug_a"]).sort_values("evidence")
+    assert targets.probability.is_monotonic_increasing
+    assert targets.effect.abs().iloc[-1] > targets.effect.abs().iloc[0]
+
+
+def test_targets_of_unseen_perturbations_come_from_their_features(model, screen):
+    targets = model.get_intervention_targets(["drug_x", "drug_a"])
+    assert targets.perturbation.unique().tolist() == ["drug_x", "drug_a"]
+    features = screen.uns["drug_features"].loc[["drug_x"]].set_axis(["new"])
+    given = model.get_intervention_targets("new", features=features)
+    np.testing.assert_allclose(given.effect, targets.effect[:3])
+
+
+def test_one_perturbation_may_be_given_as_text(model):
+    pd.testing.assert_frame_equal(
+        model.get_intervention_targets("drug_b"), model.get_intervention_targets(["drug_b"])
+    )
+
+
+def test_unknown_perturbations_are_named_with_the_closest(model):
+    message = (
+        r"^Perturbation 'drug_q' was not in training and has no features\. The known perturbations "
+        r"closest to it are \[('drug_\w', ){4}'drug_\w'\]\. Correct the name, or pass its features "
+        r"as `features=`, a DataFrame with one row per perturbation\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        model.get_intervention_targets(["drug_q"])
+
+
+def test_dose_response_rises_from_nothing_to_the_effect_of_the_target_table(model):
+    response = model.get_dose_response(["drug_a"], doses=[0.0, 1.0, 10.0, 100.0])
+    assert list(response) == ["perturbation", "node", "dose", "effect", "lower", "upper"]
+    assert len(response) == 4 * 3
+    assert (response[response.dose == 0][["effect", "lower", "upper"]] == 0).all(axis=None)
+    by_node = response.pivot_table(index="dose", columns="node", values="effect").abs()
+    assert (by_node.diff().iloc[1:] >= 0).all(axis=None)
+    saturated = model.get_intervention_targets(["drug_a"]).set_index("node").effect.abs()
+    assert (by_node.iloc[-1] <= saturated[by_node.columns] + 1e-6).all()
+
+
+def test_potency_is_told_per_perturbation_with_its_interval(model):
+    response = model.get_dose_response()
+    assert set(response.attrs["ec50"]) == set(model.screen.table.perturbations)
+    for potency in response.attrs["ec50"].values():
+        assert 0 < potency["lower"] <= potency["ec50"] <= potency["upper"]
+    assert len(set(response.attrs["hill"].values())) == 1
+    assert response.dose.nunique() == 20
+    assert response.dose.min() == pytest.approx(0.1)
+    assert response.dose.max() == pytest.approx(100.0)
+
+
+def test_half_of_the_saturating_effect_is_reached_at_ec50(model):
+    ec50 = model.get_dose_response(["drug_c"]).attrs["ec50"]["drug_c"]["ec50"]
+    half = model.get_dose_response(["drug_c"], doses=[ec50]).effect
+    full = model.get_intervention_targets(["drug_c"]).effect
+    np.testing.assert_allclose(half, 0.5 * full, rtol=1e-3)
+
+
+def test_a_screen_without_doses_has_no_dose_response(plain_model):
+    message = (
+        "^This screen was registered without doses, so it has no dose response. Pass `dose_key` to "
+        r"`GIM\.setup_anndata`\.$"
+    )
+    with pytest.raises(RuntimeError, match=message):
+        plain_model.get_dose_response()
+
+
+def test_a_screen_without_doses_has_targets(plain_model):
+    targets = plain_model.get_intervention_targets()
+    assert list(targets) == TARGET_COLUMNS
+    assert np.isfinite(targets.effect).all()
+
+
+def test_causal_graph_is_acyclic_with_parents_in_rows(model):
+    graph = model.get_causal_graph()
+    assert graph.index.tolist() == graph.columns.tolist() == model.node_names_
+    weights = graph.to_numpy()
+    np.testing.assert_array_equal(weights, np.triu(weights, 1))
+    as_networkx = model.get_causal_graph(as_networkx=True)
+    assert nx.is_directed_acyclic_graph(as_networkx)
+    assert set(as_networkx) == set(model.node_names_)
+    assert as_networkx.number_of_edges() == np.count_nonzero(weights)
+
+
+def test_edge_probabilities_are_shares_of_bases(model):
+    probability = model.get_causal_graph("probability")
+    assert probability.shape == (3, 3)
+    assert probability.to_numpy().min() >= 0
+    assert probability.to_numpy().max() <= 1
+
+
+def test_kind_of_graph_is_one_of_its_choices(model):
+    with pytest.raises(ValueError, match=r"`kind='strength'`"):
+        model.get_causal_graph("strength")
+
+
+def test_gene_programs_are_genes_by_nodes_around_their_median(model):
+    programs = model.get_gene_programs()
+    assert programs.index.tolist() == [f"gene_{i}" for i in range(24)]
+    assert programs.columns.tolist() == model.node_names_
+    np.testing.assert_allclose(programs.median(), 0, atol=1e-6)
+
+
+def test_evidence_for_a_target_is_the_ratio_of_two_normal_densities():
+    shift, null = np.array([0.0, 1.5]), np.array([0.1, 0.3])
+
+    def log_density(variance):
+        return -0.5 * (np.log(2 * np.pi * variance) + shift**2 / variance)
+
+    np.testing.assert_allclose(
+        log_bayes_factor(shift, null), log_density(null + 4.0) - log_density(null)
+    )
+    assert log_bayes_factor(np.zeros(1), np.ones(1))[0] < 0
