@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 
@@ -78,6 +79,13 @@ def test_free_dose_response_is_the_control_at_dose_zero(adata, trained):
     assert model.get_dose_response().attrs == {"ec50": {}, "hill": {}}
 
 
+def warns_of_speed(kind):
+    """scvi says that CSR is faster; it trains on CSC all the same."""
+    if kind == "csc":
+        return pytest.warns(UserWarning, match="faster when sparse matrix is formatted as CSR")
+    return contextlib.nullcontext()
+
+
 @pytest.mark.parametrize("kind", ["csc", "dense", "float64", "integer", "layer"])
 def test_storage_of_the_counts_does_not_matter(make, trained, kind):
     def predict(adata, **setup):
@@ -97,11 +105,13 @@ def test_storage_of_the_counts_does_not_matter(make, trained, kind):
         adata.layers["counts"] = adata.X.copy()
         adata.X = adata.X * 0.123
         setup = {"layer": "counts"}
-    np.testing.assert_allclose(predict(adata, **setup), predict(make(3)), rtol=0.01)
+    with warns_of_speed(kind):
+        predicted = predict(adata, **setup)
+    np.testing.assert_allclose(predicted, predict(make(3)), rtol=0.01)
 
 
 def test_views_get_the_message_of_scvi(adata):
-    with pytest.raises(ValueError, match="Please run `adata = adata.copy\\(\\)`"):
+    with pytest.raises(ValueError, match=r"Please run `adata = adata.copy\(\)`"):
         GIM.setup_anndata(adata[:100], "drug", "vehicle", **SETUP)
 
 
@@ -161,7 +171,7 @@ def test_two_models_with_different_vocabularies_do_not_touch_each_other(model, m
 
 def test_a_screen_without_doses_and_features_can_be_trained(plain_model):
     assert _predict(plain_model, ["drug_a", "vehicle", "drug_a+drug_b"]).shape == (12, 24)
-    assert list(plain_model.predict(["drug_a"], n_cells=1).obs)[0] == "drug"
+    assert plain_model.predict(["drug_a"], n_cells=1).obs.columns[0] == "drug"
 
 
 def test_a_screen_with_features_and_without_doses_can_be_trained(make, trained):

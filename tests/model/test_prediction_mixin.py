@@ -5,6 +5,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
+from scgim.model import GIM
+
 
 def _dense(adata):
     return adata.X.toarray() if sp.issparse(adata.X) else np.asarray(adata.X)
@@ -277,8 +279,6 @@ def test_size_factors_take_the_place_of_the_total_counts(covariate_model):
 
 
 def test_predicting_before_training_says_what_to_do(screen):
-    from scgim.model import GIM
-
     adata = screen.copy()
     GIM.setup_anndata(adata, "drug", "vehicle", dose_key="dose", features_key="drug_features")
     gim = GIM(adata, n_nodes=3)

@@ -48,9 +48,7 @@ def _empty(*shape):
 
 def test_the_empty_intervention_is_the_control(adjacency, offset, noise):
     control = (offset + noise) @ compute_total_effects(adjacency)
-    torch.testing.assert_close(
-        solve_intervened(adjacency, offset, noise, _empty(N_NODES)), control
-    )
+    torch.testing.assert_close(solve_intervened(adjacency, offset, noise, _empty(N_NODES)), control)
 
 
 def test_the_empty_intervention_replays_every_cell_as_it_was(adjacency, offset, noise):

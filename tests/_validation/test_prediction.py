@@ -1,0 +1,238 @@
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from scgim._validation import (
+    check_conditions,
+    check_genes,
+    check_is_trained,
+    check_new_features,
+    check_seen_labels,
+    check_shifts,
+)
+from scgim.data import PerturbationTable, Screen
+
+KNOWN = ["drug_a", "drug_b", "drug_x"]
+
+
+@pytest.fixture
+def screen():
+    features = pd.DataFrame({"f": [1.0, 2.0, 3.0]}, index=KNOWN)
+    table = PerturbationTable.from_labels(["drug_a", "drug_b", "vehicle"], "vehicle", features)
+    conditions = pd.DataFrame(
+        {
+            "perturbation": ["drug_a", "drug_b", "vehicle"],
+            "dose": [1.0, 10.0, 0.0],
+            "n_cells": [5, 5, 9],
+        }
+    )
+    return Screen(
+        table=table,
+        conditions=conditions,
+        perturbation_key="drug",
+        dose_key="dose",
+        batch_key="lane",
+        batches=("lane_1", "lane_2"),
+        categorical_covariates={"donor": (1, 2)},
+        continuous_covariates=(),
+        program_mask=None,
+    )
+
+
+def check(conditions, screen, known=KNOWN):
+    return check_conditions(conditions, screen, known, lambda: None)
+
+
+def refuses(conditions, screen, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check(conditions, screen)
+
+
+def test_pairs_become_a_table_with_the_columns_of_set_up(screen):
+    table = check([("drug_a", 1), ["vehicle", 0]], screen)
+    assert table.to_dict("list") == {"drug": ["drug_a", "vehicle"], "dose": [1.0, 0.0]}
+
+
+def test_tables_are_copied_and_their_other_columns_kept(screen):
+    given = pd.DataFrame({"drug": ["drug_a"], "dose": ["1"], "note": ["x"]}, index=["mine"])
+    table = check(given, screen)
+    assert table.note.tolist() == ["x"]
+    assert table.index.tolist() == [0]
+    assert given.dose.tolist() == ["1"]
+
+
+def test_combinations_in_any_order_and_with_the_control_are_known(screen):
+    assert len(check([("drug_b+drug_a", 1.0), ("drug_x+vehicle", 1.0)], screen)) == 2
+
+
+def test_no_conditions_at_all_are_refused(screen):
+    refuses([], screen, "`conditions` is empty. Pass at least one condition to predict.")
+
+
+def test_a_missing_column_is_named(screen):
+    refuses(
+        pd.DataFrame({"compound": ["drug_a"], "dose": [1.0]}),
+        screen,
+        "`conditions` has no column 'drug'; its columns are ['compound', 'dose']. It needs "
+        "['drug', 'dose'], as named in `GIM.setup_anndata`.",
+    )
+
+
+def test_entries_of_the_wrong_length_are_shown(screen):
+    refuses(
+        ["drug_a"],
+        screen,
+        "`conditions` has entries such as ['drug_a'], but each needs ['drug', 'dose']. Pass a list "
+        "of (perturbation, dose), or a DataFrame.",
+    )
+
+
+def test_the_entry_that_is_shown_is_the_one_of_the_wrong_length(screen):
+    with pytest.raises(ValueError, match=re.escape("has entries such as ['drug_b'], but each")):
+        check([("drug_a", 1.0), ("drug_b",)], screen)
+
+
+def test_unknown_perturbations_are_named_with_the_closest(screen):
+    refuses(
+        [("drug_z", 1.0)],
+        screen,
+        "Perturbation 'drug_z' was not in training and has no features. The known perturbations "
+        "closest to it are ['drug_x', 'drug_b', 'drug_a']. Correct the name, or pass its features "
+        "as `features=`, a DataFrame with one row per perturbation.",
+    )
+
+
+def test_the_unknown_part_of_a_combination_is_named(screen):
+    with pytest.raises(ValueError, match=r"^Perturbation 'nonsense' was not in training"):
+        check([("drug_a+nonsense", 1.0)], screen)
+
+
+@pytest.mark.parametrize("dose", [-1.0, np.nan, np.inf, "high"])
+def test_doses_that_are_no_amount_are_shown(screen, dose):
+    refuses(
+        [("drug_a", 1.0), ("drug_b", dose)],
+        screen,
+        f"`conditions['dose']` has {dose!r} for perturbation 'drug_b', but a dose is a number, zero "
+        "or positive, in the unit of training.",
+    )
+
+
+@pytest.mark.parametrize("dose", [1000.0, 0.01])
+def test_doses_far_outside_the_trained_range_are_warned_of(screen, dose):
+    message = (
+        "1 conditions have a dose more than 10 times outside the trained range 1 to 10, for "
+        f"example {dose:g}. Is it in the unit of training? They are predicted on the fitted dose "
+        "response and marked in the column `is_dose_extrapolated`."
+    )
+    with pytest.warns(UserWarning, match=f"^{re.escape(message)}$"):
+        check([("drug_a", 1.0), ("drug_b", dose)], screen)
+
+
+def test_doses_at_the_edge_of_the_range_are_not_warned_of(screen, recwarn):
+    check([("drug_a", 100.0), ("drug_a", 0.1), ("drug_a", 0.0)], screen)
+    assert not recwarn.list
+
+
+def test_unknown_categories_are_named_with_the_closest(screen):
+    table = pd.DataFrame({"drug": ["drug_a"], "dose": [1.0], "lane": ["lane 2"]})
+    refuses(
+        table,
+        screen,
+        "`conditions['lane']` has 'lane 2', which was not in training. The values closest to it "
+        "are ['lane_2', 'lane_1']. Pass one of them, or leave the column out to average over the "
+        "control cells.",
+    )
+    with pytest.raises(ValueError, match=r"`conditions\['donor'\]` has '3', which was not"):
+        check(table.assign(lane="lane_1", donor=3), screen)
+    assert len(check(table.assign(lane="lane_1", donor=2), screen)) == 1
+
+
+def test_new_features_take_the_columns_of_training_in_their_order():
+    registered = pd.DataFrame({"a": [1.0], "b": [2.0]}, index=["old"])
+    new = pd.DataFrame({"b": [20.0], "c": [0.0], "a": [10.0]}, index=["new"])
+    rows = check_new_features(new, registered, ["new", "old"])
+    assert rows.tolist() == [[10.0, 20.0], [1.0, 2.0]]
+
+
+def test_new_features_lacking_columns_are_named():
+    registered = pd.DataFrame({"a": [1.0], "b": [2.0]}, index=["old"])
+    message = (
+        "`features` lacks 1 of the 2 columns of training: 'b'. Compute them in the same way as for "
+        "training."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_new_features(pd.DataFrame({"a": [1.0]}, index=["new"]), registered, ["new"])
+
+
+def test_new_features_with_missing_values_are_named():
+    registered = pd.DataFrame({"a": [1.0]}, index=["old"])
+    message = "The features of perturbation 'new' have missing or infinite values. Fill them in."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_new_features(pd.DataFrame({"a": [np.nan]}, index=["new"]), registered, ["new"])
+
+
+def test_repeated_rows_of_new_features_are_named():
+    registered = pd.DataFrame({"a": [1.0]}, index=["old"])
+    twice = pd.DataFrame({"a": [2.0, 3.0]}, index=["new", "new"])
+    with pytest.raises(ValueError, match="several rows for 'new'"):
+        check_new_features(twice, registered, ["new"])
+
+
+def test_text_in_new_features_is_named():
+    registered = pd.DataFrame({"a": [1.0]}, index=["old"])
+    text = pd.DataFrame({"a": ["heavy"]}, index=["new"])
+    with pytest.raises(ValueError, match="not numbers: 'a'"):
+        check_new_features(text, registered, ["new"])
+
+
+def test_an_untrained_model_is_told_to_train():
+    class Untrained:
+        is_trained_ = False
+
+    message = r"^`GIM\.do` needs a trained model, and this one is not\. Call `GIM\.train` first\.$"
+    with pytest.raises(RuntimeError, match=message):
+        check_is_trained(Untrained(), "do")
+
+
+def test_shifts_of_nodes_that_do_not_exist_are_named():
+    message = (
+        "'MAPKs' is not a node of the causal graph. The nodes closest to it are ['MAPK']. Pass "
+        "shifts of these."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_shifts({"MAPKs": 1.0}, ["p53", "MAPK"])
+    with pytest.raises(
+        ValueError, match=r"^The shift of 'p53' is inf, but it must be a finite number\.$"
+    ):
+        check_shifts({"p53": float("inf")}, ["p53"])
+    check_shifts({"p53": -2.0}, ["p53"])
+
+
+def test_likelihood_of_cells_under_unseen_perturbations_is_refused():
+    message = (
+        "2 cells are under perturbations that were not in training, so their likelihood under the "
+        "model is not defined. Use `GIM.get_latent_representation` to encode them, or "
+        "`GIM.predict` to predict the perturbation."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_seen_labels(torch.tensor([0, 3, 4, 2]), 3)
+    check_seen_labels(torch.tensor([0, 1, 2]), 3)
+
+
+def test_genes_are_those_of_training_in_their_order():
+    genes = pd.Index(["a", "b", "c"])
+    check_genes(genes, genes)
+    message = (
+        "`adata` lacks 1 of the 3 genes of training: 'b'. Pass cells with the genes of training."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_genes(pd.Index(["a", "c"]), genes)
+    message = (
+        "`adata` has 4 genes that differ in order or number from the 3 of training. Select them "
+        "with `adata[:, model.get_var_names()]`."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_genes(pd.Index(["a", "b", "c", "d"]), genes)
