@@ -65,7 +65,9 @@ def check_nodes_vary(values: NDArray[np.float64], names: Sequence[str]) -> None:
     if eigenvalues[0] > SINGULAR:
         return
     weight = np.abs(vectors[:, 0])
-    involved = [names[node] for node in np.argsort(-weight) if weight[node] > 0.1 * weight.max()]
+    involved = [
+        names[node] for node in np.argsort(-weight).tolist() if weight[node] > 0.1 * weight.max()
+    ]
     msg = (
         f"{quote_some(involved)} are perfectly collinear, so no data can tell their edges apart. "
         "Keep all but one of them."
@@ -98,7 +100,7 @@ def check_prior_edges(
     reach = required.copy()
     for _ in range(len(names)):
         reach = required | (required.astype(int) @ reach.astype(int) > 0)
-    cyclic = [names[node] for node in np.flatnonzero(reach.diagonal())]
+    cyclic = [names[node] for node in np.flatnonzero(reach.diagonal()).tolist()]
     if cyclic:
         msg = (
             f"The required edges close a cycle through {quote_some(cyclic)}, but a causal graph has "
@@ -161,7 +163,7 @@ def warn_if_targets_agree(is_target: NDArray[np.bool_], names: Sequence[str]) ->
     """
     if len(is_target) < 2 or not (is_target == is_target[0]).all() or not is_target.any():
         return
-    shared = quote_some([names[node] for node in np.flatnonzero(is_target[0])])
+    shared = quote_some([names[node] for node in np.flatnonzero(is_target[0]).tolist()])
     warn(
         f"All {len(is_target)} perturbations have the same targets ({shared}), so only edges "
         "downstream of them are identified. Add perturbations with other targets, or give prior "
