@@ -1,0 +1,110 @@
+"""Rules of the whole repository that no linter checks."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import json
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+import scgim
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "scgim").glob("*/_[!_]*.py"))
+PACKAGES = sorted(path.parent.name for path in (ROOT / "scgim").glob("[!_]*/__init__.py"))
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(scgim.__path__, "scgim.")
+    if not module.name.endswith("__main__")
+)
+# Settings of global state that a user may have chosen, as text.
+GLOBAL_STATE = """
+import json, logging, os, warnings
+import matplotlib, numpy, pandas, scanpy, scvi, torch
+
+def state():
+    return {
+        "environment": dict(os.environ),
+        "logging level": logging.getLogger().level,
+        "matplotlib": str(dict(matplotlib.rcParams)),
+        "numpy errors": str(numpy.geterr()),
+        "numpy print options": str(numpy.get_printoptions()),
+        "numpy seed": str(numpy.random.get_state()),
+        "pandas": str(pandas.get_option("mode.copy_on_write")) + str(pandas.get_option("display.max_rows")),
+        "scvi": [str(scvi.settings.seed), scvi.settings.batch_size, scvi.settings.verbosity],
+        "torch dtype": str(torch.get_default_dtype()),
+        "torch gradients": torch.is_grad_enabled(),
+        "torch seed": torch.get_rng_state().tolist(),
+        "torch threads": torch.get_num_threads(),
+        "warning filters": [str(entry) for entry in warnings.filters],
+    }
+
+before = state()
+import scgim.cli, scgim.data, scgim.module, scgim.scm, scgim.train
+after = state()
+print(json.dumps([name for name in before if before[name] != after[name]]))
+"""
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_module_has_its_mirror_test(source: Path):
+    mirror = ROOT / "tests" / source.parent.name / f"test{source.name}"
+    assert mirror.exists(), f"{source.relative_to(ROOT)} has no {mirror.relative_to(ROOT)}"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_all_names_every_public_object_and_nothing_else(package: str):
+    module = importlib.import_module(f"scgim.{package}")
+    public = {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType) and name != "annotations"
+    }
+    assert public == set(getattr(module, "__all__", []))
+
+
+@pytest.mark.parametrize("package", [name for name in PACKAGES if name != "cli"])
+def test_each_public_object_is_on_its_api_page(package: str):
+    public = getattr(importlib.import_module(f"scgim.{package}"), "__all__", [])
+    page = ROOT / "docs" / "api" / f"{package}.md"
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    assert set(re.findall(r"^   (\w+)$", text, flags=re.MULTILINE)) == set(public)
+
+
+def test_importing_scgim_changes_no_global_state():
+    run = subprocess.run([sys.executable, "-c", GLOBAL_STATE], capture_output=True, check=True)
+    assert json.loads(run.stdout.splitlines()[-1]) == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring_examples_run(name: str):
+    results = doctest.testmod(
+        importlib.import_module(name),
+        extraglobs={"np": np, "torch": torch, "scgim": scgim},
+        optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE,
+    )
+    assert results.failed == 0
+
+
+def test_readme_example_runs():
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    assert "simulate_screen()" in code
+    assert "model.train()" in code
+    small = code.replace(
+        "simulate_screen()", "simulate_screen(n_genes=60, n_control=200, n_cells=8)"
+    )
+    namespace: dict = {}
+    exec(small.replace("model.train()", "model.train(max_epochs=2)"), namespace)
+    held_out = namespace["adata"].uns["held_out"]
+    assert namespace["predicted"].n_obs == 100 * len(held_out)
+    drugs = set(namespace["adata"].obs["drug"]) - {"vehicle"}
+    assert set(namespace["targets"]["perturbation"]) == drugs
