@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anndata as ad
 import numpy as np
@@ -305,6 +305,7 @@ def _time_model(
     timer = _EpochTimer(device)
     with _PeakMemory(device) as training_memory:
         model = make(adata.copy(), settings)
+        extra: dict[str, Any] = {"fix_gauge": False} if isinstance(model, GIM) else {}
         model.train(
             max_epochs=settings.n_epochs,
             accelerator="gpu" if device == "cuda" else "cpu",
@@ -315,7 +316,7 @@ def _time_model(
             callbacks=[timer],
             logger=False,
             enable_progress_bar=False,
-            **({"fix_gauge": False} if isinstance(model, GIM) else {}),
+            **extra,
         )
     with _PeakMemory(device) as prediction_memory:
         start = time.perf_counter()
