@@ -18,7 +18,7 @@ from scgim.data import PerturbationTable, split_combination
         ("A+(+)-JQ1", ("(+)-JQ1", "A")),
         ("Na+/K+ inhibitor", ("Na+/K+ inhibitor",)),
         ("CD4++", ("CD4++",)),
-        ("α-tocopherol+β-estradiol", ("α-tocopherol", "β-estradiol")),
+        ("naïf+Čech", ("naïf", "Čech")),
     ],
 )
 def test_labels_are_split_at_separators_only(label, parts):
