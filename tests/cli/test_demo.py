@@ -6,6 +6,9 @@ from rich.console import Console
 
 from scgim.cli._demo import N_PREDICTED_CELLS, SPLITS, DemoSettings, run_demo
 
+# anndata sets this pandas option when it copies a part of the cells.
+pytestmark = pytest.mark.filterwarnings("ignore:The 'mode.chained_assignment' option is deprecated")
+
 SMALL = DemoSettings(
     n_nodes=4, n_genes=60, n_control=120, n_cells=8, n_classes=4, n_drugs=12, max_epochs=15
 )
