@@ -1,9 +1,26 @@
 """scgim: generative intervention models for single-cell perturbation screens."""
 
-from importlib.metadata import version
+from __future__ import annotations
 
-from scgim import benchmark, datasets, metrics, model, pl, pp
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 __all__ = ["benchmark", "datasets", "metrics", "model", "pl", "pp"]
 
 __version__ = version("scgim")
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import a sub-package when it is first used, so that the command line starts at once."""
+    if name in __all__:
+        return import_module(f"scgim.{name}")
+    message = f"module 'scgim' has no attribute {name!r}"
+    raise AttributeError(message)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

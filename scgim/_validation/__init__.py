@@ -1,6 +1,6 @@
 """Checks on user input: the only home of their wording."""
 
-from scgim._validation._messages import closest, quote_some, warn
+from scgim._validation._messages import check_choice, closest, quote_some, warn
 from scgim._validation._prediction import (
     check_conditions,
     check_genes,
@@ -9,13 +9,20 @@ from scgim._validation._prediction import (
     check_seen_labels,
     check_shifts,
 )
-from scgim._validation._screen import check_expression, check_model_options, check_screen
+from scgim._validation._screen import (
+    check_expression,
+    check_layer,
+    check_model_options,
+    check_screen,
+)
 
 __all__ = [
+    "check_choice",
     "check_conditions",
     "check_expression",
     "check_genes",
     "check_is_trained",
+    "check_layer",
     "check_model_options",
     "check_new_features",
     "check_screen",

@@ -59,3 +59,20 @@ def quote_some(names: Sequence[object], n: int = 5) -> str:
     """
     shown = ", ".join(repr(str(name)) for name in names[:n])
     return shown if len(names) <= n else f"{shown} and {len(names) - n} more"
+
+
+def check_choice(argument: str, value: object, choices: Sequence[str]) -> None:
+    """Raise where an option is not one of its choices.
+
+    Parameters
+    ----------
+    argument
+        Name of the argument.
+    value
+        What the user passed.
+    choices
+        What is accepted.
+    """
+    if value not in choices:
+        message = f"`{argument}={value!r}` is not a choice. Choose one of {list(choices)}."
+        raise ValueError(message)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from scgim._validation._messages import closest, quote_some, warn
+from scgim._validation._screen import check_feature_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -124,14 +125,20 @@ def _to_table(conditions: pd.DataFrame | Iterable[object], screen: ScreenKeys) -
     else:
         rows = [_as_list(row) for row in conditions]
         if any(len(row) != len(needed) for row in rows):
+            wrong = next(row for row in rows if len(row) != len(needed))
             message = (
-                f"`conditions` has entries such as {rows[0]!r}, but each needs {needed}. Pass a "
+                f"`conditions` has entries such as {wrong!r}, but each needs {needed}. Pass a "
                 f"list of {'(perturbation, dose)' if screen.dose_key else 'perturbations'}, or a "
                 "DataFrame."
             )
             raise ValueError(message)
         table = pd.DataFrame(rows, columns=needed)
     return table.assign(**{screen.perturbation_key: table[screen.perturbation_key].astype(str)})
+
+
+def _plain(value: object) -> object:
+    """Show a number as the user typed it, not as numpy does."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _as_list(row: object) -> list[object]:
@@ -167,7 +174,7 @@ def _check_condition_doses(table: pd.DataFrame, screen: ScreenKeys) -> pd.Series
     is_bad = ~np.isfinite(doses) | (doses < 0)
     if is_bad.any():
         message = (
-            f"`conditions[{key!r}]` has {table[key][is_bad].iloc[0]!r} for perturbation "
+            f"`conditions[{key!r}]` has {_plain(table[key][is_bad].iloc[0])!r} for perturbation "
             f"{table[screen.perturbation_key][is_bad].iloc[0]!r}, but a dose is a number, zero or "
             "positive, in the unit of training."
         )
@@ -229,15 +236,9 @@ def check_new_features(
             )
             raise ValueError(message)
         new = new[list(registered.columns)]
+        check_feature_table(new, "`features`")
         table = pd.concat([registered.loc[~registered.index.isin(new.index)], new])
     rows: np.ndarray = table.loc[names].to_numpy(np.float64)
-    is_bad = ~np.isfinite(rows).all(1)
-    if is_bad.any():
-        message = (
-            f"The features of perturbation {np.array(names)[is_bad][0]!r} have missing or infinite "
-            "values. Fill them in."
-        )
-        raise ValueError(message)
     return rows
 
 

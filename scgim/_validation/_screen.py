@@ -9,10 +9,10 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from scgim._validation._messages import closest, quote_some, warn
+from scgim._validation._messages import check_choice, closest, quote_some, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 MAX_CELLS_CHECKED = 20_000
 
@@ -183,7 +183,7 @@ def check_features(
     )
     table = table.loc[table.index != control]
     _check_feature_rows(table, perturbations, place)
-    _check_feature_values(table, place)
+    check_feature_table(table, place)
     table = table.astype(np.float64)
     _warn_twins(table.loc[list(perturbations)], place)
     return _without_constants(table, list(perturbations), place)
@@ -212,6 +212,10 @@ def _check_feature_rows(table: pd.DataFrame, perturbations: dict[str, int], plac
             f"drop its {perturbations[name]} cells before `GIM.setup_anndata`."
         )
         raise ValueError(message)
+
+
+def check_feature_table(table: pd.DataFrame, place: str) -> None:
+    """Raise unless a feature table has one row per perturbation and finite numbers."""
     repeated = table.index[table.index.duplicated()].unique()
     if len(repeated):
         message = (
@@ -219,9 +223,6 @@ def _check_feature_rows(table: pd.DataFrame, perturbations: dict[str, int], plac
             "Keep one row of each, for example `features[~features.index.duplicated()]`."
         )
         raise ValueError(message)
-
-
-def _check_feature_values(table: pd.DataFrame, place: str) -> None:
     text = [column for column in table if not pd.api.types.is_numeric_dtype(table[column])]
     if text:
         message = (
@@ -319,6 +320,17 @@ def check_expression(
             f"{quote_some(list(var_names[empty]))}. Nothing can be learned about them. Remove "
             "them, for example with `sc.pp.filter_genes(adata, min_counts=1)`."
         )
+
+
+def check_layer(layers: Iterable[str], layer: str | None) -> None:
+    """Raise unless ``layer`` is one of the layers, or ``None`` for ``X``."""
+    names = list(layers)
+    if layer is not None and layer not in names:
+        message = (
+            f"`layer={layer!r}` is not a layer of `adata`. The layers closest to it are "
+            f"{closest(layer, names)}. Pass one of them, or leave it out to use `adata.X`."
+        )
+        raise ValueError(message)
 
 
 def check_program_mask(varm: object, key: str) -> None:
@@ -461,15 +473,9 @@ def check_model_options(
     *, causal_space: str, n_nodes: int, gene_likelihood: str, dose_response: str
 ) -> None:
     """Raise where an option of the model is not one of its choices."""
-    choices = {
-        "causal_space": (causal_space, ("programs", "latent")),
-        "gene_likelihood": (gene_likelihood, ("nb", "zinb", "poisson", "normal")),
-        "dose_response": (dose_response, ("hill", "free")),
-    }
-    for name, (value, allowed) in choices.items():
-        if value not in allowed:
-            message = f"`{name}={value!r}` is not a choice. Choose one of {list(allowed)}."
-            raise ValueError(message)
+    check_choice("causal_space", causal_space, ("programs", "latent"))
+    check_choice("gene_likelihood", gene_likelihood, ("nb", "zinb", "poisson", "normal"))
+    check_choice("dose_response", dose_response, ("hill", "free"))
     if int(n_nodes) != n_nodes or n_nodes < 2:
         message = f"`n_nodes={n_nodes!r}`, but a causal graph has at least 2 nodes. Raise it."
         raise ValueError(message)

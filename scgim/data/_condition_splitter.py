@@ -89,13 +89,14 @@ class ConditionSplitter(DataSplitter):
     ) -> None:
         if external_indexing is None:
             fraction = 0.05 if train_size is None else 1 - train_size
-            external_indexing = _split(adata_manager, fraction)
+            batch_size = kwargs.get("batch_size") or settings.batch_size
+            external_indexing = _split(adata_manager, fraction, batch_size)
         super().__init__(
             adata_manager, train_size=train_size, external_indexing=external_indexing, **kwargs
         )
 
 
-def _split(manager: AnnDataManager, fraction: float) -> list[np.ndarray]:
+def _split(manager: AnnDataManager, fraction: float, batch_size: int) -> list[np.ndarray]:
     labels = manager.get_from_registry(REGISTRY_KEYS.PERTURBATION).ravel()
     has_dose = REGISTRY_KEYS.DOSE in manager.data_registry
     doses = manager.get_from_registry(REGISTRY_KEYS.DOSE).ravel() if has_dose else None
@@ -103,4 +104,8 @@ def _split(manager: AnnDataManager, fraction: float) -> list[np.ndarray]:
     control_code = list(state["categorical_mapping"]).index(state["control"])
     rng = np.random.default_rng(settings.seed)
     held_out = hold_out_cells(labels, doses, control_code, fraction=fraction, rng=rng)
-    return [np.flatnonzero(~held_out), np.flatnonzero(held_out), np.array([], dtype=int)]
+    training, validation = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+    # scvi-tools warns of a last minibatch of one cell, which matters for batch norm only.
+    training = training[: len(training) - (len(training) % batch_size == 1)]
+    validation = validation[: len(validation) - (len(validation) % batch_size == 1)]
+    return [training, validation, np.array([], dtype=int)]

@@ -12,10 +12,10 @@ from scgim._constants import COMBINATION_SEPARATOR
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# A separator joins two names; the "+" of "(+)-JQ1" or of "CD4+" does not.
-_JOINT = re.compile(
-    rf"(?<=[\w)\]])\s*{re.escape(COMBINATION_SEPARATOR)}\s*(?=[\w(\[])", flags=re.UNICODE
-)
+# A separator joins two names, with spaces on both sides or on none: the "+" of "(+)-JQ1", of
+# "CD4+" and of "Na+/K+ inhibitor" does not.
+_PLUS = re.escape(COMBINATION_SEPARATOR)
+_JOINT = re.compile(rf"(?<=[\w)\]])(?:{_PLUS}|\s+{_PLUS}\s+)(?=[\w(\[])")
 
 
 def split_combination(label: str, known: Iterable[str] = ()) -> tuple[str, ...]:
@@ -88,7 +88,7 @@ class PerturbationTable:
         The table.
         """
         labels = tuple(map(str, labels))
-        known = frozenset() if features is None else frozenset(features.index)
+        known = {control} if features is None else {control, *features.index}
         parts = [
             tuple(part for part in split_combination(label, known) if part != control)
             for label in labels
@@ -118,7 +118,7 @@ class PerturbationTable:
         -------
         Sorted names.
         """
-        known = set(self.perturbations)
+        known = {self.control, *self.perturbations}
         if self.features is not None:
             known |= set(self.features.index)
         return tuple(part for part in split_combination(label, known) if part != self.control)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from scgim._validation import check_is_trained
 from scgim.model._conditions import prepare_conditions
+from scgim.model._global_state import keep_random_state
 from scgim.model._parts import ModelParts
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 class AnnotationMixin(ModelParts):
     """The one verb that writes into the user's AnnData."""
 
+    @keep_random_state
     def annotate(
         self, adata: AnnData | None = None, key_added: str = "gim", *, layer: bool = False
     ) -> None:

@@ -192,7 +192,8 @@ def respond(
     """
     with torch.no_grad():
         response = table.cpu_response(log10_dose, log10_ec50, hill)
-    curves = shift.reshape(*shift.shape[:-1], response.shape[-1], -1)
+    n_curves = response.shape[-1]
+    curves = shift.reshape(*shift.shape[:-1], n_curves, shift.shape[-1] // n_curves)
     return np.einsum("...nc,...ncj->...nj", response, curves)
 
 

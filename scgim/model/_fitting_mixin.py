@@ -9,6 +9,7 @@ from torch import Tensor
 
 from scgim._validation import check_is_trained, warn
 from scgim.model._calibration import calibrate_intervals
+from scgim.model._global_state import one_thread
 from scgim.model._parts import ModelParts
 from scgim.model._training_statistics import TrainingStatistics
 from scgim.module import change_basis, linear_loadings, loading_sd
@@ -57,7 +58,8 @@ class FittingMixin(ModelParts):
         statistics = TrainingStatistics.collect(self.module, dataloader)
         self.statistics_ = statistics.to_dict()
         self._forget_interventions()
-        self._write_rows()
+        with one_thread():
+            self._write_rows()
         self.calibration_ = calibrate_intervals(self)
 
     def fix_gauge(self, n_starts: int = 16, seed: int = 0) -> None:
@@ -92,7 +94,8 @@ class FittingMixin(ModelParts):
             shifts=self.module.interventions.saturating_shift.detach().double().cpu(),
             n_cells=torch.as_tensor(self._effective_cells()),
         )
-        gauges = find_gauges(problem, n_starts=n_starts, seed=seed)
+        with one_thread():
+            gauges = find_gauges(problem, n_starts=n_starts, seed=seed)
         best = orient(problem, gauges[0])
         near = [g for g in gauges[1:] if g.cost < gauges[0].cost + NEAR_TIE * abs(gauges[0].cost)]
         device = self.module.device
@@ -102,7 +105,6 @@ class FittingMixin(ModelParts):
         rotation = best.noise_rotation.numpy()
         self.statistics_["residual"] = self.statistics_["residual"] @ rotation
         self._forget_interventions()
-        self._write_rows()
         ties = [rotation.T @ gauge.directions.numpy() for gauge in near[:MAX_NEAR_TIES]]
         n_nodes = len(rotation)
         self.gauge_ = {

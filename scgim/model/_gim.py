@@ -30,6 +30,7 @@ from scvi.model.base._save_load import _load_saved_files
 from scgim._validation import (
     check_expression,
     check_genes,
+    check_layer,
     check_model_options,
     check_screen,
     warn,
@@ -258,6 +259,7 @@ class GIM(
                 program_mask_key=program_mask_key,
                 parse_labels=PerturbationTable.from_labels,
             )
+            check_layer(adata.layers, layer)
         fields = [
             LayerField(SCVI_KEYS.X_KEY, layer, is_count_data=False),
             CategoricalObsField(SCVI_KEYS.BATCH_KEY, batch_key),
@@ -370,6 +372,7 @@ class GIM(
         trainer_kwargs.setdefault("gradient_clip_val", 100.0)
         trainer_kwargs.setdefault("enable_model_summary", False)
         trainer_kwargs["callbacks"] = [*trainer_kwargs.get("callbacks", []), keep]
+        self.module.train()
         interrupt_handler = signal.getsignal(signal.SIGINT)
         try:
             super().train(

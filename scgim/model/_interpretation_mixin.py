@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from scgim._validation import check_is_trained
+from scgim._validation import check_choice, check_is_trained
 from scgim.model._conditions import prepare_conditions
 from scgim.model._parts import ModelParts
 from scgim.module import linear_loadings
@@ -180,6 +180,7 @@ class InterpretationMixin(ModelParts):
             Before training.
         """
         check_is_trained(self, "get_causal_graph")
+        check_choice("kind", kind, ("weight", "probability"))
         weights = self.module.mechanism.adjacency.detach().cpu().numpy().astype(np.float64)
         values = weights if kind == "weight" else self._edge_probability(weights)
         graph = pd.DataFrame(values, index=self.node_names_, columns=self.node_names_)

@@ -10,9 +10,10 @@ from anndata import AnnData
 from scvi import REGISTRY_KEYS as SCVI_KEYS
 from torch import Tensor
 
-from scgim._validation import check_is_trained, check_shifts
+from scgim._validation import check_choice, check_is_trained, check_shifts
 from scgim.model._calibration import N_CELLS, N_DRAWS, QUANTILE_LEVELS
 from scgim.model._conditions import Conditions, ConditionsLike, prepare_conditions
+from scgim.model._global_state import keep_random_state
 from scgim.model._parts import ModelParts
 from scgim.model._population import Population
 from scgim.model._training_statistics import TrainingStatistics
@@ -32,6 +33,7 @@ DEFAULT_LEVEL = 0.8
 class PredictionMixin(ModelParts):
     """Cells and mean shifts under perturbations, seen or not, and under given interventions."""
 
+    @keep_random_state
     def predict(
         self,
         conditions: ConditionsLike,
@@ -84,6 +86,7 @@ class PredictionMixin(ModelParts):
         prepared = prepare_conditions(self, conditions, features)
         return self._predict_cells(prepared.obs, prepared.shift(), n_cells, adata, output, seed)
 
+    @keep_random_state
     def do(
         self,
         shifts: Mapping[str, float],
@@ -119,6 +122,7 @@ class PredictionMixin(ModelParts):
         table = pd.DataFrame({"intervention": [", ".join(f"{k}={v:g}" for k, v in shifts.items())]})
         return self._predict_cells(table, shift.to_numpy()[None], n_cells, adata, output, seed)
 
+    @keep_random_state
     def predict_shift(
         self,
         conditions: ConditionsLike,
@@ -186,6 +190,7 @@ class PredictionMixin(ModelParts):
         seed: int | None,
     ) -> AnnData:
         """Draw cells under given shifts, one per condition."""
+        check_choice("output", output, ("counts", "normalized", "nodes"))
         rng = np.random.default_rng(seed)
         if adata is None:
             base = self._base_population(obs, n_cells, rng)

@@ -132,7 +132,9 @@ def _nb_log_gammas(counts: Tensor, log_theta: Tensor) -> Tensor:
     rising = torch.log(theta[:, None] + steps).cumsum(1)
     table = torch.cat([torch.zeros_like(theta[:, None]), rising], 1)
     row = torch.arange(len(theta), device=theta.device) * table.shape[1]
-    terms = table.ravel()[counts.clamp(max=MAX_TABULATED).long() + row].sum(-1) - constant
+    terms = (
+        table.ravel()[counts.nan_to_num().clamp(0, MAX_TABULATED).long() + row].sum(-1) - constant
+    )
     cell, gene = (counts > MAX_TABULATED).nonzero(as_tuple=True)
     if len(cell) == 0:
         return terms

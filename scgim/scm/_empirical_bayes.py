@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from scgim.scm._perturbation_features import FloatArray
 
-N_GRID = 201
-GRID_HALF_WIDTH = 2.5
+GRID_STEP = 0.025
+GRID_MARGIN = 2.0
 BLOCK = 64
 
 
@@ -109,8 +109,7 @@ def estimate_hill_rows(statistics: ConditionStatistics, prior: RowPrior, hill: f
     -------
     Posterior rows.
     """
-    center = float(np.median(prior.log10_ec50))
-    grid = center + np.linspace(-GRID_HALF_WIDTH, GRID_HALF_WIDTH, N_GRID)
+    grid = _ec50_grid(statistics, prior)
     finite = np.where(np.isposinf(statistics.log10_dose), 1e3, statistics.log10_dose)
     response = _sigmoid(hill * LN10 * (finite[:, None] - grid))
     n_rows, width = prior.shift.shape
@@ -123,7 +122,7 @@ def estimate_hill_rows(statistics: ConditionStatistics, prior: RowPrior, hill: f
     weighted = statistics.n_cells[:, None] * response
     precision = sum_by_row(weighted * response) + 1 / prior.shift_variance
     # (n_rows, n_grid, n_nodes): the right-hand side of the normal equations at each grid point.
-    projected = np.zeros((n_rows, N_GRID, width))
+    projected = np.zeros((n_rows, len(grid), width))
     for block in np.array_split(np.arange(len(response)), len(response) // BLOCK + 1):
         terms = weighted[block, :, None] * statistics.residual[block, None, :]
         np.add.at(projected, statistics.perturbation[block], terms)
@@ -142,6 +141,14 @@ def estimate_hill_rows(statistics: ConditionStatistics, prior: RowPrior, hill: f
         log10_ec50=log10_ec50,
         log10_ec50_variance=(weight * (grid - log10_ec50[:, None]) ** 2).sum(1),
     )
+
+
+def _ec50_grid(statistics: ConditionStatistics, prior: RowPrior) -> FloatArray:
+    """Values of log10 EC50 from two decades below all doses and priors to two above."""
+    finite = statistics.log10_dose[np.isfinite(statistics.log10_dose)]
+    known = np.concatenate([finite, prior.log10_ec50])
+    low, high = known.min() - GRID_MARGIN, known.max() + GRID_MARGIN
+    return np.linspace(low, high, round((high - low) / GRID_STEP) + 1)
 
 
 def estimate_free_rows(

@@ -217,7 +217,8 @@ class GaussianProcess:
         residual = (self._outputs - left_out) * own.sqrt()[:, None]
         inflation = residual.square().mean()
         self.leave_one_out: FloatArray = left_out.numpy() * self.scale
-        self.leave_one_out_variance: FloatArray = (inflation / own).numpy() * self.scale**2
+        variance = (inflation / own).clamp(min=JITTER)
+        self.leave_one_out_variance: FloatArray = variance.numpy() * self.scale**2
 
 
 def _prior_means(inputs: KernelInputs) -> dict[str, Tensor]:

@@ -40,8 +40,8 @@ class MechanismPrototypes:
     def __init__(self, features: FloatArray, outputs: FloatArray) -> None:
         n = len(features)
         joint = np.c_[
-            features / (features.std() * np.sqrt(features.shape[1]) + 1e-12),
-            outputs / (outputs.std() * np.sqrt(outputs.shape[1]) + 1e-12),
+            features / (root_total_variance(features) + 1e-12),
+            outputs / (root_total_variance(outputs) + 1e-12),
         ]
         sizes = np.unique(np.geomspace(2, max(2, min(MAX_PROTOTYPES, n - 2)), N_GRID).round())
         left_out = np.zeros((len(sizes), *outputs.shape))
@@ -77,7 +77,9 @@ class MechanismPrototypes:
 class _Prototypes:
     """Cluster means of features and rows."""
 
-    def __init__(self, features: FloatArray, outputs: FloatArray, labels: NDArray[np.int32]) -> None:
+    def __init__(
+        self, features: FloatArray, outputs: FloatArray, labels: NDArray[np.int32]
+    ) -> None:
         names, index = np.unique(labels, return_inverse=True)
         weight = np.eye(len(names))[index]
         weight /= weight.sum(0)
@@ -109,3 +111,8 @@ class _Prototypes:
             if index not in chosen
         ]
         return min(fits, key=lambda fit: fit[2])
+
+
+def root_total_variance(values: FloatArray) -> float:
+    """Root of the summed variance of all columns, which no rotation of them changes."""
+    return float(np.sqrt(((values - values.mean(0)) ** 2).sum(1).mean()))

@@ -197,4 +197,5 @@ def learning_rate_factor(step: int, n_steps: int) -> float:
     progress = step / max(1, n_steps)
     if progress < 0.6:
         return warmup
-    return warmup * (0.5 * (1 + math.cos(math.pi * min(1.0, (progress - 0.6) / 0.4))) + 0.01)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - 0.6) / 0.4)))
+    return warmup * min(1.0, cosine + 0.01)
