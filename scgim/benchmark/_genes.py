@@ -172,7 +172,9 @@ class GenesBenchmark:
     def _figures_table(self) -> Table:
         world = self.settings.world
         seeds = self.scores["seed"].unique().tolist()
-        title = f"World G, {world.graph}, {world.mechanism}, {world.intervention}, seeds {seeds}"
+        variant = f"{world.graph}, {world.mechanism}, {world.intervention}, {world.n_nodes} nodes"
+        variant += f", {world.features} features, sign per {world.sign}"
+        title = f"World G: {variant}; seeds {seeds}"
         table = Table(title=title, title_justify="left")
         for column in ("figure", "mean ± sd", "worst", "bar", "moonshot", "reached"):
             table.add_column(column, justify="left" if column == "figure" else "right")
