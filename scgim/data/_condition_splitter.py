@@ -76,6 +76,8 @@ class ConditionSplitter(DataSplitter):
         Share of conditions and control cells to train on; ``None`` is 0.95.
     external_indexing
         Cells of the training, validation and test sets chosen by hand.
+    batch_size
+        Cells per minibatch.
     **kwargs
         Passed on to :class:`scvi.dataloaders.DataSplitter`.
     """
@@ -85,14 +87,18 @@ class ConditionSplitter(DataSplitter):
         adata_manager: AnnDataManager,
         train_size: float | None = None,
         external_indexing: list[np.ndarray] | None = None,
+        batch_size: int | None = None,
         **kwargs: object,
     ) -> None:
         if external_indexing is None:
             fraction = 0.05 if train_size is None else 1 - train_size
-            batch_size = kwargs.get("batch_size") or settings.batch_size
-            external_indexing = _split(adata_manager, fraction, batch_size)
+            external_indexing = _split(adata_manager, fraction, batch_size or settings.batch_size)
         super().__init__(
-            adata_manager, train_size=train_size, external_indexing=external_indexing, **kwargs
+            adata_manager,
+            train_size=train_size,
+            external_indexing=external_indexing,
+            batch_size=batch_size,
+            **kwargs,
         )
 
 

@@ -178,7 +178,8 @@ class GaugeProblem:
         price = SUPPORT_PRICE + 0.5 * torch.log1p(TYPICAL_LOADING**2 / self.loading_sd**2)
         along = points @ basis.directions
         cosine = basis.directions.T @ basis.directions
-        first, second = torch.triu_indices(*cosine.shape, 1)
+        n_nodes = len(cosine)
+        first, second = torch.triu_indices(n_nodes, n_nodes, 1)
         shared = cosine[first, second]
         both = along[:, first].square() + along[:, second].square()
         both = (both - 2 * shared * along[:, first] * along[:, second]) / (1 - shared.square())
