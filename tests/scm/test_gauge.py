@@ -161,7 +161,7 @@ def test_rotating_the_model_finds_the_same_programs(world, found):
 def test_the_search_leaves_the_random_state_alone_and_is_repeatable(world, few_steps):
     before = torch.get_rng_state()
     problem = world.problem(_rotation())
-    one, other = (find_gauges(problem, n_starts=1, seed=3)[0] for _ in range(2))
+    one, other = (find_gauges(problem, n_starts=2, seed=3)[0] for _ in range(2))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(one.directions, other.directions)
 
@@ -169,7 +169,7 @@ def test_the_search_leaves_the_random_state_alone_and_is_repeatable(world, few_s
 def test_progress_is_told_stage_by_stage(world, few_steps):
     seen = []
     problem = world.problem(_rotation())
-    find_gauges(problem, n_starts=1, on_step=lambda done, total: seen.append((done, total)))
+    find_gauges(problem, n_starts=2, on_step=lambda done, total: seen.append((done, total)))
     assert seen == sorted(seen)
     assert len({total for _, total in seen}) == 1
 
@@ -181,3 +181,26 @@ def test_matching_undoes_a_reordering_and_a_change_of_signs():
     index, signs = match_nodes(reference, other)
     torch.testing.assert_close(other.directions[:, index] * signs, reference.directions)
     assert index.tolist() == order.argsort().tolist()
+
+
+def test_one_start_is_enough(world, few_steps):
+    assert len(find_gauges(world.problem(_rotation()), n_starts=1)) == 1
+
+
+def test_description_length_does_not_depend_on_the_basis_either(world):
+    directions = normalise_columns(_normal(2, N_NODES, N_NODES, seed=5))
+    zero, rotation = torch.zeros(2, N_NODES).double(), _rotation(7)
+    plain, rotated = world.problem(torch.eye(N_NODES).double()), world.problem(rotation)
+    torch.testing.assert_close(
+        rotated.description_length(Bases(rotation.T @ directions, zero)),
+        plain.description_length(Bases(directions, zero)),
+    )
+
+
+def test_description_of_the_true_basis_is_the_shortest(world):
+    identity = torch.eye(N_NODES).double()
+    directions = normalise_columns(
+        torch.cat([world.truth(identity).directions[None], _normal(20, N_NODES, N_NODES, seed=8)])
+    )
+    zero = torch.zeros(21, N_NODES).double()
+    assert world.problem(identity).description_length(Bases(directions, zero)).argmin() == 0
