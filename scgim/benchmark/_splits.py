@@ -221,7 +221,7 @@ def split(
     >>> import scgim
     >>> adata = scgim.datasets.simulate_screen(n_genes=40, n_control=20, n_cells=2)
     >>> len(split(adata, "top_dose", fraction=0.5).held_out)
-    14
+    16
     """
     keys = keys or ScreenKeys()
     check_choice("kind", kind, get_args(SplitKind))

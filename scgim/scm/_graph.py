@@ -9,7 +9,7 @@ class OrderedGraph(nn.Module):
 
     A node may only follow nodes that come before it, so the graph is acyclic by construction and
     training needs no acyclicity penalty. Which program stands at which place is decided after
-    training, by :func:`~scgim.scm.find_gauge`.
+    training, by :func:`~scgim.scm.find_gauges`.
 
     Parameters
     ----------

@@ -169,7 +169,7 @@ def test_new_features_lacking_columns_are_named():
 
 def test_new_features_with_missing_values_are_named():
     registered = pd.DataFrame({"a": [1.0]}, index=["old"])
-    message = "The features of perturbation 'new' have missing or infinite values. Fill them in."
+    message = "`features` has 1 missing or infinite values, in the columns 'a' of 'new'. Fill them in, or drop these columns or perturbations."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         check_new_features(pd.DataFrame({"a": [np.nan]}, index=["new"]), registered, ["new"])
 
