@@ -103,7 +103,7 @@ def test_a_screen_of_one_combination_only_can_be_trained(make, trained):
 def test_perturbations_run_in_combination_only_keep_what_training_learned(make, trained):
     adata = make(34, n_cells=20)
     adata = adata[~adata.obs.drug.isin(["drug_a", "drug_b"])].copy()
-    model = trained(adata, max_epochs=40)
+    model = trained(adata, setup={"features_key": None}, max_epochs=40)
     together = model.predict([("drug_a+drug_b", 100.0)], n_cells=1, seed=0, output="nodes").X
     control = model.predict([("vehicle", 0.0)], n_cells=1, seed=0, output="nodes").X
     assert np.abs(together - control).max() > 0.3

@@ -46,7 +46,7 @@ def test_model_says_what_it_is(model):
 def test_held_out_score_and_evidence_lower_bound_are_recorded(model):
     assert np.isfinite(model.history["shift_r2_validation"].to_numpy(float)).all()
     assert np.isfinite(model.history["elbo_validation"].to_numpy(float)).all()
-    assert len(model.history["elbo_train"]) == 60
+    assert len(model.history["elbo_train"]) == len(model.history["elbo_validation"]) > 5
 
 
 @pytest.mark.parametrize("gene_likelihood", ["zinb", "poisson"])
@@ -298,7 +298,7 @@ def test_cells_of_new_perturbations_can_be_encoded(model, screen):
 
 def test_normalized_expression_is_that_of_scvi_and_sums_to_the_library(model):
     share = model.get_normalized_expression(library_size=1e4)
-    np.testing.assert_allclose(share.sum(1), 1e4, rtol=1e-4)
+    np.testing.assert_allclose(share.sum(axis=1), 1e4, rtol=1e-4)
     assert list(share.columns) == list(model.adata.var_names)
 
 
