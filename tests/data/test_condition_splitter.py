@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from scgim.data import ConditionSplitter
 from scgim.data._condition_splitter import hold_out_cells
+from scgim.model import GIM
 
 CONTROL = 0
 
@@ -76,3 +78,20 @@ def test_the_same_source_of_randomness_holds_out_the_same_cells():
     design = _design()
     np.testing.assert_array_equal(_hold_out(*design, seed=3), _hold_out(*design, seed=3))
     assert (_hold_out(*design, seed=3) != _hold_out(*design, seed=4)).any()
+
+
+@pytest.mark.parametrize("n_held_out", [1, 9, 12, 39])
+def test_every_cell_has_its_set_whatever_the_size_of_the_last_minibatch(
+    adata, monkeypatch, recwarn, n_held_out
+):
+    """With 48 cells and minibatches of eight, one of these leaves a minibatch of one cell."""
+    GIM.setup_anndata(adata, "drug", "vehicle", dose_key="dose", features_key="features")
+    manager = GIM(adata, n_nodes=2).adata_manager
+    held_out = np.arange(adata.n_obs) < n_held_out
+    monkeypatch.setattr("scgim.data._condition_splitter.hold_out_cells", lambda *_, **__: held_out)
+    recwarn.clear()
+    splitter = ConditionSplitter(manager, batch_size=8)
+    splitter.setup()
+    assert not recwarn.list
+    indices = [splitter.train_idx, splitter.val_idx, splitter.test_idx]
+    np.testing.assert_array_equal(np.sort(np.concatenate(indices)), np.arange(adata.n_obs))
