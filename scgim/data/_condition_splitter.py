@@ -11,8 +11,10 @@ from scgim._constants import REGISTRY_KEYS
 
 if TYPE_CHECKING:
     from scvi.data import AnnDataManager
+    from torch.utils.data import DataLoader
 
 MIN_DOSES = 4
+MIN_LAST_BATCH = 3
 
 
 def hold_out_cells(
@@ -101,6 +103,10 @@ class ConditionSplitter(DataSplitter):
             **kwargs,
         )
 
+    def val_dataloader(self) -> DataLoader | list[DataLoader]:
+        """Load the held-out cells; none are held out of a very small screen."""
+        return super().val_dataloader() if len(self.val_idx) else []
+
 
 def _split(manager: AnnDataManager, fraction: float, batch_size: int) -> list[np.ndarray]:
     labels = manager.get_from_registry(REGISTRY_KEYS.PERTURBATION).ravel()
@@ -111,7 +117,11 @@ def _split(manager: AnnDataManager, fraction: float, batch_size: int) -> list[np
     rng = np.random.default_rng(settings.seed)
     held_out = hold_out_cells(labels, doses, control_code, fraction=fraction, rng=rng)
     training, validation = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-    # scvi-tools warns of a last minibatch of one cell, which matters for batch norm only.
-    training = training[: len(training) - (len(training) % batch_size == 1)]
-    validation = validation[: len(validation) - (len(validation) % batch_size == 1)]
-    return [training, validation, np.array([], dtype=int)]
+    # scvi-tools warns of a last minibatch of one or two cells, which matters for batch norm only,
+    # and wants every cell in a set: these go to the test set, which nothing here uses.
+    n_training, n_validation = (
+        len(part) - (len(part) % batch_size) * (0 < len(part) % batch_size < MIN_LAST_BATCH)
+        for part in (training, validation)
+    )
+    rest = np.concatenate([training[n_training:], validation[n_validation:]])
+    return [training[:n_training], validation[:n_validation], rest]

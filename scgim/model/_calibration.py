@@ -48,6 +48,8 @@ def calibrate_intervals(model: ModelParts) -> dict[str, dict[str, object]]:
     """
     statistics = TrainingStatistics.from_dict(model.statistics_)
     conditions = statistics.single_perturbations(model.screen)
+    if len(conditions.perturbation) == 0:  # combinations only: no row has an error of its own
+        return {"seen": uncalibrated(), "unseen": uncalibrated()}
     chosen = _upper_doses(conditions)
     perturbation = conditions.perturbation[chosen]
     errors = _Errors(model, statistics, conditions, chosen)

@@ -174,15 +174,20 @@ class FittingMixin(ModelParts):
 
     @torch.no_grad()
     def _write_rows(self) -> None:
-        """Move the posterior rows into the module, so that it predicts with them."""
+        """Move the posterior rows into the module, so that it predicts with them.
+
+        Perturbations that were run in combinations only have no condition of their own to
+        estimate a row from, and keep what training learned.
+        """
         table, rows = self.module.interventions, self.interventions.rows
+        own = np.unique(self.interventions.statistics.perturbation)
 
         def as_tensor(values: np.ndarray) -> Tensor:
             return torch.as_tensor(values, dtype=torch.float32, device=table.shift.device)
 
-        table.shift.copy_(as_tensor(rows.shift).reshape(table.shift.shape))
+        table.shift[own] = as_tensor(rows.shift[own]).reshape(table.shift[own].shape)
         if table.anchors is None and len(self.screen.treated_doses):
-            table.log10_ec50.copy_(as_tensor(rows.log10_ec50))
+            table.log10_ec50[own] = as_tensor(rows.log10_ec50[own])
             table.set_hill(self.interventions.hill)
 
     def _effective_cells(self) -> np.ndarray:
