@@ -54,7 +54,10 @@ def hold_out_cells(
     rank = conditions.groupby("label").dose.rank()
     n_doses = conditions.groupby("label").dose.transform("size")
     interior = conditions[(rank > 1) & (rank < n_doses) & (n_doses >= MIN_DOSES)]
-    is_drawn = rng.random(len(cells)) < fraction
+    draw = rng.random(len(cells))
+    # A few control cells are held out of the smallest screen, so that there is a score.
+    lowest = np.sort(draw[is_control])[:MIN_LAST_BATCH]
+    is_drawn = (draw < fraction) | (is_control & np.isin(draw, lowest))
     if len(interior) == 0:
         return is_drawn
     per_label = interior.sample(frac=1, random_state=rng).drop_duplicates("label")
@@ -104,7 +107,7 @@ class ConditionSplitter(DataSplitter):
         )
 
     def val_dataloader(self) -> DataLoader | list[DataLoader]:
-        """Load the held-out cells; none are held out of a very small screen."""
+        """Load the held-out cells; there are none when asked to train on all."""
         return super().val_dataloader() if len(self.val_idx) else []
 
 
