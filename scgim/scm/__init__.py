@@ -1,5 +1,12 @@
 """The causal model: plain PyTorch that knows neither AnnData nor scvi."""
 
+from scgim.scm._denoised_covariance import (
+    CountScreen,
+    DenoisedCovariance,
+    compute_denoised_covariance,
+    control_deviation,
+    thin_counts,
+)
 from scgim.scm._dose_response import hill_response
 from scgim.scm._empirical_bayes import ConditionStatistics, RowPrior, Rows
 from scgim.scm._fit_interventions import InterventionFit
@@ -9,31 +16,94 @@ from scgim.scm._intervention_generator import GeneratedRows, GeneratorReport, In
 from scgim.scm._intervention_table import InterventionTable
 from scgim.scm._interventions import Intervention, scale_nodes, set_nodes, shift_nodes
 from scgim.scm._mechanism import LinearMechanism, Mechanism
+from scgim.scm._mlp_mechanism import MLPMechanism, fit_mlp_mechanism
+from scgim.scm._named_node_fit import (
+    LinearNodeMechanism,
+    NamedNodeModel,
+    NamedNodeScreen,
+    NodeInterventions,
+    NodeMechanism,
+    causal_order,
+    compute_linear_mean,
+    fit_named_nodes,
+)
+from scgim.scm._potency_model import PotencyModel, ShiftObservations
 from scgim.scm._sampling import abduct_noise, replay, solve_intervened
+from scgim.scm._structure_gradient import GradientModel, GradientSettings, fit_structure_by_gradient
+from scgim.scm._structure_score import FamilyFit, PriorKnowledge, StructureScore
+from scgim.scm._structure_search import (
+    SearchProgress,
+    SearchSettings,
+    Structure,
+    StructureSearch,
+    search_structure,
+)
+from scgim.scm._sufficient_statistics import (
+    SplineBasis,
+    SufficientStatistics,
+    compute_sufficient_statistics,
+)
+from scgim.scm._target_evidence import TargetEvidence, compute_target_evidence
+from scgim.scm._target_prediction import Kernel, TargetPredictor
 
 __all__ = [
     "ConditionStatistics",
+    "CountScreen",
+    "DenoisedCovariance",
+    "FamilyFit",
     "Gauge",
     "GaugeProblem",
     "GeneratedRows",
     "GeneratorReport",
+    "GradientModel",
+    "GradientSettings",
     "Intervention",
     "InterventionFit",
     "InterventionGenerator",
     "InterventionTable",
+    "Kernel",
     "LinearMechanism",
+    "LinearNodeMechanism",
+    "MLPMechanism",
     "Mechanism",
+    "NamedNodeModel",
+    "NamedNodeScreen",
+    "NodeInterventions",
+    "NodeMechanism",
     "OrderedGraph",
+    "PotencyModel",
+    "PriorKnowledge",
     "RowPrior",
     "Rows",
+    "SearchProgress",
+    "SearchSettings",
+    "ShiftObservations",
+    "SplineBasis",
+    "Structure",
+    "StructureScore",
+    "StructureSearch",
+    "SufficientStatistics",
+    "TargetEvidence",
+    "TargetPredictor",
     "abduct_noise",
+    "causal_order",
+    "compute_denoised_covariance",
+    "compute_linear_mean",
+    "compute_sufficient_statistics",
+    "compute_target_evidence",
     "compute_total_effects",
+    "control_deviation",
     "find_gauges",
+    "fit_mlp_mechanism",
+    "fit_named_nodes",
+    "fit_structure_by_gradient",
     "hill_response",
     "match_nodes",
     "replay",
     "scale_nodes",
+    "search_structure",
     "set_nodes",
     "shift_nodes",
     "solve_intervened",
+    "thin_counts",
 ]
