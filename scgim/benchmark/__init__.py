@@ -8,6 +8,13 @@ from scgim.benchmark._baselines import (
     NoEffect,
     RidgeOnFeatures,
 )
+from scgim.benchmark._genes import (
+    GenesBenchmark,
+    GenesSettings,
+    benchmark_genes,
+    compute_reliability,
+)
+from scgim.benchmark._genes_predictors import GenesPredictor, GenesScreen
 from scgim.benchmark._predictors import (
     GIMPredictor,
     OracleGenerator,
@@ -19,6 +26,7 @@ from scgim.benchmark._programs import (
     ProgramsSettings,
     benchmark_programs,
 )
+from scgim.benchmark._real_targets import TargetsBenchmark, benchmark_targets
 from scgim.benchmark._speed import SpeedBenchmark, SpeedSettings, benchmark_speed
 from scgim.benchmark._splits import Split, split, tanimoto_groups
 from scgim.benchmark._training_screen import ScreenKeys, TrainingScreen
@@ -26,6 +34,10 @@ from scgim.benchmark._training_screen import ScreenKeys, TrainingScreen
 __all__ = [
     "GIMPredictor",
     "GeneratorOnComponents",
+    "GenesBenchmark",
+    "GenesPredictor",
+    "GenesScreen",
+    "GenesSettings",
     "MLPEnsemble",
     "MeanOfTreated",
     "NearestPerturbation",
@@ -40,9 +52,13 @@ __all__ = [
     "SpeedBenchmark",
     "SpeedSettings",
     "Split",
+    "TargetsBenchmark",
     "TrainingScreen",
+    "benchmark_genes",
     "benchmark_programs",
     "benchmark_speed",
+    "benchmark_targets",
+    "compute_reliability",
     "split",
     "tanimoto_groups",
 ]

@@ -28,15 +28,14 @@ from scgim.benchmark._genes_predictors import (
     true_edges,
     true_targets,
 )
-from scgim.datasets._genes_world import GenesWorld
+from scgim.datasets import GenesWorld
 from scgim.metrics import (
     edge_f1,
     graph_average_precision,
     structural_hamming_distance,
     target_average_precision,
 )
-from scgim.scm._structure_gradient import GradientSettings
-from scgim.scm._structure_search import SearchSettings
+from scgim.scm import GradientSettings, SearchSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,18 +11,16 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.neural_network import MLPRegressor
 
-from scgim.scm._named_node_fit import (
-    NamedNodeModel,
-    NamedNodeScreen,
-    compute_linear_mean,
-    fit_named_nodes,
-)
-from scgim.scm._structure_gradient import (
+from scgim.scm import (
     GradientModel,
     GradientSettings,
+    NamedNodeModel,
+    NamedNodeScreen,
+    PriorKnowledge,
+    compute_linear_mean,
+    fit_named_nodes,
     fit_structure_by_gradient,
 )
-from scgim.scm._structure_score import PriorKnowledge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +28,8 @@ if TYPE_CHECKING:
     import anndata as ad
     from numpy.typing import NDArray
 
-    from scgim.datasets._genes_world import GenesWorld
-    from scgim.scm._structure_search import SearchSettings
+    from scgim.datasets import GenesWorld
+    from scgim.scm import SearchSettings
 
 RIDGE_PENALTIES = np.logspace(-2, 4, 25)
 N_FOLDS = 8

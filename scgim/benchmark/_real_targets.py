@@ -14,8 +14,7 @@ from sklearn.metrics import average_precision_score
 
 from scgim._validation._datasets import check_choice
 from scgim.datasets import hill2018, papalexi2021
-from scgim.scm._denoised_covariance import CountScreen, control_deviation
-from scgim.scm._target_evidence import TargetEvidence, compute_target_evidence
+from scgim.scm import CountScreen, TargetEvidence, compute_target_evidence, control_deviation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

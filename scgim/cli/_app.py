@@ -174,6 +174,63 @@ def benchmark_programs(
     run_programs(seeds, scenario, json, Console())
 
 
+@benchmark_app.command("genes", cls=MultiValueCommand)
+def benchmark_genes(  # noqa: PLR0913, PLR0917 - the options of a shell command
+    seeds: Seeds = [1, 2, 3],  # noqa: B006 - Typer copies it
+    graph: Annotated[
+        Literal["er1", "er2", "sf2"],
+        typer.Option(help="Erdős-Rényi with 1 or 2 edges per node, or scale-free."),
+    ] = "er2",
+    mechanism: Annotated[
+        Literal["linear", "mlp"], typer.Option(help="How genes follow their parents.")
+    ] = "linear",
+    features: Annotated[
+        Literal["linear", "tanh"], typer.Option(help="How features mix what is true of a drug.")
+    ] = "linear",
+    sign: Annotated[
+        Literal["node", "drug"],
+        typer.Option(help="What decides on the direction of a shift: the gene, or the drug."),
+    ] = "node",
+    intervention: Annotated[
+        Literal["shift", "hard", "mixed"],
+        typer.Option(help="What drugs do to their targets."),
+    ] = "shift",
+    structure: Annotated[
+        Literal["search", "gradient"],
+        typer.Option(help="gradient: the published optimiser beside the search, in one table."),
+    ] = "search",
+    nodes: Annotated[int, typer.Option(help="Genes of the world.", min=3)] = 20,
+    json: Json = None,
+) -> None:
+    """Score the causal model of named genes on screens with a known causal graph."""
+    from scgim.cli._benchmark import run_genes  # noqa: PLC0415 - heavy
+
+    world = {
+        "graph": graph,
+        "mechanism": mechanism,
+        "features": features,
+        "sign": sign,
+        "intervention": intervention,
+        "n_nodes": nodes,
+    }
+    run_genes(seeds, world, structure, json, Console())
+
+
+@benchmark_app.command("targets")
+def benchmark_targets(
+    screen: Annotated[
+        Literal["papalexi", "hill"],
+        typer.Argument(help="Real screen, read from the folder named by SCGIM_DATA."),
+    ],
+    seed: Annotated[int, typer.Option(help="Seed of thinning and bootstrap.")] = 0,
+    json: Json = None,
+) -> None:
+    """Rank all genes as the target of each knock-out, beside measures of differential expression."""
+    from scgim.cli._benchmark import run_targets  # noqa: PLC0415 - heavy
+
+    run_targets(screen, seed, json, Console())
+
+
 @benchmark_app.command("speed", cls=MultiValueCommand)
 def benchmark_speed(
     cells: Annotated[

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from scgim.benchmark import benchmark_programs, benchmark_speed
+from scgim.benchmark import (
+    GenesSettings,
+    benchmark_genes,
+    benchmark_programs,
+    benchmark_speed,
+    benchmark_targets,
+)
 from scgim.cli._quiet import quiet_packages
+from scgim.datasets import GenesWorld
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +41,62 @@ def run_programs(
     """
     quiet_packages()
     result = benchmark_programs(seeds, scenario=scenario, console=console)
+    result.print(console)
+    if json is not None:
+        result.write_json(json)
+
+
+def run_genes(
+    seeds: list[int],
+    world: dict[str, Any],
+    structure: Literal["search", "gradient"],
+    json: Path | None,
+    console: Console,
+) -> None:
+    """Run the benchmark of World G, print it and write it.
+
+    Parameters
+    ----------
+    seeds
+        Seeds of the worlds.
+    world
+        Options of :class:`~scgim.datasets.GenesWorld`.
+    structure
+        ``"gradient"`` puts the published optimiser beside the search.
+    json
+        File to write, if any.
+    console
+        Where to print.
+    """
+    quiet_packages()
+    settings = GenesSettings(
+        world=GenesWorld(**world),
+        structures=("search",) if structure == "search" else ("search", "gradient"),
+    )
+    result = benchmark_genes(seeds, settings=settings, console=console)
+    result.print(console)
+    if json is not None:
+        result.write_json(json)
+
+
+def run_targets(
+    screen: Literal["papalexi", "hill"], seed: int, json: Path | None, console: Console
+) -> None:
+    """Run the benchmark of targets on a real screen, print it and write it.
+
+    Parameters
+    ----------
+    screen
+        Name of the screen.
+    seed
+        Seed of thinning and bootstrap.
+    json
+        File to write, if any.
+    console
+        Where to print.
+    """
+    quiet_packages()
+    result = benchmark_targets(screen, seed=seed)
     result.print(console)
     if json is not None:
         result.write_json(json)

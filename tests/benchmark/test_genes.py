@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from scgim.benchmark._genes import GenesSettings, benchmark_genes, compute_reliability
-from scgim.datasets._genes_world import GenesWorld
+from scgim.datasets import GenesWorld
 from scgim.scm._structure_gradient import GradientSettings
 from scgim.scm._structure_search import SearchSettings
 

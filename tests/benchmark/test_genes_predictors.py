@@ -8,7 +8,7 @@ from scgim.benchmark._genes_predictors import (
     Network,
     RidgeWithDose,
 )
-from scgim.datasets._genes_world import GenesWorld
+from scgim.datasets import GenesWorld
 
 
 @pytest.fixture(scope="module")

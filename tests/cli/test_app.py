@@ -56,6 +56,14 @@ def asked(monkeypatch):
             calls.append(arguments[:3])
 
         @staticmethod
+        def run_genes(*arguments):
+            calls.append(arguments[:4])
+
+        @staticmethod
+        def run_targets(*arguments):
+            calls.append(arguments[:3])
+
+        @staticmethod
         def run_speed(*arguments):
             calls.append(arguments[:2])
 
@@ -74,3 +82,34 @@ def test_benchmark_takes_scenario_and_file(capsys, asked, tmp_path):
     _run(capsys, "benchmark", "programs", "--scenario", "hard", "--seeds", "1", "--json", str(file))
     _run(capsys, "benchmark", "speed", "--cells", "10", "20", "--json", str(file))
     assert asked == [([1], "hard", file), ([10, 20], file)]
+
+
+def test_genes_benchmark_takes_the_variant_of_the_world(capsys, asked, tmp_path):
+    file = tmp_path / "genes.json"
+    options = ["--graph", "sf2", "--mechanism", "mlp", "--features", "tanh", "--sign", "drug"]
+    options += ["--intervention", "hard", "--structure", "gradient", "--nodes", "50"]
+    code, _, _ = _run(
+        capsys, "benchmark", "genes", *options, "--seeds", "0", "1", "--json", str(file)
+    )
+    assert code == 0
+    world = {
+        "graph": "sf2",
+        "mechanism": "mlp",
+        "features": "tanh",
+        "sign": "drug",
+        "intervention": "hard",
+        "n_nodes": 50,
+    }
+    assert asked == [([0, 1], world, "gradient", file)]
+
+
+def test_targets_benchmark_takes_a_screen(capsys, asked):
+    code, _, _ = _run(capsys, "benchmark", "targets", "hill", "--seed", "3")
+    assert code == 0
+    assert asked == [("hill", 3, None)]
+
+
+def test_unknown_screen_is_refused_with_the_choices(capsys):
+    code, _, err = _run(capsys, "benchmark", "targets", "dixit")
+    assert code == 2
+    assert "papalexi" in err

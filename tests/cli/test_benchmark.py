@@ -41,3 +41,33 @@ def test_speed_is_printed_and_written_only_where_asked(monkeypatch, result):
     _benchmark.run_speed([100, 200], None, Console(quiet=True))
     assert asked == [[100, 200]]
     assert result.done == ["printed"]
+
+
+def test_genes_are_run_in_the_variant_asked_for(monkeypatch, result, tmp_path):
+    asked = []
+
+    def run(seeds, *, settings, console):
+        asked.append((seeds, settings))
+        return result
+
+    monkeypatch.setattr(_benchmark, "benchmark_genes", run)
+    world = {"graph": "sf2", "n_nodes": 8}
+    _benchmark.run_genes([3], world, "gradient", tmp_path / "f.json", Console(quiet=True))
+    _benchmark.run_genes([4], {}, "search", None, Console(quiet=True))
+    assert [seeds for seeds, _ in asked] == [[3], [4]]
+    assert (asked[0][1].world.graph, asked[0][1].world.n_nodes) == ("sf2", 8)
+    assert [settings.structures for _, settings in asked] == [("search", "gradient"), ("search",)]
+    assert result.done == ["printed", tmp_path / "f.json", "printed"]
+
+
+def test_targets_are_run_printed_and_written(monkeypatch, result, tmp_path):
+    asked = []
+
+    def run(screen, *, seed):
+        asked.append((screen, seed))
+        return result
+
+    monkeypatch.setattr(_benchmark, "benchmark_targets", run)
+    _benchmark.run_targets("hill", 2, tmp_path / "f.json", Console(quiet=True))
+    assert asked == [("hill", 2)]
+    assert result.done == ["printed", tmp_path / "f.json"]

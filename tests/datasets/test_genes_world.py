@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scgim.datasets._genes_world import GenesWorld
+from scgim.datasets import GenesWorld
 
 SMALL = {"n_nodes": 6, "n_drugs": 8, "n_unseen": 3, "n_control": 60, "n_cells": 4}
 
