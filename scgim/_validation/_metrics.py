@@ -65,6 +65,23 @@ def check_finite(**arrays: NDArray[np.generic]) -> None:
             raise ValueError(msg)
 
 
+def check_several_cells(**arrays: NDArray[np.generic]) -> None:
+    """Raise unless there are at least two cells on each side, so that they can vary.
+
+    Parameters
+    ----------
+    **arrays
+        Cells x columns by the name of the argument that they came from.
+    """
+    for name, array in arrays.items():
+        if len(array) < 2:
+            msg = (
+                f"`{name}` has 1 cell, but variation over cells needs at least 2. "
+                "Pass more cells, or leave out this condition."
+            )
+            raise ValueError(msg)
+
+
 def check_has_positives(name: str, labels: NDArray[np.bool_]) -> None:
     """Raise if nothing is labelled true, so that precision is undefined.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -10,7 +10,26 @@ from scipy.stats import spearmanr
 from scgim._validation._metrics import check_finite, check_same_shape
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
+
+
+class RiskCoverage(NamedTuple):
+    """Mean error over the predictions that one keeps, from the surest to all.
+
+    Attributes
+    ----------
+    coverage
+        Share of predictions that is kept, ascending, shape ``(n,)``.
+    risk
+        Mean error of those, same shape.
+    area
+        Mean of ``risk`` over coverage: lower is better, and the mean of all errors is what an
+        uncertainty without information scores.
+    """
+
+    coverage: NDArray[np.float64]
+    risk: NDArray[np.float64]
+    area: float
 
 
 def interval_coverage(
@@ -66,3 +85,32 @@ def rank_correlation(estimated: ArrayLike, true: ArrayLike) -> float:
     if np.ptp(estimate) == 0 or np.ptp(truth) == 0:
         return float("nan")
     return float(spearmanr(estimate, truth).statistic)
+
+
+def risk_coverage(error: ArrayLike, uncertainty: ArrayLike) -> RiskCoverage:
+    """Compute how the mean error falls when the least certain predictions are left out.
+
+    Parameters
+    ----------
+    error
+        Error of each prediction, shape ``(n,)``.
+    uncertainty
+        Stated uncertainty, same shape. Tied predictions share the mean of their errors.
+
+    Returns
+    -------
+    The curve and its area.
+
+    Examples
+    --------
+    >>> risk_coverage([1.0, 3.0], [0.1, 0.9]).risk
+    array([1., 2.])
+    """
+    loss, doubt = np.asarray(error, dtype=float), np.asarray(uncertainty, dtype=float)
+    check_same_shape(error=loss, uncertainty=doubt)
+    check_finite(error=loss, uncertainty=doubt)
+    _, group = np.unique(doubt, return_inverse=True)
+    shared = (np.bincount(group, loss) / np.bincount(group))[group]
+    n_kept = np.arange(1, len(loss) + 1)
+    risk = np.cumsum(shared[np.argsort(doubt, kind="stable")]) / n_kept
+    return RiskCoverage(n_kept / len(loss), risk, float(risk.mean()))

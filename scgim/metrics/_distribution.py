@@ -11,6 +11,7 @@ from scgim._validation._metrics import (
     check_finite,
     check_same_columns,
     check_same_shape,
+    check_several_cells,
 )
 
 if TYPE_CHECKING:
@@ -118,6 +119,94 @@ def mmd(x: ArrayLike, y: ArrayLike, *, bandwidths: Sequence[float] | None = None
 
     within = _mean_over_pairs(first, first, kernel) + _mean_over_pairs(second, second, kernel)
     return max(within - 2.0 * _mean_over_pairs(first, second, kernel), 0.0)
+
+
+def wasserstein_per_gene(x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
+    r"""Compute the Wasserstein-1 distance of each column between two groups of cells.
+
+    :math:`\int |F_x(t) - F_y(t)|\,dt` of the empirical distribution functions, exact for groups of any
+    size.
+
+    Parameters
+    ----------
+    x
+        Cells of one group, shape ``(n_cells, n_columns)``.
+    y
+        Cells of the other group, shape ``(m_cells, n_columns)``.
+
+    Returns
+    -------
+    Distance of each column in its unit, shape ``(n_columns,)``.
+
+    Examples
+    --------
+    >>> wasserstein_per_gene([[0.0, 1.0], [2.0, 1.0]], [[1.0, 4.0]])
+    array([1., 3.])
+    """
+    first, second = _as_cells(x=x, y=y)
+    pooled = np.vstack([first, second])
+    order = np.argsort(pooled, axis=0, kind="stable")
+    step = np.repeat([1.0 / len(first), -1.0 / len(second)], [len(first), len(second)])
+    difference = np.abs(np.cumsum(step[order], axis=0)[:-1])
+    width = np.diff(np.take_along_axis(pooled, order, axis=0), axis=0)
+    return np.asarray((difference * width).sum(axis=0))
+
+
+def dispersion_bias(predicted: ArrayLike, true: ArrayLike) -> float:
+    r"""Compute by which share a prediction is too wide (above 0) or too narrow (below 0).
+
+    :math:`\sum_g \hat\sigma_g / \sum_g \sigma_g - 1` over columns, with the standard deviation over
+    cells. A predictor of means only scores -1.
+
+    Parameters
+    ----------
+    predicted
+        Predicted cells, shape ``(n_cells, n_columns)``, at least two.
+    true
+        True cells, shape ``(m_cells, n_columns)``, at least two.
+
+    Returns
+    -------
+    Signed bias; NaN where the truth does not vary.
+
+    Examples
+    --------
+    >>> round(dispersion_bias([[0.0], [3.0]], [[0.0], [2.0]]), 3)
+    0.5
+    """
+    first, second = _as_cells(predicted=predicted, true=true)
+    check_several_cells(predicted=first, true=second)
+    width = second.std(axis=0, ddof=1).sum()
+    return float(first.std(axis=0, ddof=1).sum() / width - 1.0) if width > 0 else float("nan")
+
+
+def covariance_error(predicted: ArrayLike, true: ArrayLike) -> float:
+    r"""Compute the relative error of the covariance between columns.
+
+    :math:`\|\hat C - C\|_F / \|C\|_F`: 0 is perfect, 1 is what a predictor without variation scores,
+    and it has no upper bound. Distances between cells hardly see gene-gene structure; this does.
+
+    Parameters
+    ----------
+    predicted
+        Predicted cells, shape ``(n_cells, n_columns)``, at least two.
+    true
+        True cells, shape ``(m_cells, n_columns)``, at least two.
+
+    Returns
+    -------
+    Relative error; NaN where the truth does not vary.
+
+    Examples
+    --------
+    >>> covariance_error([[0.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [1.0, 1.0]])
+    1.0
+    """
+    first, second = _as_cells(predicted=predicted, true=true)
+    check_several_cells(predicted=first, true=second)
+    estimate, truth = (np.atleast_2d(np.cov(cells, rowvar=False)) for cells in (first, second))
+    size = np.linalg.norm(truth)
+    return float(np.linalg.norm(estimate - truth) / size) if size > 0 else float("nan")
 
 
 def largest_shifts(shift: ArrayLike, n_genes: int = 50) -> NDArray[np.bool_]:

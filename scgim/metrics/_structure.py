@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, f1_score
 
 from scgim._validation._metrics import (
@@ -44,6 +45,38 @@ def target_average_precision(evidence: ArrayLike, is_target: ArrayLike) -> float
     check_finite(evidence=score)
     check_has_positives("is_target", label)
     return float(average_precision_score(label.ravel(), score.ravel()))
+
+
+def target_recall_at_k(evidence: ArrayLike, is_target: ArrayLike, k: int = 10) -> float:
+    """Compute the mean share of the targets of a perturbation that are among its first k nodes.
+
+    Parameters
+    ----------
+    evidence
+        Score by which the nodes of a perturbation rank, shape ``(n_perturbations, n_nodes)``; larger
+        means more likely a target. Tied nodes count as if the targets among them came last.
+    is_target
+        True targets, same shape; perturbations without one are left out.
+    k
+        How many nodes of each perturbation are looked at.
+
+    Returns
+    -------
+    Mean recall over perturbations.
+
+    Examples
+    --------
+    >>> target_recall_at_k([[0.9, 0.1], [0.2, 0.8]], [[True, False], [True, False]], k=1)
+    0.5
+    """
+    score, label = np.asarray(evidence, dtype=float), np.asarray(is_target, dtype=bool)
+    check_same_shape(evidence=score, is_target=label)
+    check_finite(evidence=score)
+    check_has_positives("is_target", label)
+    has_target = label.any(axis=-1)
+    score, label = score[has_target], label[has_target]
+    is_found = label & (rankdata(-score, method="max", axis=-1) <= k)
+    return float((is_found.sum(axis=-1) / label.sum(axis=-1)).mean())
 
 
 def graph_average_precision(weight: ArrayLike, adjacency: ArrayLike) -> float:

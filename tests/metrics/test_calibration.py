@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 
 from scgim import metrics
@@ -29,3 +30,15 @@ def test_constant_estimate_has_no_rank_correlation():
 def test_missing_estimate_is_refused():
     with pytest.raises(ValueError, match="`estimated` has 1 values"):
         metrics.rank_correlation([1, float("nan")], [1, 2])
+
+
+def test_risk_falls_where_uncertainty_knows_the_error():
+    curve = metrics.risk_coverage([4.0, 1.0, 1.0], [0.9, 0.1, 0.2])
+    np.testing.assert_allclose(curve.coverage, [1 / 3, 2 / 3, 1.0])
+    np.testing.assert_allclose(curve.risk, [1.0, 1.0, 2.0])
+    assert curve.area == pytest.approx(4 / 3)
+
+
+def test_uncertainty_without_information_leaves_the_risk_flat():
+    curve = metrics.risk_coverage([4.0, 1.0, 1.0], [0.5, 0.5, 0.5])
+    np.testing.assert_allclose(curve.risk, 2.0)

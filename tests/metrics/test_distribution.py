@@ -1,6 +1,12 @@
+import re
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
+from scipy.stats import energy_distance as scipy_energy_distance
+from scipy.stats import wasserstein_distance
+from sklearn.metrics.pairwise import rbf_kernel
 
 from scgim import metrics
 
@@ -104,3 +110,56 @@ def test_missing_values_are_counted():
 def test_empty_group_is_refused():
     with pytest.raises(ValueError, match=r"`y` has shape \(0, 2\)"):
         metrics.mmd(np.zeros((4, 2)), np.zeros((0, 2)))
+
+
+@pytest.mark.parametrize("n_other", [30, 20, 1])
+def test_wasserstein_agrees_with_scipy_for_groups_of_any_size(groups, n_other):
+    x, y = groups[0].round(1), groups[1][:n_other].round(1)
+    expected = [wasserstein_distance(a, b) for a, b in zip(x.T, y.T, strict=True)]
+    np.testing.assert_allclose(metrics.wasserstein_per_gene(x, y), expected, atol=1e-12)
+
+
+def test_energy_distance_of_one_column_agrees_with_scipy(groups):
+    x, y = groups[0][:, :1], groups[1][:, :1]
+    expected = scipy_energy_distance(x[:, 0], y[:, 0]) ** 2
+    assert metrics.energy_distance(x, y) == pytest.approx(expected, rel=1e-8)
+
+
+def test_mmd_agrees_with_the_kernel_of_scikit_learn(groups):
+    x, y = groups
+    width = 1.5
+    kernel = partial(rbf_kernel, gamma=1 / (2 * width**2))
+    expected = kernel(x, x).mean() + kernel(y, y).mean() - 2 * kernel(x, y).mean()
+    assert metrics.mmd(x, y, bandwidths=[width]) == pytest.approx(expected)
+
+
+def test_dispersion_bias_is_signed_and_not_clipped(groups):
+    x, _ = groups
+    assert metrics.dispersion_bias(0.5 * x, x) == pytest.approx(-0.5)
+    assert metrics.dispersion_bias(4 * x + 1, x) == pytest.approx(3.0)
+    assert metrics.dispersion_bias(0 * x, x) == -1.0
+    assert np.isnan(metrics.dispersion_bias(x, 0 * x))
+
+
+def test_covariance_error_of_scaled_cells_is_the_change_of_scale(groups):
+    x, _ = groups
+    assert metrics.covariance_error(x + 5, x) == pytest.approx(0.0)
+    assert metrics.covariance_error(2 * x, x) == pytest.approx(3.0)
+    assert metrics.covariance_error(0 * x, x) == 1.0
+
+
+def test_covariance_error_sees_structure_that_marginals_do_not():
+    together, opposed = [[0.0, 0.0], [1.0, 1.0]], [[0.0, 1.0], [1.0, 0.0]]
+    # covariances .5 and -.5 off the diagonal: ‖difference‖ = √2, ‖truth‖ = 1
+    assert metrics.covariance_error(opposed, together) == pytest.approx(np.sqrt(2))
+    np.testing.assert_allclose(metrics.wasserstein_per_gene(opposed, together), 0.0)
+
+
+@pytest.mark.parametrize("score", [metrics.dispersion_bias, metrics.covariance_error])
+def test_variation_of_one_cell_is_refused(score):
+    message = (
+        "`predicted` has 1 cell, but variation over cells needs at least 2. "
+        "Pass more cells, or leave out this condition."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        score([[1.0]], [[1.0], [2.0]])

@@ -83,3 +83,15 @@ def test_constant_node_matches_nothing(nodes):
 def test_different_cells_are_refused(nodes):
     with pytest.raises(ValueError, match="differ in shape"):
         metrics.match_nodes(nodes[:100], nodes)
+
+
+def test_recall_counts_targets_among_the_first_nodes():
+    evidence = [[0.9, 0.8, 0.1], [0.1, 0.2, 0.9], [1.0, 0.0, 0.0]]
+    is_target = [[True, False, True], [False, True, False], [False, False, False]]
+    assert metrics.target_recall_at_k(evidence, is_target, k=1) == pytest.approx(0.25)
+    assert metrics.target_recall_at_k(evidence, is_target, k=2) == pytest.approx(0.75)
+    assert metrics.target_recall_at_k(evidence, is_target, k=3) == 1.0
+
+
+def test_recall_gives_nothing_for_ties():
+    assert metrics.target_recall_at_k([[0.0, 0.0]], [[True, False]], k=1) == 0.0
