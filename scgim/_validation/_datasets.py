@@ -49,6 +49,23 @@ def check_at_least(name: str, value: float, minimum: float) -> None:
         raise ValueError(msg)
 
 
+def check_at_most(name: str, value: float, maximum: float) -> None:
+    """Raise if a number is above the largest one that makes sense.
+
+    Parameters
+    ----------
+    name
+        Name of the argument as the user typed it.
+    value
+        Number that was passed.
+    maximum
+        Largest number accepted.
+    """
+    if value > maximum:
+        msg = f"`{name}={value!r}` is too large: it must be at most {maximum}. Lower it."
+        raise ValueError(msg)
+
+
 def check_world_sizes(*, n_nodes: int, n_classes: int, n_sums: int, n_drugs: int) -> None:
     """Raise if the sizes of a simulated world contradict each other.
 

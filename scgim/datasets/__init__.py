@@ -1,5 +1,6 @@
 """Simulated screens with known truth, and loaders of real ones."""
 
+from scgim.datasets._chemistry_world import ChemistryWorld
 from scgim.datasets._genes_world import GenesWorld
 from scgim.datasets._programs_world import ProgramsWorld, simulate_screen
 from scgim.datasets._real import (
@@ -19,6 +20,7 @@ from scgim.datasets._real import (
 )
 
 __all__ = [
+    "ChemistryWorld",
     "GenesWorld",
     "ProgramsWorld",
     "compound_targets",

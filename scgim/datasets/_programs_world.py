@@ -7,24 +7,20 @@ from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
 
-import anndata as ad
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
 from scgim._validation._datasets import (
     check_at_least,
     check_choice,
-    check_condition_columns,
     check_held_out_counts,
-    check_known_drugs,
     check_world_sizes,
 )
 from scgim.datasets._simulated_cell import SimulatedCell, signed_uniform
+from scgim.datasets._simulated_drugs import SimulatedDrugs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    import anndata as ad
     from numpy.typing import NDArray
 
 CONTROL = "vehicle"
@@ -33,7 +29,6 @@ SPLITS = ("interior_dose", "top_dose", "unseen_drug", "unseen_sum")
 N_CENTRE_FEATURES = 12
 SHIFT_SIZE = 2.5
 EC50_LOG10_SD = 0.5
-CELLS_PER_BLOCK = 20_000
 
 
 class _Drugs(NamedTuple):
@@ -221,7 +216,7 @@ class ProgramsWorld:
         conditions = pd.concat([control, self.training_conditions], ignore_index=True)
         n_cells = np.full(len(conditions), self.n_cells)
         n_cells[0] = self.n_control
-        adata = self._sample(conditions, n_cells, np.random.default_rng([self.seed, 1]))
+        adata = self._simulator.sample(conditions, n_cells, np.random.default_rng([self.seed, 1]))
         adata.uns["drug_features"] = self.drug_features
         adata.uns["held_out"] = self.held_out
         adata.uns["truth"] = self.truth
@@ -247,7 +242,9 @@ class ProgramsWorld:
         """
         check_at_least("n_cells", n_cells, 1)
         sizes = np.full(len(conditions), n_cells)
-        return self._sample(conditions, sizes, np.random.default_rng([self.seed, 2, seed]))
+        return self._simulator.sample(
+            conditions, sizes, np.random.default_rng([self.seed, 2, seed])
+        )
 
     def expected_shift(
         self, conditions: pd.DataFrame, *, n_cells: int = 1000, seed: int = 0
@@ -269,9 +266,7 @@ class ProgramsWorld:
         ``(n_conditions, n_genes)``.
         """
         rng = np.random.default_rng([self.seed, 3, seed])
-        control = pd.DataFrame({"drug": [CONTROL], "dose": [0.0]})
-        control_mean = self._mean_log_expression(control, 10 * n_cells, rng)
-        return self._mean_log_expression(conditions, n_cells, rng) - control_mean
+        return self._simulator.expected_shift(conditions, n_cells, rng)
 
     @cached_property
     def _cell(self) -> SimulatedCell:
@@ -307,73 +302,17 @@ class ProgramsWorld:
             }
         )
 
-    def _sample(
-        self,
-        conditions: pd.DataFrame,
-        n_cells: NDArray[np.int64],
-        rng: np.random.Generator,
-    ) -> ad.AnnData:
-        nodes, counts = [], []
-        for block_nodes, block_counts in self._blocks(conditions, n_cells, rng):
-            nodes.append(block_nodes.astype(np.float32))
-            counts.append(sp.csr_matrix(block_counts.astype(np.float32)))
-        drugs = conditions["drug"].astype(str).to_numpy()
-        names = pd.Index([f"cell_{cell}" for cell in range(int(n_cells.sum()))])
-        obs = pd.DataFrame(
-            {
-                "drug": pd.Categorical(np.repeat(drugs, n_cells)),
-                "dose": np.repeat(conditions["dose"].to_numpy(dtype=float), n_cells),
-            },
-            index=names,
+    @cached_property
+    def _simulator(self) -> SimulatedDrugs:
+        drugs = self._drugs
+        return SimulatedDrugs(
+            self._cell,
+            drugs.names,
+            drugs.shifts,
+            drugs.log10_ec50,
+            control=CONTROL,
+            is_hard=self.scenario == "hard",
         )
-        var = pd.DataFrame(index=pd.Index([f"gene_{gene}" for gene in range(self.n_genes)]))
-        obsm = {"true_nodes": np.concatenate(nodes)}
-        return ad.AnnData(sp.vstack(counts, format="csr"), obs=obs, var=var, obsm=obsm)
-
-    def _mean_log_expression(
-        self, conditions: pd.DataFrame, n_cells: int, rng: np.random.Generator
-    ) -> NDArray[np.float64]:
-        sums = np.zeros((len(conditions), self.n_genes))
-        index = np.repeat(np.arange(len(conditions)), n_cells)
-        start = 0
-        for _, counts in self._blocks(conditions, np.full(len(conditions), n_cells), rng):
-            log_expression = np.log1p(1e4 * counts / counts.sum(axis=1, keepdims=True))
-            rows = index[start : start + len(counts)]
-            first = np.flatnonzero(np.diff(rows, prepend=-1))
-            sums[rows[first]] += np.add.reduceat(log_expression, first, axis=0)
-            start += len(counts)
-        return sums / n_cells
-
-    def _blocks(
-        self, conditions: pd.DataFrame, n_cells: NDArray[np.int64], rng: np.random.Generator
-    ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
-        """Yield node values and counts of the cells of all conditions, a block at a time."""
-        shift, cut = self._interventions(conditions)
-        index = np.repeat(np.arange(len(conditions)), n_cells)
-        for start in range(0, len(index), CELLS_PER_BLOCK):
-            rows = index[start : start + CELLS_PER_BLOCK]
-            nodes = self._cell.sample_nodes(rng, shift[rows], cut[rows])
-            yield nodes, self._cell.sample_counts(rng, nodes)
-
-    def _interventions(
-        self, conditions: pd.DataFrame
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Shift and cut share of every node per condition, each ``(n_conditions, n_nodes)``."""
-        check_condition_columns(conditions.columns, ("drug", "dose"))
-        parts = conditions["drug"].astype(str).str.split("+", regex=False)
-        found = parts.explode()
-        check_known_drugs(found, [*self._drugs.names, CONTROL])
-        drug = pd.Index([*self._drugs.names, CONTROL]).get_indexer(found)
-        row = np.repeat(np.arange(len(conditions)), parts.str.len())
-        dose = conditions["dose"].to_numpy(dtype=float)[row]
-        strength = dose / (dose + 10.0 ** np.append(self._drugs.log10_ec50, 0.0)[drug])
-        shifts = np.vstack([self._drugs.shifts, np.zeros(self.n_nodes)])[drug]
-        shift = np.zeros((len(conditions), self.n_nodes))
-        np.add.at(shift, row, shifts * strength[:, None])
-        kept = np.ones_like(shift)
-        if self.scenario == "hard":
-            np.multiply.at(kept, row, 1.0 - (shifts != 0) * strength[:, None])
-        return shift, 1.0 - kept
 
 
 def simulate_screen(
