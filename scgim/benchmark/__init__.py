@@ -8,13 +8,14 @@ from scgim.benchmark._baselines import (
     NoEffect,
     RidgeOnFeatures,
 )
-from scgim.benchmark._genes import (
     GenesBenchmark,
     GenesSettings,
     benchmark_genes,
     compute_reliability,
 )
+from scgim.benchmark._genes import (
 from scgim.benchmark._genes_predictors import GenesPredictor, GenesScreen
+from scgim.benchmark._perturbation_groups import tanimoto_groups
 from scgim.benchmark._predictors import (
     GIMPredictor,
     OracleGenerator,
@@ -28,7 +29,7 @@ from scgim.benchmark._programs import (
 )
 from scgim.benchmark._real_targets import TargetsBenchmark, benchmark_targets
 from scgim.benchmark._speed import SpeedBenchmark, SpeedSettings, benchmark_speed
-from scgim.benchmark._splits import Split, split, tanimoto_groups
+from scgim.benchmark._splits import Split, perturbation_folds, split
 from scgim.benchmark._training_screen import ScreenKeys, TrainingScreen
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "benchmark_speed",
     "benchmark_targets",
     "compute_reliability",
+    "perturbation_folds",
     "split",
     "tanimoto_groups",
 ]

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import pandas as pd
-from sklearn.cluster import AgglomerativeClustering
-from sklearn.metrics import pairwise_distances
 
-from scgim._validation._datasets import check_choice
+from scgim._validation._datasets import check_at_least, check_choice
 from scgim._validation._splits import (
     check_fraction,
     check_has_column,
@@ -57,6 +55,8 @@ class Split:
         Column of ``obs`` with contexts such as cell lines, ``None`` without.
     held_out
         One row per held-out condition, columns as in ``obs``.
+    grouping
+        Name of the groups that were kept together, such as ``"scaffold"``, ``None`` without.
     """
 
     kind: str
@@ -64,6 +64,7 @@ class Split:
     keys: ScreenKeys
     context: str | None
     held_out: pd.DataFrame
+    grouping: str | None = None
 
     def is_held_out(self, adata: ad.AnnData) -> NDArray[np.bool_]:
         """Mark the held-out cells of a screen.
@@ -127,6 +128,7 @@ class Split:
             "keys": asdict(self.keys),
             "context": self.context,
             "held_out": self.held_out.to_dict("list"),
+            "grouping": self.grouping,
         }
         return json.dumps(document, ensure_ascii=False)
 
@@ -193,7 +195,9 @@ def split(
     kind
         ``"interior_dose"``: one dose between two others of some perturbations. ``"top_dose"``: the
         highest dose of some perturbations. ``"perturbation"``: all doses of some perturbations.
-        ``"group"``: as before, but whole ``groups``, such as scaffolds or mechanism classes.
+        ``"group"``: as before, but whole ``groups``, such as scaffolds
+        (:func:`~scgim.pp.molecule_scaffolds`), similar fingerprints (:func:`tanimoto_groups`) or
+        mechanism classes (any Series).
         ``"context"``: all treated cells of some contexts. ``"perturbation_in_context"``: some
         perturbations in one context each, seen in the others. ``"combination"``: some combinations
         whose single perturbations are seen.
@@ -214,6 +218,7 @@ def split(
 
     See Also
     --------
+    perturbation_folds : Hold out every perturbation once.
     tanimoto_groups : Groups of similar perturbations.
 
     Examples
@@ -228,36 +233,52 @@ def split(
     check_fraction("fraction", fraction)
     check_split_argument(kind, "groups", is_given=kind != "group" or groups is not None)
     check_split_argument(kind, "context", is_given="context" not in kind or context is not None)
-    columns = [name for name in (keys.perturbation, keys.dose, context) if name is not None]
-    for name, column in zip(("perturbation", "dose", "context"), columns, strict=False):
-        check_has_column(name, column, adata.obs.columns)
-    conditions = _as_plain(adata.obs[columns]).drop_duplicates().sort_values(columns)
-    treated = conditions[conditions[keys.perturbation] != keys.control].reset_index(drop=True)
-    design = _Design(treated, keys, context, groups)
+    design = _Design(_treated_conditions(adata, keys, context), keys, context, groups)
     chosen = _CHOICES[kind](design, fraction, np.random.default_rng(seed))
-    check_split_sizes(kind, n_held_out=int(chosen.sum()), n_training=int((~chosen).sum()))
-    return Split(kind, seed, keys, context, treated[chosen].reset_index(drop=True))
+    return _make_split(kind, seed, design, chosen)
 
 
-def tanimoto_groups(features: pd.DataFrame, *, threshold: float = 0.6) -> pd.Series:
-    """Group perturbations whose fingerprints are alike.
+def perturbation_folds(
+    adata: ad.AnnData,
+    *,
+    n_folds: int = 5,
+    seed: int = 0,
+    keys: ScreenKeys | None = None,
+    groups: pd.Series | None = None,
+) -> list[Split]:
+    """Hold out every perturbation once, in folds of about equal size.
 
     Parameters
     ----------
-    features
-        Bits, one row per perturbation.
-    threshold
-        Groups are merged while their average Tanimoto distance is below it (average linkage).
+    adata
+        The screen, which is not changed.
+    n_folds
+        Number of folds.
+    seed
+        Seed of the random choice.
+    keys
+        Where the design of the screen is.
+    groups
+        Group of each perturbation, such as its scaffold; a group lies in one fold.
 
     Returns
     -------
-    Number of the group of each perturbation.
+    One split per fold. A combination is held out with any of its parts.
+
+    See Also
+    --------
+    split : One split.
     """
-    distance = pairwise_distances(features.to_numpy(dtype=bool), metric="jaccard")
-    clusters = AgglomerativeClustering(
-        n_clusters=None, metric="precomputed", linkage="average", distance_threshold=threshold
-    )
-    return pd.Series(clusters.fit_predict(distance), index=features.index.astype(str), name="group")
+    keys = keys or ScreenKeys()
+    check_at_least("n_folds", n_folds, 2)
+    design = _Design(_treated_conditions(adata, keys, None), keys, None, groups)
+    group = design.group if groups is not None else pd.Series(design.names, index=design.names)
+    kind = "perturbation" if groups is None else "group"
+    fold = _balanced_folds(group, n_folds, np.random.default_rng(seed))
+    return [
+        _make_split(kind, seed, design, _holds_any(design, set(fold.index[fold == index])))
+        for index in range(n_folds)
+    ]
 
 
 @dataclass(frozen=True)
@@ -276,6 +297,35 @@ class _Design:
     @property
     def parts(self) -> list[tuple[str, ...]]:
         return [split_combination(label) for label in self.perturbation]
+
+    @property
+    def names(self) -> list[str]:
+        return sorted({part for parts in self.parts for part in parts})
+
+    @property
+    def group(self) -> pd.Series:
+        """Group of each single perturbation."""
+        assert self.groups is not None
+        groups = self.groups.set_axis(self.groups.index.astype(str))
+        check_has_groups(self.names, groups.index)
+        return groups.loc[self.names]
+
+
+def _treated_conditions(adata: ad.AnnData, keys: ScreenKeys, context: str | None) -> pd.DataFrame:
+    columns = {"perturbation": keys.perturbation, "dose": keys.dose, "context": context}
+    given = {name: column for name, column in columns.items() if column is not None}
+    for name, column in given.items():
+        check_has_column(name, column, adata.obs.columns)
+    wanted = list(given.values())
+    conditions = _as_plain(adata.obs[wanted]).drop_duplicates().sort_values(wanted)
+    return conditions[conditions[keys.perturbation] != keys.control].reset_index(drop=True)
+
+
+def _make_split(kind: str, seed: int, design: _Design, chosen: NDArray[np.bool_]) -> Split:
+    check_split_sizes(kind, n_held_out=int(chosen.sum()), n_training=int((~chosen).sum()))
+    grouping = None if design.groups is None else str(design.groups.name)
+    held_out = design.treated[chosen].reset_index(drop=True)
+    return Split(kind, seed, design.keys, design.context, held_out, grouping)
 
 
 def _choose_interior_dose(
@@ -312,11 +362,7 @@ def _choose_perturbation(
 
 
 def _choose_group(design: _Design, fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    assert design.groups is not None
-    names = sorted({part for parts in design.parts for part in parts})
-    groups = design.groups.set_axis(design.groups.index.astype(str))
-    check_has_groups(names, groups.index)
-    group = groups.loc[names]
+    group = design.group
     order = rng.permutation(group.unique())
     sizes = group.value_counts().loc[order].cumsum()
     kept = order[: max(1, int((sizes <= fraction * len(group)).sum()))]
@@ -368,6 +414,17 @@ def _draw(names: pd.Series, fraction: float, rng: np.random.Generator) -> set[st
     different = np.sort(names.unique().astype(str))
     n_drawn = min(len(different), max(1, round(fraction * len(different))))
     return set(rng.choice(different, n_drawn, replace=False)) if len(different) else set()
+
+
+def _balanced_folds(group: pd.Series, n_folds: int, rng: np.random.Generator) -> pd.Series:
+    """Fold of each perturbation: groups in random order, each to the smallest fold so far."""
+    sizes = group.value_counts()
+    load = np.zeros(n_folds, dtype=int)
+    fold = {}
+    for name in rng.permutation(np.sort(group.unique())):
+        fold[name] = int(load.argmin())
+        load[fold[name]] += sizes[name]
+    return group.map(fold)
 
 
 def _holds_any(design: _Design, names: set[str]) -> NDArray[np.bool_]:

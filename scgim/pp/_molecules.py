@@ -71,6 +71,34 @@ def standardize_molecules(smiles: Mapping[str, str]) -> tuple[dict[str, Any], pd
     return molecules, report
 
 
+def molecule_scaffolds(smiles: Mapping[str, str] | pd.Series) -> pd.Series:
+    """Find the Bemis-Murcko scaffold of molecules: their rings and what links them.
+
+    Needs the extra ``chem``. Bemis and Murcko, J. Med. Chem. 39:2887, 1996.
+
+    Parameters
+    ----------
+    smiles
+        Perturbation to SMILES.
+
+    Returns
+    -------
+    SMILES of the scaffold of each perturbation, empty for a molecule without rings.
+
+    See Also
+    --------
+    molecule_features : Fingerprints and descriptors of molecules.
+    """
+    molecules, _ = standardize_molecules(smiles)
+    from rdkit.Chem.Scaffolds import MurckoScaffold  # noqa: PLC0415 - an extra
+
+    scaffolds = {
+        name: MurckoScaffold.MurckoScaffoldSmiles(mol=molecule)
+        for name, molecule in molecules.items()
+    }
+    return pd.Series(scaffolds, name="scaffold", dtype=str)
+
+
 def same_molecule_warning(report: pd.DataFrame) -> str | None:
     """Word a warning if perturbations share a molecule, else return None.
 

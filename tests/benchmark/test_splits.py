@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scgim.benchmark._splits import Split, split, tanimoto_groups
+from scgim.benchmark._splits import Split, perturbation_folds, split
 from scgim.benchmark._training_screen import ScreenKeys
 
 
@@ -108,10 +108,26 @@ def test_choosing_a_split_leaves_the_screen_alone(screen):
     assert not screen.uns
 
 
-def test_similar_fingerprints_fall_into_one_group():
-    bits = pd.DataFrame([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0], [0, 0, 0, 1, 1]], index=["a", "b", "c"])
-    groups = tanimoto_groups(bits)
-    assert groups["a"] == groups["b"] != groups["c"]
+def test_folds_hold_out_every_drug_once_and_are_of_equal_size(screen):
+    folds = perturbation_folds(screen, n_folds=3, seed=4)
+    singles = [set(fold.held_out["drug"]) & set("ABCDE") for fold in folds]
+    assert sorted(name for names in singles for name in names) == list("ABCDE")
+    assert all(singles)
+    assert {fold.seed for fold in folds} == {4}
+
+
+def test_folds_keep_groups_together_and_remember_their_name(screen):
+    groups = pd.Series({"A": 0, "B": 0, "C": 1, "D": 1, "E": 2, "Z": 2}, name="scaffold")
+    folds = perturbation_folds(screen, n_folds=3, groups=groups)
+    singles = sorted("".join(sorted(set(fold.held_out["drug"]) & set("ABCDE"))) for fold in folds)
+    assert singles == ["AB", "CD", "E"]
+    assert {Split.from_text(fold.to_text()).grouping for fold in folds} == {"scaffold"}
+
+
+def test_combination_is_held_out_with_any_of_its_parts(screen):
+    for fold in perturbation_folds(screen, n_folds=3, seed=1):
+        held_out = set(fold.held_out["drug"])
+        assert ("A+B" in held_out) == bool({"A", "B"} & held_out)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,11 @@ import sys
 
 import pytest
 
-from scgim.pp._molecules import same_molecule_warning, standardize_molecules
+from scgim.pp._molecules import (
+    molecule_scaffolds,
+    same_molecule_warning,
+    standardize_molecules,
+)
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 
@@ -58,3 +62,12 @@ def test_without_rdkit_the_error_says_which_extra_to_install(monkeypatch):
         ImportError, match=re.escape('Install it with `pip install "scgim[chem]"`.')
     ):
         standardize_molecules({"a": "CCO"})
+
+
+def test_scaffold_is_what_rings_and_linkers_leave():
+    smiles = {"toluene": "Cc1ccccc1", "aspirin": ASPIRIN, "biphenyl": "c1ccc(cc1)-c1ccccc1"}
+    scaffolds = molecule_scaffolds({**smiles, "ethanol": "CCO"})
+    assert scaffolds["toluene"] == scaffolds["aspirin"] == "c1ccccc1"
+    assert scaffolds["biphenyl"] == "c1ccc(-c2ccccc2)cc1"
+    assert not scaffolds["ethanol"]
+    assert scaffolds.name == "scaffold"
