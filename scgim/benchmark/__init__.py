@@ -8,12 +8,12 @@ from scgim.benchmark._baselines import (
     NoEffect,
     RidgeOnFeatures,
 )
+from scgim.benchmark._genes import (
     GenesBenchmark,
     GenesSettings,
     benchmark_genes,
     compute_reliability,
 )
-from scgim.benchmark._genes import (
 from scgim.benchmark._genes_predictors import GenesPredictor, GenesScreen
 from scgim.benchmark._perturbation_groups import tanimoto_groups
 from scgim.benchmark._predictors import (
