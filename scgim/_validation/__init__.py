@@ -1,5 +1,16 @@
 """Checks on user input: the only home of their wording."""
 
+from scgim._validation._files import (
+    check_can_save,
+    check_files_present,
+    check_format_version,
+    check_has_model,
+    check_model_class,
+    check_no_pickle,
+    check_saved_cells,
+    describe_damage,
+    describe_unsupported,
+)
 from scgim._validation._messages import check_choice, closest, quote_some, warn
 from scgim._validation._prediction import (
     check_conditions,
@@ -17,18 +28,27 @@ from scgim._validation._screen import (
 )
 
 __all__ = [
+    "check_can_save",
     "check_choice",
     "check_conditions",
     "check_expression",
+    "check_files_present",
+    "check_format_version",
     "check_genes",
+    "check_has_model",
     "check_is_trained",
     "check_layer",
+    "check_model_class",
     "check_model_options",
     "check_new_features",
+    "check_no_pickle",
+    "check_saved_cells",
     "check_screen",
     "check_seen_labels",
     "check_shifts",
     "closest",
+    "describe_damage",
+    "describe_unsupported",
     "quote_some",
     "warn",
 ]

@@ -5,9 +5,7 @@ import signal
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 import torch
-from anndata import AnnData
 from scvi import REGISTRY_KEYS as SCVI_KEYS
 from scvi.data import AnnDataManager
 from scvi.data._utils import _get_adata_minify_type
@@ -25,7 +23,6 @@ from scvi.model.base import (
     UnsupervisedTrainingMixin,
     VAEMixin,
 )
-from scvi.model.base._save_load import _load_saved_files
 
 from scgim._validation import (
     check_expression,
@@ -40,11 +37,14 @@ from scgim.model._annotation_mixin import AnnotationMixin
 from scgim.model._fitting_mixin import FittingMixin
 from scgim.model._interpretation_mixin import InterpretationMixin
 from scgim.model._prediction_mixin import PredictionMixin
+from scgim.model._saving_mixin import SavingMixin
 from scgim.module import CausalSpace, GeneLikelihood, GIMModule
 from scgim.train import GIMTrainingPlan, KeepWeights, NonFiniteLossError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from anndata import AnnData
 
 
 logger = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ class GIM(
     PredictionMixin,
     InterpretationMixin,
     AnnotationMixin,
+    SavingMixin,
     RNASeqMixin,
     VAEMixin,
     ArchesMixin,
@@ -276,34 +277,6 @@ class GIM(
         manager = AnnDataManager(fields=fields, setup_method_args=arguments)
         manager.register_fields(adata, **kwargs)
         cls.register_manager(manager)
-
-    @classmethod
-    def load(cls, dir_path: str, adata: AnnData | bool | None = None, **kwargs: Any) -> GIM:
-        """Load a saved model.
-
-        Parameters
-        ----------
-        dir_path
-            Folder that :meth:`save` wrote.
-        adata
-            Cells with the genes of training; ``None`` for those saved with the model, ``False``
-            for none: predictions need none.
-        **kwargs
-            Passed to :meth:`scvi.model.base.BaseModelClass.load`.
-
-        Returns
-        -------
-        The model.
-
-        Raises
-        ------
-        ValueError
-            When the genes of ``adata`` are not those of training.
-        """
-        if isinstance(adata, AnnData):
-            var_names = _load_saved_files(dir_path, False, prefix=kwargs.get("prefix"))[1]
-            check_genes(adata.var_names, pd.Index(np.asarray(var_names).ravel()))
-        return super().load(dir_path, adata, **kwargs)
 
     def _validate_anndata(self, adata: AnnData | None = None, **kwargs: Any) -> AnnData:
         if adata is not None:
