@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from scgim._validation._messages import closest, quote_some
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
 LARGEST_USUAL_DOSE = 1e-2
 SMALLEST_USUAL_DOSE = 1e-12
@@ -106,8 +109,58 @@ def check_kinds(kinds: Sequence[str], choices: Sequence[str]) -> None:
         raise ValueError(msg)
 
 
+def check_smiles(smiles: object) -> None:
+    """Raise unless SMILES are given per perturbation, each once.
+
+    Parameters
+    ----------
+    smiles
+        What the user passed: perturbation to SMILES.
+    """
+    if isinstance(smiles, pd.DataFrame):
+        msg = (
+            "`smiles` is a DataFrame, expected one column of it with the names of the perturbations "
+            "in the index. Pass for example `table.set_index('drug')['smiles']`."
+        )
+        raise TypeError(msg)
+    if not isinstance(smiles, Mapping | pd.Series):
+        msg = (
+            f"`smiles` is a {type(smiles).__name__}, but each SMILES must come with the name of its "
+            "perturbation. Pass a dict or a pandas Series, perturbation to SMILES."
+        )
+        raise TypeError(msg)
+    index = pd.Index(smiles.keys())
+    repeated = index[index.duplicated()].unique()
+    if len(repeated):
+        msg = (
+            f"`smiles` has several entries for {quote_some(list(repeated))}. Expected one "
+            "per perturbation. Keep one, or give different molecules different names."
+        )
+        raise ValueError(msg)
+
+
+def check_fingerprint(radius: int, n_bits: int) -> None:
+    """Raise unless the size of a fingerprint is positive.
+
+    Parameters
+    ----------
+    radius
+        Radius in bonds.
+    n_bits
+        Length.
+    """
+    for name, value, least in (("radius", radius, 0), ("n_bits", n_bits, 1)):
+        if value < least:
+            msg = f"`{name}={value!r}` is too small for a fingerprint. Pass at least {least}."
+            raise ValueError(msg)
+
+
 def check_molecules(
-    missing: Sequence[str], invalid: Mapping[str, str], empty: Sequence[str]
+    missing: Sequence[str],
+    invalid: Mapping[str, str],
+    empty: Sequence[str],
+    *,
+    known: Collection[str] = (),
 ) -> None:
     """Raise if a perturbation has no molecule, naming all of them at once.
 
@@ -119,18 +172,21 @@ def check_molecules(
         Perturbation to SMILES that RDKit cannot read.
     empty
         Perturbations whose molecule has no atom.
+    known
+        Perturbations that have a SMILES.
     """
     if missing:
+        similar = f" The closest names with one are {closest(missing[0], known)}." if known else ""
         msg = (
-            f"{len(missing)} perturbations have no SMILES: {quote_some(missing)}. Add it, or drop "
-            "their cells. If one of them is the control, name it with `control`."
+            f"No SMILES for {quote_some(missing)}.{similar} Add what is missing, or drop these "
+            "cells. If one of them is the control, name it with `control`."
         )
         raise ValueError(msg)
     if invalid:
         listed = [f"{name}: {smiles}" for name, smiles in invalid.items()]
         msg = (
-            f"{len(invalid)} SMILES cannot be read as a molecule: {quote_some(listed)}. Expected "
-            "valid SMILES. Correct them at their source, for example from PubChem."
+            f"SMILES that cannot be read as a molecule: {quote_some(listed)}. Expected valid SMILES "
+            "without the placeholder '*'. Correct them at their source, for example from PubChem."
         )
         raise ValueError(msg)
     if empty:
@@ -246,8 +302,8 @@ def check_doses(
     if unreadable:
         msg = (
             f"`adata.obs[{dose_key!r}]` holds entries that are not a dose: {quote_some(unreadable)}. "
-            "Expected numbers from 0 up, such as 10 or '10 nM', and 0 for control cells. Correct "
-            "them."
+            "Expected numbers from 0 up, alone or with a unit of concentration (pM, nM, µM, mM, M), "
+            "such as 10 or '10 nM', and 0 for control cells. Correct them."
         )
         raise ValueError(msg)
     if without_unit:

@@ -6,6 +6,7 @@ from scgim.pl._dose_response import dose_response
 from scgim.pl._gene_programs import gene_programs
 from scgim.pl._intervention_targets import intervention_targets
 from scgim.pl._predicted_vs_observed import predicted_vs_observed
+from scgim.pl._target_evidence import target_evidence
 from scgim.pl._training_history import training_history
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "gene_programs",
     "intervention_targets",
     "predicted_vs_observed",
+    "target_evidence",
     "training_history",
 ]

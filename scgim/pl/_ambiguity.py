@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from scgim.pl import _style
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SIDES = ("node", "perturbation")
+DOUBTFUL: dict[str, Any] = {
+    "facecolor": "white",
+    "edgecolor": _style.PALETTE[1],
+    "hatch": "//////",
+}
 
 
 def ambiguity(
@@ -62,18 +68,10 @@ def ambiguity(
     if ax is None:
         ax = _style.new_axes(width, max(35.0, 3.2 * len(certain) + 18.0))
     rows = np.arange(len(certain))
-    ax.barh(rows, certain, height=0.7, color=_style.PALETTE[0], label="certain")
-    ax.barh(
-        rows,
-        doubtful,
-        left=certain,
-        height=0.7,
-        facecolor="white",
-        edgecolor=_style.PALETTE[1],
-        hatch="//////",
-        linewidth=0.6,
-        label="ambiguous",
-    )
+    ax.barh(rows, certain, height=0.7, color=_style.PALETTE[0])
+    # A bar of no width would still draw its edge.
+    edges = np.where(doubtful > 0, 0.6, 0.0).tolist()
+    ax.barh(rows, doubtful, left=certain, height=0.7, linewidth=edges, **DOUBTFUL)
     n_targets = int(is_target.sum())
     _style.style_axes(ax, xlabel=f"targets ({int(doubtful.sum())} of {n_targets} ambiguous)")
     size = _style.fitting_font_size(_style.axes_size(ax)[1] / len(certain))
@@ -83,6 +81,10 @@ def ambiguity(
     ax.set_ylim(len(certain) - 0.4, -0.6)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(
+        handles=[
+            Patch(color=_style.PALETTE[0], label="certain"),
+            Patch(linewidth=0.6, label="ambiguous", **DOUBTFUL),
+        ],
         frameon=False,
         fontsize=_style.SMALL_FONT_SIZE,
         loc="lower right",

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 DEFAULT_SHARE = 0.1
 """Without a threshold, edges below this share of the largest weight are left out."""
+DEFAULT_EDGES = 3
+"""Without a threshold, so many edges per node are drawn at most: more cannot be followed by eye."""
 PADDING = 0.35
 """Space between a node's name and its box, in font sizes."""
 WIDEST_LINE = 1.8
@@ -57,7 +59,8 @@ def causal_graph(
         Table of ``GIM.get_causal_graph``: row = parent, column = child.
     threshold
         Draw edges with an absolute weight of at least this much. By default a tenth of the largest
-        weight; the figure says how many edges that leaves out.
+        weight, or more if that left over three edges per node; the figure says how many edges are
+        left out.
     highlight
         Node to Matplotlib colour of its box, for example of the targets of one drug.
     layout
@@ -99,9 +102,16 @@ def _visible_edges(
 ) -> tuple[pd.DataFrame, int, float]:
     """Return the weights with small ones set to 0, how many that were, and the threshold."""
     size = weights.abs()
-    cut = DEFAULT_SHARE * float(size.to_numpy().max()) if threshold is None else threshold
+    cut = _default_threshold(size.to_numpy()) if threshold is None else threshold
     hidden = (size > 0) & (size < cut)
     return weights.mask(hidden, 0.0), int(hidden.to_numpy().sum()), cut
+
+
+def _default_threshold(size: np.ndarray) -> float:
+    largest_first = np.sort(size, axis=None)[::-1]
+    n_edges = DEFAULT_EDGES * len(size)
+    crowded = largest_first[n_edges - 1] if n_edges < len(largest_first) else 0.0
+    return float(max(DEFAULT_SHARE * largest_first[0], crowded))
 
 
 def _check_acyclic(graph: nx.DiGraph) -> None:

@@ -84,7 +84,7 @@ def dose_response(
     ec50 = _read_ec50(response)
     for index, key in enumerate(curves):
         rows = table[(table["perturbation"] == key[0]) & (table["node"] == key[1])]
-        look = _Look(index, _curve_label(key, table, ec50))
+        look = _Look(index, _curve_label(key, table, ec50, dose_unit))
         _draw_curve(ax, rows.sort_values("dose"), look, ec50.get(key[0]))
         if observed is not None:
             _draw_points(ax, observed, key, look)
@@ -136,12 +136,15 @@ def _read_ec50(response: pd.DataFrame) -> dict[str, _EC50]:
     }
 
 
-def _curve_label(key: tuple[str, str], table: pd.DataFrame, ec50: dict[str, _EC50]) -> str:
+def _curve_label(
+    key: tuple[str, str], table: pd.DataFrame, ec50: dict[str, _EC50], dose_unit: str | None
+) -> str:
     """Name what differs between the curves, with the EC50."""
     varies = [len(table[column].unique()) > 1 for column in ("perturbation", "node")]
     names = [name for name, shown in zip(key, varies, strict=True) if shown] or [" · ".join(key)]
     found = ec50.get(key[0])
-    return " · ".join(names) + ("" if found is None else f" (EC50 {found.value:.2g})")
+    half = "" if found is None else f" (EC50 {found.value:.2g} {dose_unit or ''}".rstrip() + ")"
+    return " · ".join(names) + half
 
 
 def _draw_curve(ax: Axes, rows: pd.DataFrame, look: _Look, ec50: _EC50 | None) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ROW_HEIGHT = 4.2
 """Height in mm of a node's row in a figure made here."""
+NAME_SHARE = 0.92 * 0.82
+"""Share of the width for names: the colour bar and the names of the nodes take about a fifth."""
 
 
 def gene_programs(
@@ -42,7 +44,7 @@ def gene_programs(
     nodes
         Nodes to draw; all by default.
     n_genes
-        Genes per node.
+        Genes per node. A figure that is too narrow for the names draws fewer and says so.
     width
         Width of a new figure in mm; ignored when ``ax`` is given. By default one journal column, or
         two for more than six genes.
@@ -62,7 +64,7 @@ def gene_programs(
     if nodes is not None:
         check_known(nodes, list(programs.columns), name="nodes")
         programs = programs[list(nodes)]
-    n_genes = min(n_genes, len(programs))
+    wanted = n_genes = min(n_genes, len(programs))
     if n_genes < 1 or not programs.shape[1]:
         msg = f"`programs` has shape {programs.shape} and `n_genes` is {n_genes}: nothing to draw."
         raise ValueError(msg)
@@ -73,8 +75,9 @@ def gene_programs(
     if ax is None:
         width = width or _narrowest_page(names)
         ax = _style.new_axes(width, max(35.0, ROW_HEIGHT * len(top) + 14.0))
-    mesh = _draw_cells(ax, values, names)
-    _label_axes(ax, [str(node) for node in programs.columns], n_genes)
+    n_genes = _count_legible(ax, names)
+    mesh = _draw_cells(ax, values[:, :n_genes], names[:, :n_genes])
+    _label_axes(ax, [str(node) for node in programs.columns], n_genes, wanted)
     bar = ax.figure.colorbar(mesh, ax=ax, shrink=0.8, pad=0.01, aspect=25, extend="both")
     bar.set_label("weight", fontsize=_style.SMALL_FONT_SIZE)
     bar.ax.tick_params(labelsize=_style.SMALL_FONT_SIZE, width=0.5, length=2)
@@ -116,13 +119,19 @@ def _narrowest_page(names: np.ndarray) -> float:
     return _style.SINGLE_COLUMN if legible else _style.DOUBLE_COLUMN
 
 
-def _name_font_size(ax: Axes, names: np.ndarray) -> float:
-    """Return the largest font size with which the longest name fits its cell, at least legible.
+def _count_legible(ax: Axes, names: np.ndarray) -> int:
+    """Count the columns that fit side by side with legible names, at least one."""
+    room = NAME_SHARE * _style.axes_size(ax)[0]
+    for n_genes in range(names.shape[1], 1, -1):
+        if room / n_genes >= _style.MIN_FONT_SIZE * _widest_name(names[:, :n_genes]):
+            return n_genes
+    return 1
 
-    The colour bar and the node names will still take about a fifth of the width.
-    """
+
+def _name_font_size(ax: Axes, names: np.ndarray) -> float:
+    """Return the largest font size with which the longest name fits its cell, at least legible."""
     width, height = _style.axes_size(ax)
-    fitting = 0.92 * 0.82 * width / names.shape[1] / _widest_name(names)
+    fitting = NAME_SHARE * width / names.shape[1] / _widest_name(names)
     fitting = min(fitting, 0.75 * height / names.shape[0])
     return float(np.clip(fitting, _style.MIN_FONT_SIZE, _style.SMALL_FONT_SIZE))
 
@@ -132,9 +141,10 @@ def _widest_name(names: np.ndarray) -> float:
     return max(_style.text_width("▲" + name, 1.0) for name in np.unique(names))
 
 
-def _label_axes(ax: Axes, nodes: list[str], n_genes: int) -> None:
+def _label_axes(ax: Axes, nodes: list[str], n_genes: int, wanted: int) -> None:
     ax.set(xlim=(0, n_genes), ylim=(len(nodes), 0))
-    _style.style_axes(ax, xlabel="rank by absolute weight")
+    hidden = f" ({n_genes} of {wanted} fit)" if n_genes < wanted else ""
+    _style.style_axes(ax, xlabel="rank by absolute weight" + hidden)
     for spine in ax.spines.values():
         spine.set_visible(False)
     ax.tick_params(length=0)

@@ -56,6 +56,7 @@ def predicted_vs_observed(
     groups = groups.loc[predicted.index].astype(str)
     if ax is None:
         ax = _style.new_axes(width, width)
+    sizes = groups.value_counts()
     for index, group in enumerate(groups.unique()):
         rows = (groups == group).to_numpy()
         x, y = observed.to_numpy(dtype=float)[rows], predicted.to_numpy(dtype=float)[rows]
@@ -68,6 +69,7 @@ def predicted_vs_observed(
             alpha=0.6 if x.size < 2000 else 0.35,
             linewidths=0,
             rasterized=True,
+            zorder=2 - sizes[group] / len(groups),  # small groups on top of large ones
             label=f"{group}  R² = {_r_squared(y, x):.3f}".strip(),
         )
     _draw_identity(ax, predicted, observed)

@@ -17,6 +17,7 @@ from scgim._validation._chemistry import (
     check_genes,
     check_layer,
 )
+from scgim._validation._screen import check_perturbation_labels
 from scgim.data import split_combination
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def gene_features(
     perturbation_features : Features of drugs.
     """
     check_column(perturbation_key, list(adata.obs), name="perturbation_key", place="adata.obs")
+    check_perturbation_labels(adata.obs[perturbation_key], perturbation_key)
     column = adata.obs[perturbation_key].astype(str)
     labels = list(column.unique())
     check_control(control, labels, key=perturbation_key)

@@ -10,6 +10,7 @@ import pandas as pd
 from scgim._validation import warn
 from scgim._validation._chemistry import (
     check_descriptors,
+    check_fingerprint,
     check_finite_descriptors,
     check_kinds,
 )
@@ -110,6 +111,7 @@ def featurize(
     """
     kinds = [kind] if isinstance(kind, str) else list(kind)
     check_kinds(kinds, KINDS)
+    check_fingerprint(radius, n_bits)
     blocks = [
         _morgan(molecules, radius, n_bits)
         if each == "morgan"

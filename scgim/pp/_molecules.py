@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from scgim._validation import quote_some
-from scgim._validation._chemistry import check_molecules, check_rdkit
+from scgim._validation._chemistry import check_molecules, check_rdkit, check_smiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+CARBON = 6
+
 
 def standardize_molecules(smiles: Mapping[str, str]) -> tuple[dict[str, Any], pd.DataFrame]:
     """Read SMILES, keep the largest organic part of salts, neutralise its charges.
+
+    A salt without an organic part, such as lithium chloride, stays whole.
 
     Parameters
     ----------
@@ -28,6 +33,7 @@ def standardize_molecules(smiles: Mapping[str, str]) -> tuple[dict[str, Any], pd
     ``same_as`` (an earlier perturbation with the same molecule, empty if none).
     """
     check_rdkit()
+    check_smiles(smiles)
     from rdkit import Chem, rdBase  # noqa: PLC0415 - an extra that users may not have
     from rdkit.Chem.MolStandardize import rdMolStandardize  # noqa: PLC0415
 
@@ -40,20 +46,29 @@ def standardize_molecules(smiles: Mapping[str, str]) -> tuple[dict[str, Any], pd
         parsed = {
             name: Chem.MolFromSmiles(text) for name, text in names.items() if name not in missing
         }
-        invalid = {name: names[name] for name, molecule in parsed.items() if molecule is None}
+        choose = rdMolStandardize.LargestFragmentChooser(preferOrganic=True).choose
+        invalid = {
+            name: names[name]
+            for name, molecule in parsed.items()
+            if molecule is None or _has_placeholder(choose(molecule))
+        }
         empty = [name for name, found in parsed.items() if found and not found.GetNumAtoms()]
         check_molecules(missing, invalid, empty)
         cleaned = {name: rdMolStandardize.Cleanup(found) for name, found in parsed.items()}
-        choose = rdMolStandardize.LargestFragmentChooser(preferOrganic=True).choose
-        parents = {name: choose(molecule) for name, molecule in cleaned.items()}
+        parents = {
+            name: choose(molecule) if _is_organic(molecule) else molecule
+            for name, molecule in cleaned.items()
+        }
         uncharge = rdMolStandardize.Uncharger().uncharge
         molecules = {name: uncharge(molecule) for name, molecule in parents.items()}
     canonical = {name: Chem.MolToSmiles(molecule) for name, molecule in molecules.items()}
     removed = {}
     for name, molecule in cleaned.items():
-        parts = [Chem.MolToSmiles(part) for part in Chem.GetMolFrags(molecule, asMols=True)]
-        parts.remove(Chem.MolToSmiles(parents[name]))
-        removed[name] = ".".join(sorted(parts))
+        kept, given = (
+            Counter(Chem.MolToSmiles(part) for part in Chem.GetMolFrags(whole, asMols=True))
+            for whole in (parents[name], molecule)
+        )
+        removed[name] = ".".join(sorted((given - kept).elements()))
     first: dict[str, str] = {}
     same_as = {}
     for name, text in canonical.items():
@@ -99,6 +114,15 @@ def molecule_scaffolds(smiles: Mapping[str, str] | pd.Series) -> pd.Series:
     return pd.Series(scaffolds, name="scaffold", dtype=str)
 
 
+def _is_organic(molecule: Any) -> bool:  # noqa: ANN401 - RDKit has no types
+    return any(atom.GetAtomicNum() == CARBON for atom in molecule.GetAtoms())
+
+
+def _has_placeholder(molecule: Any) -> bool:  # noqa: ANN401
+    """Tell whether an atom is ``*``, which stands for anything, so that this is no molecule yet."""
+    return any(atom.GetAtomicNum() == 0 for atom in molecule.GetAtoms())
+
+
 def same_molecule_warning(report: pd.DataFrame) -> str | None:
     """Word a warning if perturbations share a molecule, else return None.
 
@@ -116,7 +140,7 @@ def same_molecule_warning(report: pd.DataFrame) -> str | None:
         return None
     pairs = [f"{name} = {other}" for name, other in repeated["same_as"].items()]
     return (
-        f"{len(pairs)} perturbations have the molecule of another one once salts are removed: "
+        "Perturbations with the molecule of another one once salts are removed: "
         f"{quote_some(pairs)}. Their features are equal, so no model can tell them apart. Merge "
         "their labels if they are the same drug."
     )

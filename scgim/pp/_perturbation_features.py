@@ -10,7 +10,9 @@ from scgim._validation._chemistry import (
     check_control,
     check_molecules,
     check_one_smiles,
+    check_smiles,
 )
+from scgim._validation._screen import check_perturbation_labels
 from scgim.data import split_combination
 from scgim.pp._molecule_features import Kind, featurize
 from scgim.pp._molecules import same_molecule_warning, standardize_molecules
@@ -74,12 +76,14 @@ def perturbation_features(
     """
     check_column(perturbation_key, list(adata.obs), name="perturbation_key", place="adata.obs")
     labels = list(map(str, adata.obs[perturbation_key].unique()))
+    check_perturbation_labels(adata.obs[perturbation_key], perturbation_key)
     check_control(control, labels, key=perturbation_key)
     if isinstance(smiles, str):
         smiles = _smiles_of_labels(adata, perturbation_key, smiles)
+    check_smiles(smiles)
     given = {str(name): text for name, text in smiles.items() if str(name) != control}
     drugs = _single_drugs(labels, given, control)
-    check_molecules([drug for drug in drugs if drug not in given], {}, [])
+    check_molecules([drug for drug in drugs if drug not in given], {}, [], known=list(given))
     unseen = [drug for drug in given if drug not in drugs]
     molecules, report = standardize_molecules({drug: given[drug] for drug in [*drugs, *unseen]})
     adata.uns[key_added] = featurize(molecules, kind=kind, radius=radius, n_bits=n_bits)

@@ -1,5 +1,6 @@
 import re
 
+import pandas as pd
 import pytest
 
 from scgim._validation import _chemistry as checks
@@ -21,7 +22,9 @@ def test_no_control_and_no_layer_are_fine():
 
 
 def test_all_molecules_that_fail_are_named_at_once():
-    message = "2 SMILES cannot be read as a molecule: 'A: x', 'B: y'. Expected valid SMILES."
+    message = (
+        "SMILES that cannot be read as a molecule: 'A: x', 'B: y'. Expected valid SMILES without"
+    )
     with pytest.raises(ValueError, match=re.escape(message)):
         checks.check_molecules([], {"A": "x", "B": "y"}, [])
 
@@ -34,8 +37,50 @@ def test_molecule_without_atoms_is_named():
 
 def test_many_names_are_counted_and_not_all_listed():
     names = [f"drug_{index}" for index in range(30)]
-    with pytest.raises(ValueError, match=r"30 perturbations have no SMILES: .*and 25 more"):
+    with pytest.raises(ValueError, match=r"No SMILES for 'drug_0', .* and 25 more\."):
         checks.check_molecules(names, {}, [])
+
+
+def test_drug_without_smiles_gets_the_closest_spelling():
+    message = (
+        "No SMILES for 'dacinostat '. The closest names with one are ['Dacinostat']. Add what is "
+        "missing, or drop these cells. If one of them is the control, name it with `control`."
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        checks.check_molecules(["dacinostat "], {}, [], known=["Dacinostat", "JQ1"])
+
+
+def test_smiles_without_names_are_refused():
+    message = (
+        "`smiles` is a list, but each SMILES must come with the name of its perturbation. Pass a "
+        "dict or a pandas Series, perturbation to SMILES."
+    )
+    with pytest.raises(TypeError, match=re.escape(message)):
+        checks.check_smiles(["CCO"])
+
+
+def test_table_instead_of_its_column_of_smiles_is_refused():
+    message = (
+        "`smiles` is a DataFrame, expected one column of it with the names of the perturbations in "
+        "the index. Pass for example `table.set_index('drug')['smiles']`."
+    )
+    with pytest.raises(TypeError, match=re.escape(message)):
+        checks.check_smiles(pd.DataFrame({"smiles": ["CCO"]}))
+
+
+def test_repeated_names_of_smiles_are_listed():
+    message = (
+        "`smiles` has several entries for 'A'. Expected one per perturbation. Keep one, or give "
+        "different molecules different names."
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        checks.check_smiles(pd.Series(["CCO", "CCN"], index=["A", "A"]))
+
+
+def test_fingerprint_needs_a_length():
+    message = "`n_bits=0` is too small for a fingerprint. Pass at least 1."
+    with pytest.raises(ValueError, match=re.escape(message)):
+        checks.check_fingerprint(2, 0)
 
 
 def test_no_descriptor_is_refused():

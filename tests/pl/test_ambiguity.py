@@ -22,6 +22,16 @@ def test_ambiguous_bars_follow_the_certain_ones_and_are_hatched(targets):
     assert all(bar.get_hatch() for bar in doubtful)
 
 
+def test_nothing_is_drawn_where_no_target_is_ambiguous(targets):
+    _, doubtful = ambiguity(targets).containers
+    assert [bar.get_linewidth() for bar in doubtful] == [0, 0, 0.6]
+
+
+def test_legend_names_both_bars_whatever_is_ambiguous(targets):
+    legend = ambiguity(targets.assign(ambiguous=False)).get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["certain", "ambiguous"]
+
+
 def test_label_says_how_many_of_how_many(targets):
     assert ambiguity(targets).get_xlabel() == "targets (1 of 4 ambiguous)"
 

@@ -43,6 +43,14 @@ def test_edges_left_out_by_default_are_counted_in_the_figure(chain):
     assert ax.get_legend().get_title().get_text() == "line width: |weight|; 1 below 0.1 not shown"
 
 
+def test_a_crowded_graph_draws_three_edges_per_node_by_default():
+    nodes = [f"n{i}" for i in range(12)]
+    weights = np.triu(np.linspace(1, 2, 144).reshape(12, 12), 1)
+    ax = causal_graph(pd.DataFrame(weights, index=nodes, columns=nodes))
+    assert len(_edges(ax)) == 36
+    assert "; 30 below 1.3 not shown" in ax.get_legend().get_title().get_text()
+
+
 def test_cycle_is_named(chain):
     chain.loc["z", "x"] = 1.0
     with pytest.raises(ValueError, match=r"has the cycle .*x → y.* among the edges to draw"):

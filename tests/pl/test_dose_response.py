@@ -75,6 +75,7 @@ def test_observed_points_lie_on_the_curve_they_belong_to(response):
 
 def test_dose_axis_is_logarithmic_with_its_unit(response):
     ax = dose_response(response, dose_unit="nM")
+    assert "A · x (EC50 1 nM)" in _curves(ax)
     assert ax.get_xscale() == "log"
     assert ax.get_xlabel() == "dose (nM)"
 

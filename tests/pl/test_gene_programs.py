@@ -48,6 +48,19 @@ def test_array_instead_of_a_table_is_refused(programs):
         gene_programs(programs.to_numpy())
 
 
+def test_a_narrow_figure_draws_the_genes_that_fit_and_says_so():
+    genes = [f"HIST1H2B{i}" for i in range(30)]
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 4)), index=genes)
+    ax = gene_programs(table.add_prefix("program_"), n_genes=8, width=85)
+    n_drawn = len(_rows(ax)[0])
+    assert 1 < n_drawn < 8
+    assert ax.get_xlabel() == f"rank by absolute weight ({n_drawn} of 8 fit)"
+    figure = ax.get_figure()
+    figure.canvas.draw()
+    cell = ax.get_window_extent().width / n_drawn
+    assert max(text.get_window_extent().width for text in ax.texts) < cell
+
+
 @pytest.mark.parametrize("n_genes", [3, 10])
 def test_names_fit_their_cells(n_genes):
     rng = np.random.default_rng(0)

@@ -34,6 +34,13 @@ def test_each_group_has_its_own_r_squared_and_marker(observed):
     assert first != second
 
 
+def test_a_small_group_lies_on_top_of_a_large_one(observed):
+    table = pd.concat([observed, observed.set_axis(["c", "d"])])
+    groups = pd.Series({"a": "few", "b": "many", "c": "many", "d": "many"})
+    few, many = predicted_vs_observed(table, table, groups=groups).collections
+    assert few.get_zorder() > many.get_zorder()
+
+
 def test_points_are_observed_across_and_predicted_up(observed):
     ax = predicted_vs_observed(observed * 0.5, observed)
     np.testing.assert_allclose(

@@ -18,11 +18,24 @@ def test_salt_is_stripped_and_reported():
     assert report["removed"].tolist() == ["", "[Cl-]"]
 
 
+def test_salt_without_an_organic_part_stays_whole():
+    _, report = standardize_molecules({"lithium": "[Li+].[Cl-]"})
+    assert set(report.loc["lithium", "canonical_smiles"].split(".")) == {"[Li+]", "[Cl-]"}
+    assert report.loc["lithium", "removed"] == ""
+
+
+def test_placeholder_is_dropped_with_the_salt_and_refused_in_the_drug():
+    _, report = standardize_molecules({"a": "*.Cl.CCN"})
+    assert report.loc["a", "canonical_smiles"] == "CCN"
+    with pytest.raises(ValueError, match=re.escape("as a molecule: 'b: *CCCN'.")):
+        standardize_molecules({"b": "*CCCN"})
+
+
 def test_two_spellings_of_one_drug_are_found():
     _, report = standardize_molecules({"aspirin": ASPIRIN, "ASA": "OC(=O)c1ccccc1OC(C)=O"})
     assert report["same_as"].tolist() == ["", "aspirin"]
     assert same_molecule_warning(report).startswith(
-        "1 perturbations have the molecule of another one once salts are removed: 'ASA = aspirin'."
+        "Perturbations with the molecule of another one once salts are removed: 'ASA = aspirin'."
     )
 
 
@@ -37,14 +50,14 @@ def test_order_and_names_are_kept():
 
 
 def test_all_invalid_smiles_are_named_with_their_drug():
-    message = "2 SMILES cannot be read as a molecule: 'bad: C1CC', 'worse: XX'. Expected valid"
+    message = "SMILES that cannot be read as a molecule: 'bad: C1CC', 'worse: XX'. Expected valid"
     with pytest.raises(ValueError, match=re.escape(message)):
         standardize_molecules({"good": "CCO", "bad": "C1CC", "worse": "XX"})
 
 
 @pytest.mark.parametrize("smiles", ["", "  ", None, float("nan")])
 def test_missing_smiles_names_the_drug(smiles):
-    with pytest.raises(ValueError, match=r"1 perturbations have no SMILES: 'b'\. Add it"):
+    with pytest.raises(ValueError, match=r"No SMILES for 'b'\. Add what"):
         standardize_molecules({"a": "CCO", "b": smiles})
 
 

@@ -51,10 +51,26 @@ def test_table_survives_a_file(make_screen, tmp_path):
 
 def test_drug_without_smiles_is_named_and_nothing_is_written(make_screen):
     adata = make_screen(drug=["A", "vehicle"])
-    message = r"1 perturbations have no SMILES: 'vehicle'.*name it with `control`\."
+    message = r"No SMILES for 'vehicle'\. .*name it with `control`\."
     with pytest.raises(ValueError, match=message):
         perturbation_features(adata, "drug", smiles=SMILES)
     assert not adata.uns
+
+
+def test_cell_without_a_label_is_refused(make_screen):
+    adata = make_screen(drug=["A", np.nan])
+    with pytest.raises(ValueError, match=r"`adata.obs\['drug'\]` is missing for 1 of 2 cells"):
+        perturbation_features(adata, "drug", smiles=SMILES)
+
+
+def test_columns_do_not_depend_on_the_drugs(make_screen):
+    tables = []
+    for drug in "AB":
+        adata = make_screen(drug=[drug])
+        perturbation_features(adata, "drug", smiles={drug: SMILES[drug]}, kind=["morgan", "rdkit"])
+        tables.append(adata.uns["perturbation_features"])
+    assert list(tables[0]) == list(tables[1])
+    assert tables[0].shape == (1, 1032)
 
 
 def test_two_smiles_of_one_drug_are_named(make_screen):
