@@ -35,7 +35,7 @@ from scgim.metrics import (
     structural_hamming_distance,
     target_average_precision,
 )
-from scgim.scm import GradientSettings, SearchSettings
+from scgim.scm import GradientSettings, SearchSettings, Structure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
-Structure = Literal["search", "gradient"]
+StructureName = Literal["search", "gradient"]
 
 EDGE_F1 = "edge F1"
 SHD = "structural Hamming distance"
@@ -79,7 +79,7 @@ class GenesSettings:
     """
 
     world: GenesWorld = field(default_factory=GenesWorld)
-    structures: tuple[Structure, ...] = ("search",)
+    structures: tuple[StructureName, ...] = ("search",)
     search: SearchSettings | None = None
     gradient: GradientSettings = field(default_factory=GradientSettings)
     has_baselines: bool = True
@@ -87,8 +87,11 @@ class GenesSettings:
     @property
     def search_settings(self) -> SearchSettings:
         """How to search in this world."""
-        kind: Literal["shift", "auto"] = "shift" if self.world.intervention == "shift" else "auto"
-        return self.search or SearchSettings(kind=kind)
+        if self.search is not None:
+            return self.search
+        if self.world.intervention == "shift":
+            return SearchSettings(kind="shift")
+        return SearchSettings(kind="any" if self.world.intervention == "scale" else "auto")
 
     def figures(self) -> tuple[Figure, ...]:
         """List what is measured, with the bars of this variant of the world.
@@ -342,13 +345,21 @@ def _structure_rows(
         targets = true_targets(world, screen.drugs)
         right = (found.is_target & targets).sum() / max(int(found.is_target.sum()), 1)
         values[TARGET_PRECISION] = float(right)
-        is_hard = pd.DataFrame(world.truth["is_hard"]).loc[screen.drugs].to_numpy()
-        if is_hard.any():
-            called = found.is_target & targets
-            values[KIND_RIGHT] = float((found.is_hard == is_hard)[called].mean())
+        if world.intervention != "shift":
+            values[KIND_RIGHT] = _share_of_right_kind(found, world, screen.drugs)
     else:
         return []
     return [{"split": "", "metric": metric, "value": value} for metric, value in values.items()]
+
+
+def _share_of_right_kind(found: Structure, world: GenesWorld, drugs: list[str]) -> float:
+    """Share of the true targets that were found whose kind of intervention is right, too."""
+    is_hard = pd.DataFrame(world.truth["is_hard"]).loc[drugs].to_numpy()
+    other = "scale" if world.intervention == "scale" else "shift"
+    true = np.where(is_hard, "hard", other)
+    called = np.array([*(kind.name for kind in found.kinds), ""])[found.kind_index]
+    both = found.is_target & true_targets(world, drugs)
+    return float((called == true)[both].mean()) if both.any() else math.nan
 
 
 def _graph_scores(

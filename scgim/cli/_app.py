@@ -192,7 +192,7 @@ def benchmark_genes(  # noqa: PLR0913, PLR0917 - the options of a shell command
         typer.Option(help="What decides on the direction of a shift: the gene, or the drug."),
     ] = "node",
     intervention: Annotated[
-        Literal["shift", "hard", "mixed"],
+        Literal["shift", "hard", "mixed", "scale"],
         typer.Option(help="What drugs do to their targets."),
     ] = "shift",
     structure: Annotated[

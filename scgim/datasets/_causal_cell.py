@@ -155,6 +155,7 @@ class CausalCell:
         rng: np.random.Generator,
         shift: NDArray[np.float64],
         is_cut: NDArray[np.bool_],
+        noise_scale: NDArray[np.float64] | float = 1.0,
     ) -> NDArray[np.float64]:
         """Sample cells under interventions.
 
@@ -166,6 +167,8 @@ class CausalCell:
             Displacement of each mechanism, shape ``(n_cells, n_nodes)``.
         is_cut
             Whether the mechanism is replaced: no parents, half the noise; same shape.
+        noise_scale
+            Factor on the noise of each mechanism, same shape.
 
         Returns
         -------
@@ -173,7 +176,7 @@ class CausalCell:
         """
         nodes = np.zeros_like(shift)
         noise = rng.standard_normal(shift.shape)
-        left = np.where(is_cut, NOISE_LEFT_BY_CLAMP, 1.0)
+        left = np.where(is_cut, NOISE_LEFT_BY_CLAMP, 1.0) * noise_scale
         for node in topological_order(self.is_edge):
             mechanism = self.mechanisms[node]
             mean = np.where(is_cut[:, node], 0.0, mechanism.mean(nodes))

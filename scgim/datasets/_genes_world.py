@@ -27,7 +27,7 @@ CHOICES = {
     "mechanism": ("linear", "mlp"),
     "features": ("linear", "tanh"),
     "sign": ("node", "drug"),
-    "intervention": ("shift", "hard", "mixed"),
+    "intervention": ("shift", "hard", "mixed", "scale"),
 }
 N_EXTRA_FEATURES = 10
 MAX_TARGETS = 3
@@ -68,7 +68,8 @@ class GenesWorld:
         in its one direction, which is much harder for unseen drugs.
     intervention
         ``"shift"``; ``"hard"``: targets lose their parents and half their noise, and are set to the
-        shift; ``"mixed"``: every second drug is hard.
+        shift; ``"mixed"``: every second drug is hard; ``"scale"``: targets keep mean and parents, and
+        their noise is multiplied by one plus the size of the shift in deviations.
     n_nodes
         Genes.
     n_drugs
@@ -101,7 +102,7 @@ class GenesWorld:
     mechanism: Literal["linear", "mlp"] = "linear"
     features: Literal["linear", "tanh"] = "linear"
     sign: Literal["node", "drug"] = "node"
-    intervention: Literal["shift", "hard", "mixed"] = "shift"
+    intervention: Literal["shift", "hard", "mixed", "scale"] = "shift"
     n_nodes: int = 20
     n_drugs: int = 40
     n_unseen: int = 20
@@ -155,13 +156,16 @@ class GenesWorld:
 
         ``adjacency`` (nodes x nodes, ``[parent, child]``; weights, or 1 for MLP edges), and one row
         per drug in ``targets`` (bool per node), ``shifts`` (at saturating dose), ``is_hard``,
-        ``log10_ec50`` and ``hill``.
+        ``log10_ec50`` and ``hill``. In a world of scale interventions ``shifts`` is what they add to
+        the factor on the noise, and has no unit.
         """
-        drugs, (_, sd) = self._drugs, self._scaling
+        drugs = self._drugs
+        sd = self._scaling[1]
         adjacency = self._cell.weights
         if self.mechanism == "linear":
             adjacency = adjacency * sd[:, None] / sd
-        shifts = pd.DataFrame(drugs.shifts / sd, index=self._drug_index, columns=self.gene_names)
+        unit = 1.0 if self.intervention == "scale" else sd
+        shifts = pd.DataFrame(drugs.shifts / unit, index=self._drug_index, columns=self.gene_names)
         curve = {"log10_ec50": np.log10(drugs.ec50), "hill": drugs.hill, "is_hard": drugs.is_hard}
         tables = {
             name: pd.DataFrame({name: values}, index=self._drug_index)
@@ -279,8 +283,12 @@ class GenesWorld:
         shifts = np.vstack([drugs.shifts, np.zeros(self.n_nodes)])[row]
         shift = shifts * (power / (half + power))[:, None]
         is_cut = (shifts != 0) & np.append(drugs.is_hard, False)[row, None]
+        moves = self.intervention != "scale"
         return self._cell.sample(
-            rng, np.repeat(shift, n_cells, axis=0), np.repeat(is_cut, n_cells, axis=0)
+            rng,
+            np.repeat(moves * shift, n_cells, axis=0),
+            np.repeat(is_cut, n_cells, axis=0),
+            noise_scale=1.0 if moves else 1.0 + np.repeat(np.abs(shift), n_cells, axis=0),
         )
 
     def _annotate(
@@ -313,13 +321,14 @@ def _draw_drugs(rng: np.random.Generator, world: GenesWorld) -> _Drugs:
     sign = rng.choice([-1.0, 1.0], shape)
     properties = np.column_stack([targets, emax, ec50, hill])
     features = _mix(rng, properties, world.n_drugs, saturating=world.features == "tanh")
-    hard = {"shift": np.zeros(n_drugs), "hard": np.ones(n_drugs), "mixed": np.arange(n_drugs) % 2}
+    none = np.zeros(n_drugs)
+    hard = {"hard": none + 1.0, "mixed": np.arange(n_drugs) % 2}
     return _Drugs(
         names=[f"drug_{drug:02d}" for drug in range(n_drugs)],
         shifts=targets * sign * emax[:, None],
         ec50=ec50,
         hill=hill,
-        is_hard=hard[world.intervention].astype(bool),
+        is_hard=hard.get(world.intervention, none).astype(bool),
         features=features,
     )
 

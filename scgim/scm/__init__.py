@@ -13,11 +13,13 @@ from scgim.scm._fit_interventions import InterventionFit
 from scgim.scm._gauge import Gauge, GaugeProblem, find_gauges, match_nodes
 from scgim.scm._graph import OrderedGraph, compute_total_effects
 from scgim.scm._intervention_generator import GeneratedRows, GeneratorReport, InterventionGenerator
+from scgim.scm._intervention_kinds import GroupResiduals, InterventionKind
 from scgim.scm._intervention_table import InterventionTable
 from scgim.scm._interventions import Intervention, scale_nodes, set_nodes, shift_nodes
 from scgim.scm._mechanism import LinearMechanism, Mechanism
 from scgim.scm._mlp_mechanism import MLPMechanism, fit_mlp_mechanism
-from scgim.scm._named_node_fit import (
+from scgim.scm._named_node_fit import fit_named_nodes
+from scgim.scm._named_nodes import (
     LinearNodeMechanism,
     NamedNodeModel,
     NamedNodeScreen,
@@ -25,12 +27,12 @@ from scgim.scm._named_node_fit import (
     NodeMechanism,
     causal_order,
     compute_linear_mean,
-    fit_named_nodes,
 )
 from scgim.scm._potency_model import PotencyModel, ShiftObservations
+from scgim.scm._prior_knowledge import PriorKnowledge
 from scgim.scm._sampling import abduct_noise, replay, solve_intervened
 from scgim.scm._structure_gradient import GradientModel, GradientSettings, fit_structure_by_gradient
-from scgim.scm._structure_score import FamilyFit, PriorKnowledge, StructureScore
+from scgim.scm._structure_score import FamilyFit, StructureScore
 from scgim.scm._structure_search import (
     SearchProgress,
     SearchSettings,
@@ -57,9 +59,11 @@ __all__ = [
     "GeneratorReport",
     "GradientModel",
     "GradientSettings",
+    "GroupResiduals",
     "Intervention",
     "InterventionFit",
     "InterventionGenerator",
+    "InterventionKind",
     "InterventionTable",
     "Kernel",
     "LinearMechanism",

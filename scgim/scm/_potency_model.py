@@ -154,7 +154,7 @@ class PotencyModel:
 
         Returns
         -------
-        The fit of largest evidence.
+        The fit of largest evidence; without any target, what is believed before seeing data.
         """
         table = np.zeros((n_perturbations, 0)) if features is None else features
         finite = observations.log10_dose[np.isfinite(observations.log10_dose)]
@@ -167,6 +167,8 @@ class PotencyModel:
             log_sd=np.log([0.3, 0.3, 0.3, 0.3, 0.2, 0.2, 0.3]),
             features=table,
         )
+        if not len(observations.shift):
+            return empty
         starts = [_start_by_node(empty, observations), _start_by_perturbation(empty, observations)]
         best = max(
             (_alternate(start, observations) for start in starts), key=lambda fit: fit.evidence
@@ -224,9 +226,25 @@ class PotencyModel:
         """
         size = rows[:, :1] * self.sensitivity
         size = size if extra is None else size + extra
-        response = _response(log10_dose, rows[:, 1], np.exp(rows[:, 2]))
-        shift: FloatArray = size * response[:, None]
+        shift: FloatArray = size * self.response(rows, log10_dose)[:, None]
         return shift
+
+    @staticmethod
+    def response(rows: FloatArray, log10_dose: FloatArray) -> FloatArray:
+        """Share of the saturating effect at a dose.
+
+        Parameters
+        ----------
+        rows
+            Potency, log10 EC50 and log slope of each condition, shape ``(n_conditions, 3)``.
+        log10_dose
+            Dose, log10, shape ``(n_conditions,)``; infinity is saturation.
+
+        Returns
+        -------
+        Shares between 0 and 1, shape ``(n_conditions,)``.
+        """
+        return _response(log10_dose, rows[:, 1], np.exp(rows[:, 2]))
 
     def prior_covariances(self) -> list[FloatArray]:
         """Prior covariance over perturbations of each column of ``rows``.

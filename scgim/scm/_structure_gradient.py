@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from scgim.scm._named_node_fit import LinearNodeMechanism, NodeInterventions
+from scgim.scm._named_nodes import LinearNodeMechanism, NodeInterventions
 from scgim.scm._structure_search import compute_reach
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from scgim.scm._named_node_fit import NamedNodeScreen
+    from scgim.scm._named_nodes import NamedNodeScreen
     from scgim.scm._sufficient_statistics import FloatArray
 
     BoolArray = NDArray[np.bool_]

@@ -1,62 +1,21 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+from scgim.scm._intervention_kinds import MIN_VARIANCE, NONE, GroupResiduals, resolve_kinds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from scgim.scm._intervention_kinds import InterventionKind, InterventionKindName
+    from scgim.scm._prior_knowledge import PriorKnowledge
     from scgim.scm._sufficient_statistics import FloatArray, SufficientStatistics
 
-InterventionKind = Literal["shift", "hard", "auto"]
-
-NONE, SHIFT, HARD = range(3)
 RELATIVE_RIDGE = 1e-9
-MIN_VARIANCE = 1e-12
 MAX_FAMILIES_PER_BATCH = 512
-
-
-@dataclass(frozen=True)
-class PriorKnowledge:
-    """What is known of edges and targets before the data are seen.
-
-    Attributes
-    ----------
-    forbidden
-        Edges that cannot be, ``[parent, child]``, shape ``(n_nodes, n_nodes)``.
-    required
-        Edges that must be, same shape.
-    edge_log_odds
-        Log-odds in nats in favour of each edge, same shape; 0 where nothing is known.
-    targets
-        Known targets, shape ``(n_perturbations, n_nodes)``: 1 a target, 0 not a target, -1 unknown.
-    """
-
-    forbidden: NDArray[np.bool_]
-    required: NDArray[np.bool_]
-    edge_log_odds: FloatArray
-    targets: NDArray[np.int64]
-
-    @classmethod
-    def none(cls, n_nodes: int, n_perturbations: int) -> PriorKnowledge:
-        """Know nothing.
-
-        Parameters
-        ----------
-        n_nodes
-            Number of nodes.
-        n_perturbations
-            Number of perturbations.
-
-        Returns
-        -------
-        A prior that changes no score.
-        """
-        no_edge = np.zeros((n_nodes, n_nodes), dtype=bool)
-        unknown = np.full((n_perturbations, n_nodes), -1)
-        return cls(no_edge, no_edge.copy(), np.zeros((n_nodes, n_nodes)), unknown)
+N_REWEIGHTINGS = 3
 
 
 class FamilyFit(NamedTuple):
@@ -67,11 +26,11 @@ class FamilyFit(NamedTuple):
     score
         Negative log-likelihood plus penalties, in nats, shape ``(n_families,)``; lower is better.
     state
-        What each perturbation does to the node: 0 nothing, 1 shift, 2 hard, shape
-        ``(n_families, n_perturbations)``.
+        What each perturbation does to the node: 0 nothing, otherwise the kind of the intervention,
+        counted from 1, shape ``(n_families, n_perturbations)``.
     costs
-        Cost of each state in nats, shape ``(3, n_families, n_perturbations)``; infinite where the
-        state is not allowed.
+        Cost of each state in nats, shape ``(n_kinds + 1, n_families, n_perturbations)``; infinite
+        where the state is not allowed.
     coefficients
         Of the parents' basis functions, then the intercept, shape ``(n_families, n_columns + 1)``.
     noise_variance
@@ -92,17 +51,16 @@ class StructureScore:
     does to the node of
 
     .. math::
-        \sum_{g\ \text{not hard}} \Big[\tfrac{N_g}{2}\log\sigma^2
-        + \tfrac{a_g + [g\ \text{none}]\, b_g}{2\sigma^2}\Big]
-        + \sum_{g\ \text{hard}} \tfrac{N_g}{2}(\log v_g + 1)
-        + \sum_{g\ \text{not none}} \lambda_g + \sum_{i \in P} \kappa_{ij},
+        \sum_{g} \Big[\tfrac{N_g}{2}\log\sigma_g^2 + \tfrac{a_g}{2\sigma_g^2} + \lambda_g\Big]
+        + \sum_{i \in P} \kappa_{ij},
 
     with the extended Bayesian information criterion :math:`\kappa = \tfrac12 m\log N + \log(d - 1)`
-    per edge of m basis functions (Chen and Chen 2008, their :math:`\gamma = 1`). Here
-    :math:`a_g` is the scatter of the residual within conditions and :math:`b_g` that of its
-    condition means: a shift explains the means only, a hard intervention (own mean and variance
-    :math:`v_g`) also sets the node free from its parents. A truncated quadratic, minimised by
-    alternating between regression and target choice. Scores add up over the nodes of a graph.
+    per edge of m basis functions (Chen and Chen 2008, their :math:`\gamma = 1`). The kind of the
+    intervention says what the scatter :math:`a_g` is and whether :math:`\sigma_g` is the node's own
+    noise (:class:`InterventionKind`): without one it is that of the residual, a shift explains the
+    means of conditions, a hard intervention also sets the node free from its parents, with a
+    variance of its own. A truncated quadratic, minimised by alternating between regression and the
+    choice of targets. Scores add up over the nodes of a graph.
 
     Parameters
     ----------
@@ -111,7 +69,8 @@ class StructureScore:
     prior
         Known edges and targets.
     kind
-        ``"shift"``, ``"hard"``, or ``"auto"``, which chooses per target by evidence.
+        Kinds of interventions to choose from per target by evidence, or a name that stands for some:
+        ``"shift"``, ``"hard"``, ``"scale"``, ``"auto"`` (shift or hard), ``"any"``.
     edge_penalty
         Cost of an edge, in units of the extended Bayesian information criterion.
     n_alternations
@@ -123,22 +82,24 @@ class StructureScore:
         statistics: SufficientStatistics,
         prior: PriorKnowledge,
         *,
-        kind: InterventionKind = "shift",
+        kind: InterventionKindName | tuple[InterventionKind, ...] = "shift",
         edge_penalty: float = 1.0,
         n_alternations: int = 6,
     ) -> None:
         self.statistics = statistics
-        self.kind = kind
+        self.kinds = resolve_kinds(kind)
+        self.states = (NONE, *self.kinds)
         self.n_alternations = n_alternations
         self.within_total = statistics.within.sum(axis=-1)
         price = 0.5 * statistics.basis.n_functions * np.log(statistics.n_cells.sum())
         price += np.log(max(statistics.n_nodes - 1, 1))
         self.edge_cost = edge_penalty * price - prior.edge_log_odds
-        self.state_cost = _state_costs(statistics, prior.targets, kind)
-        own = np.arange(statistics.n_nodes)
-        freed = statistics.within[own, own] / statistics.n_cells
-        n_cells = statistics.n_cells
-        self.hard_cost = 0.5 * n_cells * (np.log(np.maximum(freed, MIN_VARIANCE)) + 1)
+        self.state_cost = _state_costs(statistics, prior.targets, self.kinds)
+        # Where noise and parents stay as they are, scatter within conditions needs no targets.
+        self.keeps_within = not any(kind.rescales_noise or kind.cuts_parents for kind in self.kinds)
+        self.is_reweighted = any(
+            kind.rescales_noise and not kind.cuts_parents for kind in self.kinds
+        )
 
     def fit(self, nodes: NDArray[np.int64], parents: NDArray[np.int64]) -> FamilyFit:
         """Fit families that have the same number of parents.
@@ -187,72 +148,136 @@ class StructureScore:
         return best
 
     def _starts(self, nodes: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """States to start from: free of unknown targets, so that none can bias the regression."""
+        """States to start from: free of unknown targets, so that none can bias the regression.
+
+        Every perturbation starts as an intervention of the same kind, once per kind, or of the first
+        kind that is allowed.
+        """
         allowed = np.isfinite(self.state_cost[:, nodes])
-        shift_first = np.where(allowed[SHIFT], SHIFT, np.where(allowed[HARD], HARD, NONE))
-        if self.kind != "auto":
-            return [shift_first]
-        return [shift_first, np.where(allowed[HARD], HARD, shift_first)]
+        allowed[0] = False
+        first = np.where(allowed.any(axis=0), allowed.argmax(axis=0), 0)
+        return [np.where(allowed[kind], kind, first) for kind in range(1, len(self.states))]
 
     def _alternate(
         self, nodes: NDArray[np.int64], parents: NDArray[np.int64], state: NDArray[np.int64]
     ) -> FamilyFit:
-        statistics = self.statistics
-        columns = statistics.columns_of(parents)
-        intercept = np.full((len(nodes), 1), len(self.within_total) - 1)
-        columns = np.concatenate([columns, intercept, nodes[:, None]], axis=1)
-        rows, cols = columns[:, :, None], columns[:, None, :]
-        shape = (len(nodes), columns.shape[1] ** 2, -1)
-        between = statistics.between[rows, cols].reshape(shape)
-        fixed = self.within_total[rows, cols].reshape(shape[:2])
-        within = None if self.kind == "shift" else statistics.within[rows, cols].reshape(shape)
-        hard_cost = self.hard_cost[nodes]
+        moments = self._moments(nodes, parents)
         state_cost = self.state_cost[:, nodes]
-        n_cells = statistics.n_cells
+        weights = self._start_weights(state)
         for left in reversed(range(self.n_alternations)):
-            gram = (
-                fixed
-                if within is None
-                else (within @ (state != HARD)[..., None].astype(float))[..., 0]
-            )
-            gram = gram + (between @ (state == NONE)[..., None].astype(float))[..., 0]
-            contrast, scatter = _regress(gram, columns.shape[1])
-            kept = (state != HARD) @ n_cells
-            variance = np.maximum(scatter / kept, MIN_VARIANCE)
-            outer = (contrast[:, :, None] * contrast[:, None, :]).reshape(*shape[:2], 1)
-            means = (outer * between).sum(axis=1) / (2 * variance[:, None])
-            base = np.zeros_like(means)
-            if within is not None:
-                base = (outer * within).sum(axis=1) / (2 * variance[:, None])
-                base += 0.5 * n_cells * np.log(variance[:, None])
-            costs = state_cost + np.stack([base + means, base, hard_cost])
+            contrast, scatter = _regress(moments.gram(*weights), moments.size)
+            residuals = self._residuals(moments, contrast, scatter, state)
+            costs = state_cost + np.stack([kind.cost(residuals) for kind in self.states])
             proposal = costs.argmin(axis=0)
-            if not left or (proposal == state).all():
+            is_settled = (proposal == state).all()
+            if self.is_reweighted:
+                is_settled &= left < self.n_alternations - N_REWEIGHTINGS
+            if is_settled or not left:
                 break
             state = proposal
-        chosen = np.take_along_axis(state_cost, state[None], axis=0)[0]
-        chosen = chosen + np.where(state == HARD, hard_cost, 0.0)
-        score = 0.5 * kept * (np.log(variance) + 1) + chosen.sum(axis=1)
+            weights = self._weights(residuals, state)
+        score = np.take_along_axis(costs, state[None], axis=0)[0].sum(axis=1)
         score += self.edge_cost[parents, nodes[:, None]].sum(axis=1)
-        return FamilyFit(score, state[:, :-1], costs[..., :-1], -contrast[:, :-1], variance)
+        return FamilyFit(
+            score, state[:, :-1], costs[..., :-1], -contrast[:, :-1], residuals.variance[:, 0]
+        )
+
+    def _moments(self, nodes: NDArray[np.int64], parents: NDArray[np.int64]) -> _Moments:
+        statistics = self.statistics
+        intercept = np.full((len(nodes), 1), len(self.within_total) - 1)
+        columns = np.concatenate(
+            [statistics.columns_of(parents), intercept, nodes[:, None]], axis=1
+        )
+        rows, cols = columns[:, :, None], columns[:, None, :]
+        size = columns.shape[1]
+        shape = (len(nodes), size**2, -1)
+        return _Moments(
+            size=size,
+            within_total=self.within_total[rows, cols].reshape(shape[:2]),
+            within=None if self.keeps_within else statistics.within[rows, cols].reshape(shape),
+            between=statistics.between[rows, cols].reshape(shape),
+            own=statistics.within[nodes, nodes],
+        )
+
+    def _start_weights(self, state: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
+        """Weights before any residual is known: cells with a noise of their own stay out."""
+        in_within = [not (kind.cuts_parents or kind.rescales_noise) for kind in self.states]
+        in_between = [not kind.moves_mean and not kind.rescales_noise for kind in self.states]
+        return np.array(in_within, dtype=float)[state], np.array(in_between, dtype=float)[state]
+
+    def _weights(
+        self, residuals: GroupResiduals, state: NDArray[np.int64]
+    ) -> tuple[FloatArray, FloatArray]:
+        within, between = self._start_weights(state)
+        if self.is_reweighted:
+            for index, kind in enumerate(self.states):
+                one, other = kind.weights(residuals)
+                within = np.where(state == index, one, within)
+                between = np.where(state == index, other, between)
+        return within, between
+
+    def _residuals(
+        self,
+        moments: _Moments,
+        contrast: FloatArray,
+        scatter: FloatArray,
+        state: NDArray[np.int64],
+    ) -> GroupResiduals:
+        """Scatter of what is left, and the variance of the noise that the states share."""
+        n_cells = self.statistics.n_cells
+        outer = (contrast[:, :, None] * contrast[:, None, :]).reshape(len(contrast), -1, 1)
+        between = (outer * moments.between).sum(axis=1)
+        if moments.within is None:
+            variance = np.maximum(scatter / n_cells.sum(), MIN_VARIANCE)[:, None]
+            within = _share_out(scatter - (between * (state == 0)).sum(axis=1), n_cells)
+            return GroupResiduals(within, between, moments.own, n_cells, variance)
+        within = (outer * moments.within).sum(axis=1)
+        residuals = GroupResiduals(within, between, moments.own, n_cells, np.ones((1, 1)))
+        pooled, kept = np.zeros(len(contrast)), np.zeros(len(contrast))
+        for index, kind in enumerate(self.states):
+            if not kind.rescales_noise:
+                pooled += (kind.scatter(residuals) * (state == index)).sum(axis=1)
+                kept += (state == index) @ n_cells
+        variance = np.maximum(pooled / np.maximum(kept, 1.0), MIN_VARIANCE)[:, None]
+        return residuals._replace(variance=variance)
+
+
+class _Moments(NamedTuple):
+    """Second moments of families: parents' basis functions, intercept, node."""
+
+    size: int
+    within_total: FloatArray  # (n_families, size ** 2)
+    within: FloatArray | None  # (n_families, size ** 2, n_perturbations + 1), if it matters
+    between: FloatArray  # same shape
+    own: FloatArray  # (n_families, n_perturbations + 1)
+
+    def gram(self, within_weight: FloatArray, between_weight: FloatArray) -> FloatArray:
+        """Weigh and add the moments of the perturbations, ``(n_families, size ** 2)``."""
+        gram = self.within_total
+        if self.within is not None:
+            gram = (self.within @ within_weight[..., None])[..., 0]
+        weighed: FloatArray = gram + (self.between @ between_weight[..., None])[..., 0]
+        return weighed
+
+
+def _share_out(total: FloatArray, n_cells: FloatArray) -> FloatArray:
+    """Scatter per perturbation where only the total is needed: every cell has its share."""
+    shared: FloatArray = total[:, None] * n_cells / n_cells.sum()
+    return shared
 
 
 def _state_costs(
-    statistics: SufficientStatistics, targets: NDArray[np.int64], kind: InterventionKind
+    statistics: SufficientStatistics,
+    targets: NDArray[np.int64],
+    kinds: tuple[InterventionKind, ...],
 ) -> FloatArray:
-    """Penalty of each state, ``(3, n_nodes, n_perturbations + 1)``; infinite where not allowed."""
-    n_groups = statistics.n_perturbations + 1
-    cost = np.zeros((3, statistics.n_nodes, n_groups))
-    cost[SHIFT:, :, :-1] = statistics.target_penalty
-    # A hard intervention has a variance of its own: one more parameter.
-    cost[HARD] += 0.5 * np.log(statistics.n_cells)
-    cost[SHIFT:, :, -1] = np.inf
-    if kind == "shift":
-        cost[HARD] = np.inf
-    if kind == "hard":
-        cost[SHIFT] = np.inf
-    cost[NONE, :, :-1][targets.T == 1] = np.inf
-    cost[SHIFT:, :, :-1][:, targets.T == 0] = np.inf
+    """Price of each state, ``(n_kinds + 1, n_nodes, n_perturbations + 1)``; infinite if not allowed."""
+    cost = np.zeros((len(kinds) + 1, statistics.n_nodes, statistics.n_perturbations + 1))
+    for index, kind in enumerate(kinds):
+        cost[index + 1, :, :-1] = kind.price(statistics)
+    cost[1:, :, -1] = np.inf
+    cost[0, :, :-1][targets.T == 1] = np.inf
+    cost[1:, :, :-1][:, targets.T == 0] = np.inf
     return cost
 
 

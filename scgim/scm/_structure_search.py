@@ -6,19 +6,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from scgim.scm._structure_score import (
-    HARD,
-    NONE,
-    SHIFT,
-    FamilyFit,
-    InterventionKind,
-    PriorKnowledge,
-    StructureScore,
-)
+from scgim.scm._prior_knowledge import PriorKnowledge
+from scgim.scm._structure_score import FamilyFit, StructureScore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from scgim.scm._intervention_kinds import InterventionKind, InterventionKindName
     from scgim.scm._sufficient_statistics import FloatArray, SufficientStatistics
 
 BoolArray = NDArray[np.bool_]
@@ -34,7 +28,8 @@ class SearchSettings:
     Attributes
     ----------
     kind
-        Interventions to look for: ``"shift"``, ``"hard"``, or ``"auto"``, which decides per target.
+        Interventions to look for: ``"shift"``, ``"hard"``, ``"scale"``, ``"auto"`` (shift or hard,
+        decided per target by evidence), ``"any"`` of the three, or kinds of your own.
     n_restarts
         Climbs after the first; one is rarely enough.
     n_candidates
@@ -45,7 +40,7 @@ class SearchSettings:
         Cost of an edge, in units of the extended Bayesian information criterion.
     """
 
-    kind: InterventionKind = "shift"
+    kind: InterventionKindName | tuple[InterventionKind, ...] = "shift"
     n_restarts: int = 40
     n_candidates: int = 24
     max_parents: int = 12
@@ -89,14 +84,16 @@ class Structure:
         Intercepts, shape ``(n_nodes,)``.
     noise_variance
         Variances of the exogenous noise, shape ``(n_nodes,)``.
-    is_target
-        Shape ``(n_perturbations, n_nodes)``.
-    is_hard
-        Which targets are set rather than shifted, same shape.
+    kinds
+        Kinds of interventions that were looked for.
+    kind_index
+        Which of them is done to a target, -1 where there is no target, shape
+        ``(n_perturbations, n_nodes)``.
     target_evidence
         Nats in favour of a target, its penalty paid, same shape.
     kind_evidence
-        Nats in favour of hard over shift, same shape; 0 where only one kind was allowed.
+        Nats in favour of the likeliest kind over the next one, same shape; 0 where only one kind was
+        allowed.
     edge_evidence
         Nats in favour of each edge, ``[parent, child]``; edges that would close a cycle rank last.
     score
@@ -111,14 +108,40 @@ class Structure:
     coefficients: FloatArray
     offset: FloatArray
     noise_variance: FloatArray
-    is_target: BoolArray
-    is_hard: BoolArray
+    kinds: tuple[InterventionKind, ...]
+    kind_index: NDArray[np.int64]
     target_evidence: FloatArray
     kind_evidence: FloatArray
     edge_evidence: FloatArray
     score: float
     trace: tuple[float, ...]
     was_stopped: bool
+
+    @property
+    def is_target(self) -> BoolArray:
+        """Targets, shape ``(n_perturbations, n_nodes)``."""
+        return self.kind_index >= 0
+
+    @property
+    def is_hard(self) -> BoolArray:
+        """Targets that lose their parents, same shape."""
+        return self._where("cuts_parents")
+
+    @property
+    def is_moved(self) -> BoolArray:
+        """Targets whose mean is moved or set, same shape."""
+        return self._where("moves_mean")
+
+    @property
+    def is_rescaled(self) -> BoolArray:
+        """Targets whose noise changes, same shape."""
+        return self._where("rescales_noise")
+
+    def _where(self, attribute: str) -> BoolArray:
+        # Index -1, where there is no target, picks the last entry.
+        return np.array([getattr(kind, attribute) for kind in self.kinds] + [False])[
+            self.kind_index
+        ]
 
     @property
     def edge_probability(self) -> FloatArray:
@@ -354,16 +377,17 @@ class StructureSearch:
             coefficients[columns, node] = fit.coefficients[0, :-1]
         state = np.stack([fit.state[0] for fit in fits], axis=1)
         costs = np.stack([fit.costs[:, 0] for fit in fits], axis=-1)
-        both = np.isfinite(costs[SHIFT]) & np.isfinite(costs[HARD])
+        ranked = np.sort(costs[1:], axis=0)
+        runner_up = ranked[min(1, len(ranked) - 1)]
         return Structure(
             adjacency=graph,
             coefficients=coefficients,
             offset=np.array([fit.coefficients[0, -1] for fit in fits]),
             noise_variance=np.array([fit.noise_variance[0] for fit in fits]),
-            is_target=state != NONE,
-            is_hard=state == HARD,
-            target_evidence=_difference(costs[NONE], np.minimum(costs[SHIFT], costs[HARD])),
-            kind_evidence=np.where(both, _difference(costs[SHIFT], costs[HARD]), 0.0),
+            kinds=self.score.kinds,
+            kind_index=state - 1,
+            target_evidence=_difference(costs[0], ranked[0]),
+            kind_evidence=_difference(runner_up, ranked[0]),
             edge_evidence=evidence,
             score=float(current.sum()),
             trace=trace,

@@ -66,6 +66,15 @@ def test_every_second_drug_of_a_mixed_world_is_hard():
     assert truth["is_hard"]["is_hard"].tolist() == [False, True] * 5 + [False]
 
 
+def test_scale_interventions_keep_means_and_widen_targets():
+    world = GenesWorld(1, intervention="scale", **SMALL)
+    asked = conditions(("drug_01", 2.0), ("vehicle", 0.0))
+    cells = np.asarray(world.sample(asked, 20_000, seed=0).X).reshape(2, 20_000, 6)
+    np.testing.assert_allclose(cells[0].mean(0), cells[1].mean(0), atol=0.12)
+    is_target = world.truth["targets"].loc["drug_01"].to_numpy()
+    assert (cells[0].std(0) > 1.3 * cells[1].std(0))[is_target].all()
+
+
 def test_dose_zero_is_the_control():
     world = GenesWorld(0, **SMALL)
     fresh = world.sample(conditions(("drug_00", 0.0)), 50, seed=1).X

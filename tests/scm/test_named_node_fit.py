@@ -1,13 +1,9 @@
 import numpy as np
 import pytest
 
-from scgim.scm._named_node_fit import (
-    LinearNodeMechanism,
-    NamedNodeScreen,
-    NodeInterventions,
-    fit_named_nodes,
-)
-from scgim.scm._structure_score import PriorKnowledge
+from scgim.scm._named_node_fit import fit_named_nodes
+from scgim.scm._named_nodes import LinearNodeMechanism, NamedNodeScreen, NodeInterventions
+from scgim.scm._prior_knowledge import PriorKnowledge
 from scgim.scm._structure_search import SearchSettings
 
 N_NODES, N_DRUGS = 6, 14
@@ -170,3 +166,33 @@ def test_without_features_unseen_perturbations_are_refused():
     model = fit(bare, graph=WEIGHTS != 0)
     with pytest.raises(RuntimeError, match="fitted without features"):
         model.unseen(np.zeros((1, 3)), np.zeros(1))
+
+
+def test_a_screen_without_effects_has_no_targets_and_predicts_none():
+    rng = np.random.default_rng(0)
+    condition = np.repeat(np.arange(5), 60)
+    values = rng.standard_normal((300, 3))
+    perturbation = np.array([-1, 0, 1, 2, 3])
+    model = fit(NamedNodeScreen(values, condition, perturbation, np.full(5, np.inf)))
+    assert not model.structure.is_target.any()
+    what = model.seen(np.arange(4), np.full(4, np.inf))
+    assert not what.value.any()
+
+
+def test_scale_interventions_are_found_and_their_size_is_learned():
+    screen, targets = draw_screen()
+    rng = np.random.default_rng(5)
+    hit = np.vstack([targets, np.zeros(N_NODES)])[screen.perturbation][screen.condition]
+    dose = np.where(screen.log10_dose > 0.5, 20 / 11, 1.0)[screen.condition, None]
+    noise = rng.standard_normal(hit.shape) * (1 + 2 * hit * dose)
+    values = noise @ np.linalg.inv(np.eye(N_NODES) - WEIGHTS)
+    scaled = NamedNodeScreen(
+        values, screen.condition, screen.perturbation, screen.log10_dose, screen.features
+    )
+    model = fit(scaled, kind="any")
+    np.testing.assert_array_equal(model.structure.adjacency, WEIGHTS != 0)
+    found = model.structure.is_rescaled & ~model.structure.is_hard & ~model.structure.is_moved
+    assert (found == targets).mean() > 0.97
+    what = model.seen(np.arange(N_DRUGS), np.ones(N_DRUGS))
+    factor = what.noise_scale[targets & found]
+    assert factor.mean() == pytest.approx(1 + 2 * 20 / 11, rel=0.15)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from scgim.scm._named_node_fit import NamedNodeScreen
+from scgim.scm._named_nodes import NamedNodeScreen
 from scgim.scm._structure_gradient import (
     GradientSettings,
     _target_loss,

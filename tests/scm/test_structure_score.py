@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 
-from scgim.scm._structure_score import HARD, NONE, SHIFT, PriorKnowledge, StructureScore
+from scgim.scm._prior_knowledge import PriorKnowledge
+from scgim.scm._structure_score import StructureScore
 from scgim.scm._sufficient_statistics import compute_sufficient_statistics
 
 N_CELLS = 400
+NONE, SHIFT, HARD = range(3)
 
 
 def chain_screen(is_hard=False):

@@ -2,7 +2,8 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from scgim.scm._structure_score import PriorKnowledge, StructureScore
+from scgim.scm._prior_knowledge import PriorKnowledge
+from scgim.scm._structure_score import StructureScore
 from scgim.scm._structure_search import (
     SearchSettings,
     StructureSearch,

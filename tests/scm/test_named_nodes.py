@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+
+from scgim.scm._intervention_kinds import HARD, SCALE, SHIFT
+from scgim.scm._named_nodes import (
+    LinearNodeMechanism,
+    NamedNodeModel,
+    NamedNodeScreen,
+    NodeInterventions,
+    causal_order,
+    compute_linear_mean,
+)
+from scgim.scm._potency_model import PotencyModel
+from scgim.scm._structure_search import Structure
+
+N_NODES = 4
+WEIGHTS = np.zeros((N_NODES, N_NODES))
+WEIGHTS[[2, 2, 0], [0, 1, 3]] = [0.9, -0.8, 0.7]
+MECHANISM = LinearNodeMechanism(WEIGHTS, np.full(N_NODES, 0.5), np.array([1.0, 0.5, 2.0, 1.0]))
+
+
+def targets(*nodes):
+    is_target = np.zeros((1, N_NODES), dtype=bool)
+    is_target[0, list(nodes)] = True
+    return is_target
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Three perturbations: a shift of node 0, node 1 set, the noise of node 2 tripled at saturation."""
+    kind_index = np.full((3, N_NODES), -1)
+    kind_index[[0, 1, 2], [0, 1, 2]] = [0, 1, 2]
+    structure = Structure(
+        adjacency=WEIGHTS != 0,
+        coefficients=WEIGHTS,
+        offset=MECHANISM.offset,
+        noise_variance=MECHANISM.noise_variance,
+        kinds=(SHIFT, HARD, SCALE),
+        kind_index=kind_index,
+        target_evidence=np.where(kind_index >= 0, 20.0, -20.0),
+        kind_evidence=np.zeros((3, N_NODES)),
+        edge_evidence=np.where(WEIGHTS != 0, 20.0, -20.0),
+        score=0.0,
+        trace=(0.0,),
+        was_stopped=False,
+    )
+    potency = PotencyModel(
+        sensitivity=np.array([2.0, -1.0, 3.0, 0.0]),
+        rows=np.tile([1.0, 0.0, 0.0], (3, 1)),
+        extra=np.zeros((3, N_NODES)),
+        center=np.zeros(3),
+        log_sd=np.zeros(7),
+        features=np.zeros((3, 0)),
+    )
+    extra_noise = np.zeros((3, N_NODES))
+    extra_noise[2, 2] = 2.0
+    return NamedNodeModel(
+        structure=structure,
+        mechanism=MECHANISM,
+        potency=potency,
+        predictor=None,
+        feature_center=np.zeros(0),
+        feature_scale=np.ones(0),
+        hard_share=np.array([0.0, 1.0, 0.0, 0.0]),
+        hard_noise_scale=0.5,
+        extra_noise=extra_noise,
+    )
+
+
+def test_each_kind_does_what_its_name_says(model):
+    what = model.seen(np.array([0, 1, 2]), np.full(3, np.inf))
+    assert what.value.tolist() == [[2, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 0]]
+    assert what.is_hard.sum() == 1
+    assert what.is_hard[1, 1]
+    np.testing.assert_allclose(what.noise_scale[[1, 2], [1, 2]], [0.5, 3.0])
+    np.testing.assert_allclose(what.noise_scale[0], 1.0)
+
+
+def test_noise_of_scale_interventions_follows_the_dose(model):
+    what = model.seen(np.full(3, 2), np.array([-np.inf, 0.0, np.inf]))
+    np.testing.assert_allclose(what.noise_scale[:, 2], [1.0, 2.0, 3.0])
+
+
+def test_scaled_cells_have_the_mean_of_control_and_more_noise(model):
+    what = model.seen(np.array([-1, 2]), np.full(2, np.inf))
+    cells = model.sample(what, 40_000, np.random.default_rng(0))
+    np.testing.assert_allclose(cells[0].mean(0), cells[1].mean(0), atol=0.06)
+    assert cells[1, :, 2].std() == pytest.approx(3 * np.sqrt(2.0), rel=0.02)
+
+
+def test_nodes_that_are_set_by_hand_are_clamped_and_lose_their_parents(model):
+    what = NodeInterventions.do(3.0 * targets(1), targets(1), is_hard=True)
+    cells = model.sample(what, 100, np.random.default_rng(0))[0]
+    assert (cells[:, 1] == 3.0).all()
+    loose = NodeInterventions.do(3.0 * targets(1), targets(1), is_hard=True, noise_scale=2.0)
+    cells = model.sample(loose, 5000, np.random.default_rng(0))[0]
+    assert cells[:, 1].std() == pytest.approx(2 * np.sqrt(0.5), rel=0.05)
+    assert abs(np.corrcoef(cells[:, 1], cells[:, 2])[0, 1]) < 0.05
+
+
+def test_noise_can_be_scaled_by_hand(model):
+    what = NodeInterventions.do(np.zeros((1, N_NODES)), targets(3), is_hard=False, noise_scale=0.0)
+    cells = model.sample(what, 50, np.random.default_rng(0))[0]
+    np.testing.assert_allclose(cells[:, 3], 0.5 + 0.7 * cells[:, 0], rtol=1e-6)
+
+
+def test_closed_form_mean_is_the_mean_of_simulated_cells(model):
+    what = model.seen(np.array([0, 1, 2, -1]), np.zeros(4))
+    cells = model.sample(what, 40_000, np.random.default_rng(0))
+    np.testing.assert_allclose(compute_linear_mean(MECHANISM, what), cells.mean(1), atol=0.06)
+
+
+def test_parents_come_before_children():
+    order = causal_order(WEIGHTS != 0)
+    assert order.index(2) < order.index(0) < order.index(3)
+    assert order.index(2) < order.index(1)
+
+
+def test_conditions_are_averaged_and_counted():
+    screen = NamedNodeScreen(
+        np.array([[1.0], [3.0], [5.0]]), np.array([0, 0, 1]), np.array([-1, 0]), np.zeros(2)
+    )
+    assert screen.condition_means(screen.values).tolist() == [[2.0], [5.0]]
+    assert screen.condition_sizes.tolist() == [2.0, 1.0]
+    assert (screen.n_nodes, screen.n_perturbations) == (1, 1)
