@@ -19,6 +19,7 @@ from scgim._validation._prediction import (
     check_new_features,
     check_seen_labels,
     check_shifts,
+    warn_if_features_say_nothing,
 )
 from scgim._validation._screen import (
     check_expression,
@@ -51,4 +52,5 @@ __all__ = [
     "describe_unsupported",
     "quote_some",
     "warn",
+    "warn_if_features_say_nothing",
 ]

@@ -242,6 +242,29 @@ def check_new_features(
     return rows
 
 
+def warn_if_features_say_nothing(
+    names: list[str], p_value: float, *, is_informative: bool
+) -> None:
+    """Warn that unseen perturbations are predicted to have no effect, for want of information.
+
+    Parameters
+    ----------
+    names
+        Unseen perturbations.
+    p_value
+        How often shuffled features predict as well.
+    is_informative
+        Whether the features were shown to say something.
+    """
+    if not is_informative:
+        warn(
+            f"Unseen perturbations {quote_some(names)} are predicted to have no effect, because the "
+            "features of the seen ones cannot be told from shuffled ones (permutation p = "
+            f"{p_value:.2g}). This is a default and no finding. Give features that say more about "
+            "mechanisms, and see `GIM.get_generator_report`."
+        )
+
+
 def check_shifts(shifts: Mapping[str, float], node_names: list[str]) -> None:
     """Raise where a shift is not of a node, or not a number."""
     for name, value in shifts.items():

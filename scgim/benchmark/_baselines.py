@@ -313,7 +313,8 @@ def _fit_rows(
 ) -> InterventionFit:
     center = float(np.median(statistics.log10_dose))
     start = np.full(n_perturbations, center)
-    return InterventionFit(statistics, response=None, log10_ec50=start, hill=hill)
+    shift = np.zeros((n_perturbations, statistics.residual.shape[1]))
+    return InterventionFit(statistics, response=None, shift=shift, log10_ec50=start, hill=hill)
 
 
 def _unexplained(fit: InterventionFit) -> float:

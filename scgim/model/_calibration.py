@@ -118,7 +118,8 @@ class _Errors:
                 for a, m in zip(shift_noise, ec50_noise, strict=True)
             ]
         )
-        top = np.argsort(-np.abs(base), axis=1)[:, :N_TOP_GENES]
+        # Genes that move, or may move: where nothing is predicted, the draws say which may.
+        top = np.argsort(-np.square(moved).mean(0), axis=1)[:, :N_TOP_GENES]
         variance, error, noise = (
             np.take_along_axis(values, top, 1).ravel()
             for values in (moved.var(0), self._observed - base, self._sampling)

@@ -8,7 +8,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from scgim._validation import check_conditions, check_new_features
+from scgim._validation import (
+    check_conditions,
+    check_new_features,
+    warn_if_features_say_nothing,
+)
 
 if TYPE_CHECKING:
     from scgim.model._parts import ModelParts
@@ -219,7 +223,11 @@ class _Rows:
         all_rows = cls._of_seen(fit, table)
         if unseen_names:
             new = check_new_features(features, model.screen.table.features, unseen_names)
-            all_rows = all_rows.append(cls._of_unseen(model.require_generator(), new))
+            generator = model.require_generator()
+            warn_if_features_say_nothing(
+                unseen_names, generator.p_value, is_informative=generator.is_informative
+            )
+            all_rows = all_rows.append(cls._of_unseen(generator, new))
         return cls(**{name: values[index] for name, values in vars(all_rows).items()})
 
     @classmethod

@@ -164,6 +164,7 @@ class FittingMixin(ModelParts):
         fit = InterventionFit(
             conditions,
             response=response,
+            shift=table.shift.detach().double().cpu().numpy().reshape(len(table.shift), -1),
             log10_ec50=self.statistics_["trained_log10_ec50"],
             hill=float(self.statistics_["trained_hill"]),
         )
@@ -174,20 +175,15 @@ class FittingMixin(ModelParts):
 
     @torch.no_grad()
     def _write_rows(self) -> None:
-        """Move the posterior rows into the module, so that it predicts with them.
-
-        Perturbations that were run in combinations only have no condition of their own to
-        estimate a row from, and keep what training learned.
-        """
+        """Move the posterior rows into the module, so that it predicts with them."""
         table, rows = self.module.interventions, self.interventions.rows
-        own = np.unique(self.interventions.statistics.perturbation)
 
         def as_tensor(values: np.ndarray) -> Tensor:
             return torch.as_tensor(values, dtype=torch.float32, device=table.shift.device)
 
-        table.shift[own] = as_tensor(rows.shift[own]).reshape(table.shift[own].shape)
+        table.shift.copy_(as_tensor(rows.shift).reshape(table.shift.shape))
         if table.anchors is None and len(self.screen.treated_doses):
-            table.log10_ec50[own] = as_tensor(rows.log10_ec50[own])
+            table.log10_ec50.copy_(as_tensor(rows.log10_ec50))
             table.set_hill(self.interventions.hill)
 
     def _effective_cells(self) -> np.ndarray:

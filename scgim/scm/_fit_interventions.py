@@ -32,21 +32,22 @@ class InterventionFit:
 
     The rows that training left are re-estimated from the cells with the feature prediction as
     prior, and the generator is learned on them. Without features the prior is the weak one of
-    training, and there is no generator.
+    training, and there is no generator. A perturbation that was run in combinations only has no
+    condition of its own and keeps the row that training left.
 
     Parameters
     ----------
     statistics
         What the cells of each condition say.
-    response_of
-        Value of each curve in each condition for given log10 EC50 per row,
-        ``(n_perturbations,)`` -> ``(n_conditions, n_curves)``.
-    n_perturbations
-        Rows of the table.
+    response
+        Value of each fixed curve in each condition, shape ``(n_conditions, n_curves)``; ``None``
+        for Hill curves.
+    shift
+        Where training left the shifts, shape ``(n_perturbations, n_curves * n_nodes)``.
     log10_ec50
         Where training left log10 EC50, shape ``(n_perturbations,)``.
     hill
-        Slope of all Hill curves; ``None`` where the curves are fixed.
+        Slope of all Hill curves.
 
     Attributes
     ----------
@@ -61,6 +62,7 @@ class InterventionFit:
         statistics: ConditionStatistics,
         *,
         response: FloatArray | None,
+        shift: FloatArray,
         log10_ec50: FloatArray,
         hill: float,
     ) -> None:
@@ -69,9 +71,10 @@ class InterventionFit:
         self.hill = hill
         self.n_curves = 1 if response is None else response.shape[1]
         self.generator: InterventionGenerator | None = None
-        n_rows, width = len(log10_ec50), self.n_curves * statistics.residual.shape[1]
+        self._trained_shift, self._trained_log10_ec50 = shift, log10_ec50
+        n_rows = len(log10_ec50)
         self._prior = RowPrior(
-            shift=np.zeros((n_rows, width)),
+            shift=np.zeros_like(shift),
             shift_variance=PRIOR_SHIFT_SD**2 / self.n_curves,
             log10_ec50=np.full(n_rows, float(np.mean(log10_ec50))),
             log10_ec50_variance=np.full(n_rows, PRIOR_LOG10_EC50_SD**2),
@@ -130,8 +133,24 @@ class InterventionFit:
     def _estimate(self, prior: RowPrior, statistics: ConditionStatistics | None = None) -> Rows:
         statistics = self.statistics if statistics is None else statistics
         if self.response is None:
-            return estimate_hill_rows(statistics, prior, self.hill)
-        return estimate_free_rows(statistics, self.response, prior)
+            return self._keep_trained(estimate_hill_rows(statistics, prior, self.hill))
+        return self._keep_trained(estimate_free_rows(statistics, self.response, prior))
+
+    def _keep_trained(self, rows: Rows) -> Rows:
+        """Put back what training learned of perturbations without a condition of their own.
+
+        Their uncertainty is taken to be that of the others.
+        """
+        has_own = np.isin(np.arange(len(rows.shift)), self.statistics.perturbation)
+        if has_own.all():
+            return rows
+        usual = np.median(rows.shift_variance[has_own]) if has_own.any() else rows.shift_variance
+        return replace(
+            rows,
+            shift=np.where(has_own[:, None], rows.shift, self._trained_shift),
+            shift_variance=np.where(has_own, rows.shift_variance, usual),
+            log10_ec50=np.where(has_own, rows.log10_ec50, self._trained_log10_ec50),
+        )
 
     def _generator(
         self, features: FloatArray, block_of_column: NDArray[np.int64], ec50_noise: FloatArray

@@ -30,6 +30,9 @@ MIN_PERTURBATIONS = 4
 # From here on one Gaussian process is preferred to a stack that is not clearly better.
 MANY_PERTURBATIONS = 100
 CLEAR_GAIN = 0.02
+# Up to this permutation p value the features are taken to say something.
+INFORMATIVE_P_VALUE = 0.05
+N_PERMUTATIONS = 199
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,9 @@ class GeneratorReport:
         Share of the variance between perturbations that the features explain.
     p_value
         How often features permuted between perturbations predict as well.
+    is_informative
+        Whether the features were shown to say something. If not, all weights are 0 and unseen
+        perturbations are predicted to have no effect.
     """
 
     left_out_r2: dict[str, float]
@@ -80,16 +86,20 @@ class GeneratorReport:
     far_weights: dict[str, float]
     feature_use: float
     p_value: float
+    is_informative: bool
 
 
 class InterventionGenerator:
     """Perturbation features -> distribution over interventions.
 
     Learned on the rows of the seen perturbations after training, in about a second. Members are
-    weighed by how well they predict left-out perturbations (weights at least 0, sum at most 1,
-    so that useless features give 'no effect'). Leaving one out measures interpolation, never
-    extrapolation: a perturbation far from all known ones, or one that is a sum of prototypes, is
-    predicted by the additive members only.
+    weighed by how well they predict left-out perturbations (weights at least 0, sum at most 1).
+    Leaving one out measures interpolation, never extrapolation: a perturbation far from all known
+    ones, or one that is a sum of prototypes, is predicted by the additive members only.
+
+    Where a permutation test cannot tell the features from shuffled ones (p > 0.05), all weights
+    are 0: an unseen perturbation is predicted to have no effect, not the mean effect of the others,
+    which would look like knowledge.
 
     Parameters
     ----------
@@ -112,6 +122,8 @@ class InterventionGenerator:
         The same for log10 EC50, shape ``(n,)``.
     left_out_log10_ec50_variance
         Its variance, shape ``(n,)``.
+    p_value
+        How often features permuted between the seen perturbations predict as well.
     """
 
     def __init__(
@@ -144,9 +156,15 @@ class InterventionGenerator:
             "gaussian_process": self._process.leave_one_out,
             "prototypes": self._prototypes.leave_one_out,
         }
+        self.p_value = self._permutation_p_value(N_PERMUTATIONS, np.random.default_rng(0))
         self._weights, self._far_weights = self._weigh()
         self.left_out_shift = combine(self._weights, self._left_out)
         self._far_distance = self._distance_that_is_far()
+
+    @property
+    def is_informative(self) -> bool:
+        """Whether the features were shown to say something about the interventions."""
+        return self.p_value <= INFORMATIVE_P_VALUE
 
     def predict(self, features: FloatArray) -> GeneratedRows:
         """Predict the interventions of perturbations, seen or not, from their features alone.
@@ -234,13 +252,17 @@ class InterventionGenerator:
             far_weights=self._far_weights,
             feature_use=self._process.feature_use,
             p_value=self._permutation_p_value(n_permutations, np.random.default_rng(seed)),
+            is_informative=self.is_informative,
         )
 
     def _weigh(self) -> tuple[dict[str, float], dict[str, float]]:
+        nothing = dict.fromkeys(MEMBERS, 0.0)
+        if not self.is_informative:
+            return nothing, nothing
         near = stack(self._rows.shift, {name: self._left_out[name] for name in MEMBERS})
         far = stack(self._rows.shift, {name: self._left_out[name] for name in ADDITIVE_MEMBERS})
-        far = dict.fromkeys(MEMBERS, 0.0) | far
-        process_only = dict.fromkeys(MEMBERS, 0.0) | {"gaussian_process": 1.0}
+        far = nothing | far
+        process_only = nothing | {"gaussian_process": 1.0}
         if len(self._rows.shift) < MANY_PERTURBATIONS:
             return near, far
         stacked = explained_share(self._rows.shift, combine(near, self._left_out))

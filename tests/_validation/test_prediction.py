@@ -12,6 +12,7 @@ from scgim._validation import (
     check_new_features,
     check_seen_labels,
     check_shifts,
+    warn_if_features_say_nothing,
 )
 from scgim.data import PerturbationTable, Screen
 
@@ -236,3 +237,19 @@ def test_genes_are_those_of_training_in_their_order():
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         check_genes(pd.Index(["a", "b", "c", "d"]), genes)
+
+
+def test_a_prediction_from_useless_features_is_called_a_default():
+    message = (
+        "Unseen perturbations 'drug_x', 'drug_y' are predicted to have no effect, because the "
+        "features of the seen ones cannot be told from shuffled ones (permutation p = 0.43). This "
+        "is a default and no finding. Give features that say more about mechanisms, and see "
+        "`GIM.get_generator_report`."
+    )
+    with pytest.warns(UserWarning, match=f"^{re.escape(message)}$"):
+        warn_if_features_say_nothing(["drug_x", "drug_y"], 0.43, is_informative=False)
+
+
+def test_a_prediction_from_useful_features_is_not_warned_of(recwarn):
+    warn_if_features_say_nothing(["drug_x"], 0.01, is_informative=True)
+    assert not recwarn.list

@@ -26,8 +26,12 @@ def world():
     return features, shift, log10_ec50, statistics
 
 
-def _fit(statistics, response=None):
-    return InterventionFit(statistics, response=response, log10_ec50=np.zeros(N_ROWS), hill=HILL)
+def _fit(statistics, response=None, shift=None):
+    n_curves = 1 if response is None else response.shape[1]
+    shift = np.zeros((N_ROWS, n_curves * N_NODES)) if shift is None else shift
+    return InterventionFit(
+        statistics, response=response, shift=shift, log10_ec50=np.zeros(N_ROWS), hill=HILL
+    )
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +73,9 @@ def test_three_perturbations_are_too_few_for_a_generator(world):
     features, _, _, statistics = world
     kept = statistics.perturbation < 3
     few = ConditionStatistics(*(values[kept] for values in vars(statistics).values()))
-    fit = InterventionFit(few, response=None, log10_ec50=np.zeros(3), hill=HILL)
+    fit = InterventionFit(
+        few, response=None, shift=np.zeros((3, N_NODES)), log10_ec50=np.zeros(3), hill=HILL
+    )
     fit.learn_generator(features[:3], BLOCKS)
     assert fit.generator is None
 
@@ -114,3 +120,19 @@ def test_rotating_the_nodes_rotates_everything_that_is_learned(world, with_featu
     tolerance = 0.01 * np.abs(with_features.rows.shift).max()
     np.testing.assert_allclose(fit.rows.shift, with_features.rows.shift @ rotation, atol=tolerance)
     np.testing.assert_allclose(fit.rows.log10_ec50, with_features.rows.log10_ec50, atol=0.01)
+
+
+def test_perturbations_without_a_condition_of_their_own_keep_their_row_and_teach_it(world):
+    features, shift, _, statistics = world
+    has_own = statistics.perturbation > 1
+    own = ConditionStatistics(*(values[has_own] for values in vars(statistics).values()))
+    fit = _fit(own, shift=shift)
+    fit.learn_generator(features, BLOCKS)
+    np.testing.assert_array_equal(fit.rows.shift[:2], shift[:2])
+    unmoved = _fit(own)
+    unmoved.learn_generator(features, BLOCKS)
+
+    def error(learned):
+        return np.square(learned.generator.predict(features[:2]).shift - shift[:2]).sum()
+
+    assert error(fit) < error(unmoved)

@@ -76,9 +76,16 @@ def test_a_null_world_is_predicted_as_no_effect(features):
     shift = rng.normal(size=(N, N_NODES))
     generator = _learn(features, shift)
     unseen = rng.normal(size=(20, N_FEATURES))
-    size = np.square(generator.predict(unseen).shift).mean()
-    assert size < 0.2 * np.square(shift).mean()
-    assert generator.report(n_permutations=9).left_out_r2["generator"] < 0.2
+    assert not generator.is_informative
+    assert np.square(generator.predict(unseen).shift).max() == 0
+    assert generator.report(n_permutations=9).left_out_r2["generator"] == 0
+
+
+def test_useless_features_do_not_earn_the_mean_effect_of_the_others(features):
+    shift = 3.0 + np.random.default_rng(5).normal(size=(N, N_NODES))
+    shuffled = _learn(features, shift)
+    assert not shuffled.report().is_informative
+    assert np.square(shuffled.predict(features[:3] + 0.1).shift).max() == 0
 
 
 def test_a_sum_of_two_mechanisms_is_predicted_by_prototypes(of_classes, classes):
