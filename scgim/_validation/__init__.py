@@ -21,6 +21,13 @@ from scgim._validation._prediction import (
     check_shifts,
     warn_if_features_say_nothing,
 )
+from scgim._validation._query import (
+    check_query_columns,
+    check_query_covariates,
+    check_query_features,
+    check_query_labels,
+    check_reference,
+)
 from scgim._validation._screen import (
     check_expression,
     check_layer,
@@ -43,6 +50,11 @@ __all__ = [
     "check_model_options",
     "check_new_features",
     "check_no_pickle",
+    "check_query_columns",
+    "check_query_covariates",
+    "check_query_features",
+    "check_query_labels",
+    "check_reference",
     "check_saved_cells",
     "check_screen",
     "check_seen_labels",

@@ -31,6 +31,7 @@ class PerturbationField(CategoricalObsField):
     """
 
     CONDITIONS_KEY = "conditions"
+    MAPPED_CONDITIONS_KEY = "mapped_conditions"
     PROGRAM_MASK_KEY = "program_mask"
     PROGRAM_NAMES_KEY = "program_names"
 
@@ -76,14 +77,25 @@ class PerturbationField(CategoricalObsField):
         self,
         state_registry: dict,
         adata_target: AnnData,
-        extend_categories: bool = True,
+        extend_categories: bool | None = None,
         **kwargs: object,
     ) -> dict:
-        """Accept cells under perturbations that training did not see; they can be encoded."""
+        """Accept cells under perturbations that training did not see.
+
+        They can always be encoded. When a model is mapped on them (``extend_categories``), their
+        perturbations, features and conditions are added to those of the screen.
+        """
         state = super().transfer_field(
-            state_registry, adata_target, extend_categories=extend_categories, **kwargs
+            state_registry, adata_target, extend_categories=True, **kwargs
         )
-        return {**state_registry, **state}
+        state = {**state_registry, **state}
+        if not extend_categories:
+            return state
+        table = PerturbationTable.from_registry(state[self.CATEGORICAL_MAPPING_KEY], state)
+        table = table.with_features(self._features)
+        conditions = count_conditions(adata_target.obs, self._perturbation_key, self._dose_key)
+        mapped = {name: column.to_numpy() for name, column in conditions.items()}
+        return {**state, **table.to_registry(), self.MAPPED_CONDITIONS_KEY: mapped}
 
 
 class DoseField(NumericalObsField):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,7 +70,11 @@ class PerturbationTable:
 
     @classmethod
     def from_labels(
-        cls, labels: Iterable[str], control: str, features: pd.DataFrame | None
+        cls,
+        labels: Iterable[str],
+        control: str,
+        features: pd.DataFrame | None,
+        first: Iterable[str] = (),
     ) -> PerturbationTable:
         """Parse labels.
 
@@ -82,6 +86,9 @@ class PerturbationTable:
             Label of the control; in a combination it adds nothing.
         features
             Perturbation features indexed by perturbation, or ``None``.
+        first
+            Perturbations whose rows a model has learned already, so that those of new ones come
+            behind them.
 
         Returns
         -------
@@ -93,7 +100,9 @@ class PerturbationTable:
             tuple(part for part in split_combination(label, known) if part != control)
             for label in labels
         ]
-        perturbations = tuple(sorted({part for combination in parts for part in combination}))
+        first = tuple(first)
+        new = {part for combination in parts for part in combination}.difference(first)
+        perturbations = (*first, *sorted(new))
         row = {name: index for index, name in enumerate(perturbations)}
         width = max(1, *(len(combination) for combination in parts))
         components = np.full((len(labels), width), -1, dtype=np.int64)
@@ -123,6 +132,25 @@ class PerturbationTable:
             known |= set(self.features.index)
         return tuple(part for part in split_combination(label, known) if part != self.control)
 
+    def with_features(self, features: pd.DataFrame | None) -> PerturbationTable:
+        """Add the features of perturbations that have none yet.
+
+        Parameters
+        ----------
+        features
+            Features with the columns of this table among theirs, or ``None``.
+
+        Returns
+        -------
+        The table; rows that it had are kept.
+        """
+        if self.features is None or features is None:
+            return self
+        index = features.index.map(str)
+        new = features.set_axis(index).set_axis(features.columns.map(str), axis=1)
+        new = new.loc[~index.isin(self.features.index), list(self.features.columns)]
+        return replace(self, features=pd.concat([self.features, new.astype(np.float64)]))
+
     def to_registry(self) -> dict[str, object]:
         """Hold the table as plain lists and arrays, as the scvi-tools registry wants it.
 
@@ -130,10 +158,11 @@ class PerturbationTable:
         -------
         Entries for the state registry.
         """
+        state = {"control": self.control, "perturbations": list(self.perturbations)}
         if self.features is None:
-            return {"control": self.control, "features": None}
+            return {**state, "features": None}
         return {
-            "control": self.control,
+            **state,
             "features": self.features.to_numpy(np.float64),
             "feature_index": list(self.features.index),
             "feature_names": list(self.features.columns),
@@ -161,4 +190,4 @@ class PerturbationTable:
                 index=pd.Index(state["feature_index"], dtype=object),
                 columns=list(state["feature_names"]),
             )
-        return cls.from_labels(labels, state["control"], features)
+        return cls.from_labels(labels, state["control"], features, state["perturbations"])

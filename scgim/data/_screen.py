@@ -35,6 +35,8 @@ class Screen:
         Columns of ``obs`` with continuous covariates.
     program_mask
         Which gene may belong to which program, genes x programs, or ``None``.
+    mapped_conditions
+        Conditions on which a trained model was mapped afterwards, as ``conditions``; none before.
     """
 
     table: PerturbationTable
@@ -46,6 +48,7 @@ class Screen:
     categorical_covariates: dict[str, tuple[object, ...]]
     continuous_covariates: tuple[str, ...]
     program_mask: pd.DataFrame | None
+    mapped_conditions: pd.DataFrame | None = None
 
     @classmethod
     def from_registry(cls, registry: dict) -> Screen:
@@ -79,6 +82,7 @@ class Screen:
             },
             continuous_covariates=tuple(continuous.get("columns", ())),
             program_mask=_program_mask(state),
+            mapped_conditions=_mapped_conditions(state),
         )
 
     @cached_property
@@ -86,6 +90,17 @@ class Screen:
         """Sorted distinct doses of perturbed cells; empty without doses."""
         doses = np.unique(self.conditions.dose.to_numpy(np.float64))
         return doses[doses > 0]
+
+    @cached_property
+    def all_conditions(self) -> pd.DataFrame:
+        """Conditions that were run, and those on which the model was mapped."""
+        return pd.concat([self.conditions, self.mapped_conditions], ignore_index=True)
+
+    @property
+    def n_cells(self) -> int:
+        """Cells to train on: those of the mapping where there is one, else those of the screen."""
+        mapped = self.mapped_conditions
+        return int((self.conditions if mapped is None else mapped).n_cells.sum())
 
     @cached_property
     def feature_blocks(self) -> np.ndarray:
@@ -128,7 +143,8 @@ class Screen:
                 for label, parts in zip(self.table.labels, self.table.components, strict=True)
                 if row in parts
             ]
-            doses = self.conditions.dose[self.conditions.perturbation.isin(labels)].to_numpy()
+            conditions = self.all_conditions
+            doses = conditions.dose[conditions.perturbation.isin(labels)].to_numpy()
         return float(doses.min()), float(doses.max())
 
     def is_seen(self, perturbation: str) -> bool:
@@ -140,3 +156,8 @@ def _program_mask(state: dict) -> pd.DataFrame | None:
     if state["program_mask"] is None:
         return None
     return pd.DataFrame(state["program_mask"], columns=state["program_names"])
+
+
+def _mapped_conditions(state: dict) -> pd.DataFrame | None:
+    mapped = state.get("mapped_conditions")
+    return None if mapped is None else pd.DataFrame(mapped)

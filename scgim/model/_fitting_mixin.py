@@ -56,6 +56,8 @@ class FittingMixin(ModelParts):
         if dataloader is None:
             dataloader = self._make_data_loader(adata=self.adata, batch_size=2048)
         statistics = TrainingStatistics.collect(self.module, dataloader)
+        if self.reference_statistics_ is not None:
+            statistics = statistics.add(TrainingStatistics.from_dict(self.reference_statistics_))
         self.statistics_ = statistics.to_dict()
         self._forget_interventions()
         with one_thread():

@@ -17,7 +17,6 @@ from scvi.data.fields import (
     NumericalObsField,
 )
 from scvi.model.base import (
-    ArchesMixin,
     BaseMinifiedModeModelClass,
     RNASeqMixin,
     UnsupervisedTrainingMixin,
@@ -37,6 +36,7 @@ from scgim.model._annotation_mixin import AnnotationMixin
 from scgim.model._fitting_mixin import FittingMixin
 from scgim.model._interpretation_mixin import InterpretationMixin
 from scgim.model._prediction_mixin import PredictionMixin
+from scgim.model._query_mixin import QueryMixin
 from scgim.model._saving_mixin import SavingMixin
 from scgim.module import CausalSpace, GeneLikelihood, GIMModule
 from scgim.train import GIMTrainingPlan, KeepWeights, NonFiniteLossError
@@ -61,9 +61,9 @@ class GIM(
     InterpretationMixin,
     AnnotationMixin,
     SavingMixin,
+    QueryMixin,
     RNASeqMixin,
     VAEMixin,
-    ArchesMixin,
     UnsupervisedTrainingMixin,
     BaseMinifiedModeModelClass,
 ):
@@ -261,6 +261,8 @@ class GIM(
                 parse_labels=PerturbationTable.from_labels,
             )
             check_layer(adata.layers, layer)
+        elif kwargs.get("extend_categories"):
+            features = adata.uns.get(features_key)
         fields = [
             LayerField(SCVI_KEYS.X_KEY, layer, is_count_data=False),
             CategoricalObsField(SCVI_KEYS.BATCH_KEY, batch_key),
@@ -317,7 +319,8 @@ class GIM(
         early_stopping
             Whether to stop when the score on held-out conditions has clearly fallen.
         fix_gauge
-            Whether to choose the basis of the nodes at the end, see :meth:`fix_gauge`.
+            Whether to choose the basis of the nodes at the end, see :meth:`fix_gauge`; a model
+            mapped by :meth:`load_query_data` keeps that of its reference.
         accelerator
             ``"cpu"``, ``"gpu"`` or ``"auto"``.
         devices
@@ -334,9 +337,12 @@ class GIM(
         RuntimeError
             When the loss becomes non-finite; weights of the last finite epoch are kept.
         """
+        if not any(parameter.requires_grad for parameter in self.module.parameters()):
+            logger.info("The new cells have no new batch or perturbation, so no weight learns.")
+            self._finish_training(fix_gauge=False)
+            return
         if max_epochs is None:
-            n_cells = int(self.screen.conditions.n_cells.sum())
-            n_epochs = int(np.ceil(MIN_STEPS * batch_size / max(1, n_cells)))
+            n_epochs = int(np.ceil(MIN_STEPS * batch_size / max(1, self.screen.n_cells)))
             max_epochs = int(np.clip(n_epochs, MIN_EPOCHS, MAX_EPOCHS))
         keep = KeepWeights(
             self.module, patience=max(5, max_epochs // 4) if early_stopping else None
@@ -385,7 +391,7 @@ class GIM(
         self.module.eval()
         self.is_trained_ = True
         self.learn_interventions()
-        if fix_gauge:
+        if fix_gauge and self.reference_statistics_ is None:
             self.fix_gauge()
 
     def _expression_statistics(self) -> dict[str, Any]:

@@ -30,6 +30,9 @@ class ModelParts:
         :class:`~scgim.model._training_statistics.TrainingStatistics` as a dictionary.
     calibration_
         Scale, floor and quantiles of intervals, for seen and unseen perturbations.
+    reference_statistics_
+        ``statistics_`` of the model that was mapped on these cells; ``None`` for a model trained
+        from the start.
     gauge_
         Costs of the bases of the nodes that were found, and the near ties.
     """
@@ -41,6 +44,7 @@ class ModelParts:
     gene_likelihood: GeneLikelihood
     node_names_: list[str]
     statistics_: dict[str, Any]
+    reference_statistics_: dict[str, Any] | None
     calibration_: dict[str, dict[str, Any]]
     gauge_: dict[str, np.ndarray]
 
@@ -62,6 +66,8 @@ class ModelParts:
         def _expect_cells(self, adata: AnnData, shift: np.ndarray) -> np.ndarray: ...
 
         def get_latent_representation(self, adata: AnnData | None = None) -> np.ndarray: ...
+
+        def saved_attributes(self) -> dict[str, Any]: ...
 
         def get_var_names(self) -> pd.Index: ...
 

@@ -124,8 +124,7 @@ class SavingMixin(BaseModelClass):
             return
         if save_anndata and self.adata is not None:
             self.adata.write(folder / f"{prefix}{_cells_name(self.adata)}")
-        attributes = {name: value for name, value in self._get_user_attributes() if name[-1] == "_"}
-        saved = SavedModel(self.module.state_dict(), self.get_var_names(), attributes)
+        saved = SavedModel(self.module.state_dict(), self.get_var_names(), self.saved_attributes())
         write_safe_files(saved, folder, prefix, version("scgim"))
 
     @classmethod
@@ -230,6 +229,10 @@ class SavingMixin(BaseModelClass):
         if not _is_safe(folder, prefix or ""):
             return BaseModelClass.load_registry(dir_path, prefix)
         return read_safe_files(folder, prefix or "").attributes["registry_"]
+
+    def saved_attributes(self) -> dict[str, Any]:
+        """Attributes that are saved: those with a trailing underscore, in plain values."""
+        return {name: value for name, value in self._get_user_attributes() if name[-1] == "_"}
 
     def _get_user_attributes(self) -> list[tuple[str, Any]]:
         """Attributes in plain Python and NumPy, which every version of pandas can read."""

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,6 +104,51 @@ class TrainingStatistics:
     def from_dict(cls, state: dict) -> TrainingStatistics:
         """Rebuild what :meth:`to_dict` held."""
         return cls(**state)
+
+    def add(self, other: TrainingStatistics) -> TrainingStatistics:
+        """Pool with the statistics of other cells, encoded on the same nodes.
+
+        Parameters
+        ----------
+        other
+            Statistics with the same codes of labels, batches and categories.
+
+        Returns
+        -------
+        Statistics of all cells, with the trained EC50 and slope of this one.
+        """
+        n_cells = np.concatenate([self.n_cells, other.n_cells])
+        label, dose = (
+            np.concatenate([getattr(self, name), getattr(other, name)])
+            for name in ("label", "dose")
+        )
+        codes, keys = pd.factorize(pd.MultiIndex.from_arrays([label, dose]))
+
+        def pool(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+            totals = np.zeros((len(keys), left.shape[1]))
+            np.add.at(totals, codes, np.concatenate([left, right]) * n_cells[:, None])
+            return totals / np.bincount(codes, n_cells)[:, None]
+
+        mean = pool(self.expression_mean, other.expression_mean)
+        square = pool(
+            self.expression_variance + self.expression_mean**2,
+            other.expression_variance + other.expression_mean**2,
+        )
+        control: dict[str, Any] = {
+            name: np.concatenate([getattr(self, name), getattr(other, name)])
+            for name in self.to_dict()
+            if name.startswith("control_")
+        }
+        return replace(
+            self,
+            label=keys.get_level_values(0).to_numpy(np.int64),
+            dose=keys.get_level_values(1).to_numpy(np.float64),
+            n_cells=np.bincount(codes, n_cells),
+            residual=pool(self.residual, other.residual),
+            expression_mean=mean.astype(np.float32),
+            expression_variance=np.maximum(square - mean**2, 0).astype(np.float32),
+            **control,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Hold the statistics as plain arrays, to be saved with the model."""

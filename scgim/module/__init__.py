@@ -5,6 +5,7 @@ from scgim.module._expected_expression import ExpectedExpression
 from scgim.module._gim_module import CausalSpace, GIMModule
 from scgim.module._likelihood import Expression, GeneLikelihood, make_distribution
 from scgim.module._observation import GeneProgramDecoder, NeuralDecoder, NodeEncoder
+from scgim.module._online_update import grow_state, learn_only_new
 
 __all__ = [
     "CausalSpace",
@@ -16,6 +17,8 @@ __all__ = [
     "NeuralDecoder",
     "NodeEncoder",
     "change_basis",
+    "grow_state",
+    "learn_only_new",
     "linear_loadings",
     "loading_sd",
     "make_distribution",
