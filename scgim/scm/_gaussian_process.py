@@ -15,6 +15,8 @@ N_ITERATIONS = 100
 # Prior means of the log amplitudes and log length scale; their prior sd is 1.5.
 PRIOR_MEANS = {"constant": -1.0, "nugget": -1.5, "linear": 0.0, "smooth": 0.0, "length": 0.3}
 PRIOR_SD = 1.5
+# Beyond these, amplitudes and length scales change nothing but the conditioning of the kernel.
+LOG_LIMITS = (-8.0, 4.0)
 
 
 @dataclass(frozen=True)
@@ -201,12 +203,14 @@ class GaussianProcess:
 
         def closure() -> Tensor:
             optimizer.zero_grad()
-            loss = self._negative_log_posterior(log)
+            # A step of the line search may be so long that the kernel overflows.
+            limited = {name: value.clamp(*LOG_LIMITS) for name, value in log.items()}
+            loss = self._negative_log_posterior(limited) + _excess(log)
             loss.backward()  # type: ignore[no-untyped-call]
             return loss
 
         optimizer.step(closure)  # type: ignore[no-untyped-call]
-        return {name: value.detach() for name, value in log.items()}
+        return {name: value.detach().clamp(*LOG_LIMITS) for name, value in log.items()}
 
     @torch.no_grad()
     def _condition(self) -> None:
@@ -219,6 +223,12 @@ class GaussianProcess:
         self.leave_one_out: FloatArray = left_out.numpy() * self.scale
         variance = (inflation / own).clamp(min=JITTER)
         self.leave_one_out_variance: FloatArray = variance.numpy() * self.scale**2
+
+
+def _excess(log: dict[str, Tensor]) -> Tensor:
+    """How far hyper-parameters lie outside their limits, squared and summed."""
+    outside = [(value - value.clamp(*LOG_LIMITS)).square().sum() for value in log.values()]
+    return torch.stack(outside).sum()
 
 
 def _prior_means(inputs: KernelInputs) -> dict[str, Tensor]:

@@ -115,3 +115,15 @@ def test_outputs_that_differ_by_rounding_only_keep_a_positive_variance(features)
     rounding = 1e-16 * np.random.default_rng(6).normal(size=(N, 1))
     process = _fit(features, rounding, noise=0.05)
     assert (process.leave_one_out_variance > 1e-12).all()
+
+
+def test_a_step_that_is_far_too_long_is_survived(features, outputs, monkeypatch):
+    optimizer = torch.optim.LBFGS
+
+    def with_long_steps(parameters, **kwargs):
+        return optimizer(parameters, **{**kwargs, "lr": 1e5})
+
+    monkeypatch.setattr(torch.optim, "LBFGS", with_long_steps)
+    process = _fit(features, outputs)
+    assert np.isfinite(process.leave_one_out).all()
+    assert np.isfinite(process.predict(features)[0]).all()
