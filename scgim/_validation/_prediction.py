@@ -242,9 +242,7 @@ def check_new_features(
     return rows
 
 
-def warn_if_features_say_nothing(
-    names: list[str], p_value: float, *, is_informative: bool
-) -> None:
+def warn_if_features_say_nothing(names: list[str], p_value: float, *, is_informative: bool) -> None:
     """Warn that unseen perturbations are predicted to have no effect, for want of information.
 
     Parameters
