@@ -12,7 +12,6 @@ from scgim.benchmark._genes import (
     GenesBenchmark,
     GenesSettings,
     benchmark_genes,
-    compute_reliability,
 )
 from scgim.benchmark._genes_predictors import GenesPredictor, GenesScreen
 from scgim.benchmark._perturbation_groups import tanimoto_groups
@@ -28,6 +27,7 @@ from scgim.benchmark._programs import (
     benchmark_programs,
 )
 from scgim.benchmark._real_targets import TargetsBenchmark, benchmark_targets
+from scgim.benchmark._reliability import compute_reliability
 from scgim.benchmark._speed import SpeedBenchmark, SpeedSettings, benchmark_speed
 from scgim.benchmark._splits import Split, perturbation_folds, split
 from scgim.benchmark._training_screen import ScreenKeys, TrainingScreen

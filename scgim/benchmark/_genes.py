@@ -16,6 +16,19 @@ from rich.table import Table
 from scgim._validation._datasets import check_at_least
 from scgim._validation._genes import check_gradient_world
 from scgim.benchmark._figures import Figure, summarize
+from scgim.benchmark._genes_figures import (
+    EDGE_AP,
+    EDGE_F1,
+    KIND_RIGHT,
+    MEAN_ERROR,
+    SEARCH,
+    SECONDS,
+    SHD,
+    SPLITS,
+    TARGET_AP,
+    TARGET_PRECISION,
+    genes_figures,
+)
 from scgim.benchmark._genes_predictors import (
     ControlMean,
     GenesPredictor,
@@ -28,6 +41,7 @@ from scgim.benchmark._genes_predictors import (
     true_edges,
     true_targets,
 )
+from scgim.benchmark._reliability import compute_reliability
 from scgim.datasets import GenesWorld
 from scgim.metrics import (
     edge_f1,
@@ -44,20 +58,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
+    _Called = tuple[NDArray[np.float64], NDArray[np.bool_]]
+
 StructureName = Literal["search", "gradient"]
 
-EDGE_F1 = "edge F1"
-SHD = "structural Hamming distance"
-EDGE_AP = "edge average precision"
-TARGET_AP = "target average precision"
-TARGET_PRECISION = "target precision"
-KIND_RIGHT = "share of targets of the right kind"
-MEAN_ERROR = "mean error"
-SECONDS = "CPU seconds to fit"
-SEARCH = "search"
-SPLITS = {"training": "training", "new_dose": "new dose", "unseen_drug": "unseen drug"}
 PACKAGES = ("scgim", "torch", "scikit-learn", "numpy", "scipy")
-ANY = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ class GenesSettings:
         -------
         The figures.
         """
-        return _figures(self.world)
+        return genes_figures(self.world)
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,8 @@ class GenesBenchmark:
     scores
         Tidy table: ``seed``, ``predictor``, ``split``, ``metric``, ``value``.
     reliability
-        Called probability and observed share of edges, per bin: ``probability``, ``share``, ``n``.
+        Called probability and observed share of edges and of targets of training drugs, per bin:
+        ``what``, ``probability``, ``share``, ``n``.
     settings
         What it ran on.
     """
@@ -170,6 +176,8 @@ class GenesBenchmark:
         """
         console.print(self._figures_table())
         console.print(self._comparison_table())
+        if len(self.reliability):
+            console.print(self._reliability_table())
 
     def _figures_table(self) -> Table:
         world = self.settings.world
@@ -204,6 +212,14 @@ class GenesBenchmark:
             table.add_row(str(predictor), *cells)
         return table
 
+    def _reliability_table(self) -> Table:
+        table = Table(title="Reliability: called probability and true share", title_justify="left")
+        for column in ("", "probability", "true share", "n"):
+            table.add_column(column, justify="right")
+        for row in self.reliability.itertuples():
+            table.add_row(row.what, f"{row.probability:.3f}", f"{row.share:.3f}", str(row.n))
+        return table
+
 
 def benchmark_genes(
     seeds: Iterable[int],
@@ -235,7 +251,8 @@ def benchmark_genes(
     settings = settings or GenesSettings()
     if "gradient" in settings.structures:
         check_gradient_world(settings.world.mechanism, settings.world.intervention)
-    tables, edges = [], []
+    tables = []
+    called: dict[str, list[_Called]] = {"edges": [], "targets": []}
     for seed in seeds:
         world = replace(settings.world, seed=seed)
         screen = GenesScreen.from_anndata(world.screen())
@@ -245,40 +262,14 @@ def benchmark_genes(
             tables.append(pd.DataFrame(rows).assign(seed=seed, predictor=predictor.name))
             _say(console, seed, predictor.name, rows)
             if predictor.name == SEARCH:
-                edges.append(_called_edges(predictor, world))
+                assert isinstance(predictor, SearchedGraph)
+                called["edges"].append(_called_edges(predictor, world))
+                called["targets"].append(_called_targets(predictor, world, screen))
     scores = pd.concat(tables, ignore_index=True)
     scores = scores[["seed", "predictor", "split", "metric", "value"]]
-    return GenesBenchmark(scores, compute_reliability(edges), settings)
-
-
-def compute_reliability(
-    edges: Iterable[tuple[NDArray[np.float64], NDArray[np.bool_]]], n_bins: int = 10
-) -> pd.DataFrame:
-    """Compare called probabilities with what is true.
-
-    Parameters
-    ----------
-    edges
-        Pairs of probabilities and truth, of any equal shapes.
-    n_bins
-        Bins of equal width between 0 and 1.
-
-    Returns
-    -------
-    One row per bin that is not empty: mean ``probability``, true ``share`` and count ``n``.
-    """
-    pairs = list(edges)
-    if not pairs:
-        return pd.DataFrame({"probability": [], "share": [], "n": []})
-    table = pd.DataFrame(
-        {
-            "probability": np.concatenate([called.ravel() for called, _ in pairs]),
-            "share": np.concatenate([true.ravel() for _, true in pairs]).astype(float),
-        }
-    )
-    index = np.minimum((table["probability"] * n_bins).astype(int), n_bins - 1)
-    grouped = table.groupby(index)
-    return grouped.mean().assign(n=grouped.size()).reset_index(drop=True)
+    curves = [compute_reliability(pairs).assign(what=what) for what, pairs in called.items()]
+    reliability = pd.concat(curves, ignore_index=True)[["what", "probability", "share", "n"]]
+    return GenesBenchmark(scores, reliability, settings)
 
 
 @dataclass(frozen=True)
@@ -373,53 +364,15 @@ def _graph_scores(
     }
 
 
-def _called_edges(
-    predictor: GenesPredictor, world: GenesWorld
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    assert isinstance(predictor, SearchedGraph)
+def _called_edges(predictor: SearchedGraph, world: GenesWorld) -> _Called:
     off_diagonal = ~np.eye(world.n_nodes, dtype=bool)
     probability = predictor.model.structure.edge_probability
     return probability[off_diagonal], true_edges(world)[off_diagonal]
 
 
-def _figures(world: GenesWorld) -> tuple[Figure, ...]:
-    """Figures with the bars that were set for this variant; other variants are reported."""
-    plain = world.features == "linear" and world.sign == "node" and world.n_nodes == 20
-    is_linear = plain and world.mechanism == "linear" and world.intervention == "shift"
-    is_er2 = is_linear and world.graph == "er2"
-    is_mlp = plain and world.mechanism == "mlp" and world.intervention == "shift"
-    has_hard = plain and world.intervention != "shift"
-    bars: dict[tuple[str, str], tuple[tuple[float, float], tuple[float, float] | None]] = {}
-    if is_er2:
-        bars = {
-            (EDGE_F1, ""): ((0.95, math.inf), None),
-            (SHD, ""): ((-math.inf, 2.5), (-math.inf, 0.6)),
-            (TARGET_AP, "training"): ((0.97, math.inf), (0.99, math.inf)),
-            (TARGET_AP, "new_dose"): ((0.97, math.inf), (0.99, math.inf)),
-            (TARGET_AP, "unseen_drug"): ((0.85, math.inf), (0.97, math.inf)),
-            (MEAN_ERROR, "training"): ((-math.inf, 0.22), (-math.inf, 0.19)),
-            (MEAN_ERROR, "new_dose"): ((-math.inf, 0.22), (-math.inf, 0.19)),
-            (MEAN_ERROR, "unseen_drug"): ((-math.inf, 1.2), (-math.inf, 0.9)),
-        }
-    elif is_mlp:
-        bars = {
-            (EDGE_F1, ""): ((0.92, math.inf), None),
-            (SHD, ""): ((-math.inf, 4.0), (-math.inf, 1.0)),
-            (TARGET_AP, "training"): ((0.97, math.inf), None),
-            (MEAN_ERROR, "new_dose"): ((-math.inf, 0.30), (-math.inf, 0.24)),
-        }
-    elif has_hard:
-        bars = {(EDGE_F1, ""): ((0.9, math.inf), None), (KIND_RIGHT, ""): ((0.9, math.inf), None)}
-    bars[SECONDS, ""] = ((-math.inf, 60.0), (-math.inf, 20.0))
-    measured = [(metric, "") for metric in (EDGE_F1, SHD, EDGE_AP, TARGET_PRECISION)]
-    measured += [(KIND_RIGHT, "")] if world.intervention != "shift" else []
-    measured += [(metric, split) for metric in (TARGET_AP, MEAN_ERROR) for split in SPLITS]
-    figures = []
-    for metric, split in [*measured, (SECONDS, "")]:
-        bar, moonshot = bars.get((metric, split), (ANY, None))
-        label = f"{metric}, {SPLITS[split]}" if split else metric
-        figures.append(Figure(label, metric, split, predictor=SEARCH, bar=bar, moonshot=moonshot))
-    return tuple(figures)
+def _called_targets(predictor: SearchedGraph, world: GenesWorld, screen: GenesScreen) -> _Called:
+    probability = predictor.model.structure.target_probability
+    return probability, true_targets(world, screen.drugs)
 
 
 def _say(console: Console | None, seed: int, name: str, rows: list[dict[str, object]]) -> None:

@@ -200,6 +200,9 @@ def benchmark_genes(  # noqa: PLR0913, PLR0917 - the options of a shell command
         typer.Option(help="gradient: the published optimiser beside the search, in one table."),
     ] = "search",
     nodes: Annotated[int, typer.Option(help="Genes of the world.", min=3)] = 20,
+    drugs: Annotated[int, typer.Option(help="Training drugs.", min=2)] = 40,
+    cells: Annotated[int, typer.Option(help="Cells per condition.", min=2)] = 50,
+    control_cells: Annotated[int, typer.Option(help="Control cells.", min=2)] = 800,
     json: Json = None,
 ) -> None:
     """Score the causal model of named genes on screens with a known causal graph."""
@@ -212,6 +215,9 @@ def benchmark_genes(  # noqa: PLR0913, PLR0917 - the options of a shell command
         "sign": sign,
         "intervention": intervention,
         "n_nodes": nodes,
+        "n_drugs": drugs,
+        "n_cells": cells,
+        "n_control": control_cells,
     }
     run_genes(seeds, world, structure, json, Console())
 

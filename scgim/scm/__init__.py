@@ -31,12 +31,12 @@ from scgim.scm._named_nodes import (
 from scgim.scm._potency_model import PotencyModel, ShiftObservations
 from scgim.scm._prior_knowledge import PriorKnowledge
 from scgim.scm._sampling import abduct_noise, replay, solve_intervened
+from scgim.scm._structure import Structure
 from scgim.scm._structure_gradient import GradientModel, GradientSettings, fit_structure_by_gradient
 from scgim.scm._structure_score import FamilyFit, StructureScore
 from scgim.scm._structure_search import (
     SearchProgress,
     SearchSettings,
-    Structure,
     StructureSearch,
     search_structure,
 )

@@ -4,18 +4,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from scipy.special import expit, logit
 
 from scgim.scm._mlp_mechanism import fit_mlp_mechanism
 from scgim.scm._named_nodes import LinearNodeMechanism, NamedNodeModel
 from scgim.scm._potency_model import PotencyModel, ShiftObservations
 from scgim.scm._prior_knowledge import PriorKnowledge
 from scgim.scm._structure_score import StructureScore
-from scgim.scm._structure_search import (
-    SearchSettings,
-    Structure,
-    StructureSearch,
-    search_structure,
-)
+from scgim.scm._structure_search import SearchSettings, StructureSearch, search_structure
 from scgim.scm._sufficient_statistics import (
     compute_sufficient_statistics,
     compute_target_penalty,
@@ -28,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scgim.scm._named_nodes import NamedNodeScreen, NodeMechanism
+    from scgim.scm._structure import Structure
     from scgim.scm._structure_search import SearchProgress
     from scgim.scm._sufficient_statistics import FloatArray
 
@@ -171,8 +168,11 @@ def reassess_targets(
     evidence[known_targets == 1] = MAX_EVIDENCE
     evidence[known_targets == 0] = -MAX_EVIDENCE
     kind_index = np.where(is_other, structure.kind_index, shifts.index(True))
+    # What other graphs say of a target stays, as log-odds beside those of the best graph.
+    averaged = logit(np.clip(structure.target_probability, 1e-12, 1 - 1e-12))
     return replace(
         structure,
+        target_probability=expit(averaged + evidence - structure.target_evidence),
         kind_index=np.where(evidence > 0, kind_index, -1),
         target_evidence=evidence,
     )

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scgim.scm._potency_model import PotencyModel
-    from scgim.scm._structure_search import Structure
+    from scgim.scm._structure import Structure
     from scgim.scm._sufficient_statistics import FloatArray
     from scgim.scm._target_prediction import TargetPredictor
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from scgim.scm._named_nodes import LinearNodeMechanism, NodeInterventions
-from scgim.scm._structure_search import compute_reach
+from scgim.scm._structure_ensemble import compute_reach
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

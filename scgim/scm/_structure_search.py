@@ -1,12 +1,22 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
+from scgim.scm._parent_screening import screen_parents
 from scgim.scm._prior_knowledge import PriorKnowledge
+from scgim.scm._structure import Structure
+from scgim.scm._structure_ensemble import (
+    Moves,
+    average_structures,
+    compute_edge_evidence,
+    compute_reach,
+    list_moves,
+)
 from scgim.scm._structure_score import FamilyFit, StructureScore
 
 if TYPE_CHECKING:
@@ -18,7 +28,6 @@ if TYPE_CHECKING:
 BoolArray = NDArray[np.bool_]
 
 MIN_GAIN = 1e-6
-PARTIAL_SHARE = 0.75
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,9 @@ class SearchSettings:
         Most parents of a node.
     edge_penalty
         Cost of an edge, in units of the extended Bayesian information criterion.
+    n_walk_steps
+        Steps of the walk over about equally good graphs that edge and target probabilities are
+        averaged over; 1 asks the best graph alone.
     """
 
     kind: InterventionKindName | tuple[InterventionKind, ...] = "shift"
@@ -45,6 +57,7 @@ class SearchSettings:
     n_candidates: int = 24
     max_parents: int = 12
     edge_penalty: float = 1.0
+    n_walk_steps: int = 500
 
 
 @dataclass(frozen=True)
@@ -67,91 +80,6 @@ class SearchProgress:
     n_restarts: int
     score: float
     best_score: float
-
-
-@dataclass(frozen=True)
-class Structure:
-    """A causal graph with mechanisms and targets, as structure search found them.
-
-    Attributes
-    ----------
-    adjacency
-        Whether parent → child, ``[parent, child]``, shape ``(n_nodes, n_nodes)``.
-    coefficients
-        Of the basis functions of the parents, shape ``(n_columns, n_nodes)``; for linear mechanisms
-        the edge weights.
-    offset
-        Intercepts, shape ``(n_nodes,)``.
-    noise_variance
-        Variances of the exogenous noise, shape ``(n_nodes,)``.
-    kinds
-        Kinds of interventions that were looked for.
-    kind_index
-        Which of them is done to a target, -1 where there is no target, shape
-        ``(n_perturbations, n_nodes)``.
-    target_evidence
-        Nats in favour of a target, its penalty paid, same shape.
-    kind_evidence
-        Nats in favour of the likeliest kind over the next one, same shape; 0 where only one kind was
-        allowed.
-    edge_evidence
-        Nats in favour of each edge, ``[parent, child]``; edges that would close a cycle rank last.
-    score
-        Score of the graph in nats; lower is better.
-    trace
-        Score of every climb.
-    was_stopped
-        Whether the search was interrupted; the best graph until then is what is kept.
-    """
-
-    adjacency: BoolArray
-    coefficients: FloatArray
-    offset: FloatArray
-    noise_variance: FloatArray
-    kinds: tuple[InterventionKind, ...]
-    kind_index: NDArray[np.int64]
-    target_evidence: FloatArray
-    kind_evidence: FloatArray
-    edge_evidence: FloatArray
-    score: float
-    trace: tuple[float, ...]
-    was_stopped: bool
-
-    @property
-    def is_target(self) -> BoolArray:
-        """Targets, shape ``(n_perturbations, n_nodes)``."""
-        return self.kind_index >= 0
-
-    @property
-    def is_hard(self) -> BoolArray:
-        """Targets that lose their parents, same shape."""
-        return self._where("cuts_parents")
-
-    @property
-    def is_moved(self) -> BoolArray:
-        """Targets whose mean is moved or set, same shape."""
-        return self._where("moves_mean")
-
-    @property
-    def is_rescaled(self) -> BoolArray:
-        """Targets whose noise changes, same shape."""
-        return self._where("rescales_noise")
-
-    def _where(self, attribute: str) -> BoolArray:
-        # Index -1, where there is no target, picks the last entry.
-        return np.array([getattr(kind, attribute) for kind in self.kinds] + [False])[
-            self.kind_index
-        ]
-
-    @property
-    def edge_probability(self) -> FloatArray:
-        """Probability of each edge given the rest of the graph."""
-        return _sigmoid(self.edge_evidence)
-
-    @property
-    def target_probability(self) -> FloatArray:
-        """Posterior probability of each target given the graph."""
-        return _sigmoid(self.target_evidence)
 
 
 def search_structure(
@@ -195,7 +123,13 @@ def search_structure(
         known.required,
         max_parents=chosen.max_parents,
     )
-    return search.run(rng, n_restarts=chosen.n_restarts, start=start, callback=callback)
+    return search.run(
+        rng,
+        n_restarts=chosen.n_restarts,
+        start=start,
+        callback=callback,
+        n_walk_steps=chosen.n_walk_steps,
+    )
 
 
 class StructureSearch:
@@ -229,6 +163,7 @@ class StructureSearch:
         self.is_candidate = (is_candidate | required) & ~np.eye(len(required), dtype=bool)
         self.max_parents = max_parents
         self._families: dict[tuple[int, bytes], tuple[float, FloatArray]] = {}
+        self._fits: dict[tuple[int, bytes], FamilyFit] = {}
 
     def run(
         self,
@@ -237,6 +172,7 @@ class StructureSearch:
         n_restarts: int = 40,
         start: BoolArray | None = None,
         callback: Callable[[SearchProgress], None] | None = None,
+        n_walk_steps: int = 1,
     ) -> Structure:
         """Climb from several starts and keep the best graph.
 
@@ -250,6 +186,8 @@ class StructureSearch:
             Where the first climb starts; the required edges where not given.
         callback
             Told after each climb where the search stands.
+        n_walk_steps
+            Graphs to average edge and target probabilities over.
 
         Returns
         -------
@@ -258,12 +196,14 @@ class StructureSearch:
         best = self.required.copy() if start is None else start | self.required
         best_score = self.total(best)
         trace: list[float] = []
+        optima: dict[bytes, BoolArray] = {}
         was_stopped = False
         graph = best.copy()
         try:
             for restart in range(n_restarts + 1):
                 score = self.climb(graph)
                 trace.append(score)
+                optima[graph.tobytes()] = graph
                 if score < best_score - MIN_GAIN:
                     best, best_score = graph, score
                 if callback is not None:
@@ -274,7 +214,11 @@ class StructureSearch:
             # The climb works in place and every graph on its way is acyclic.
             if self.total(graph) < best_score - MIN_GAIN:
                 best = graph
-        return self.describe(best, tuple(trace), was_stopped=was_stopped)
+        found = self.describe(best, tuple(trace), was_stopped=was_stopped)
+        if was_stopped:
+            return found
+        ensemble = average_structures(self, list(optima.values()), rng, n_steps=n_walk_steps)
+        return replace(found, **ensemble._asdict())
 
     def total(self, graph: BoolArray) -> float:
         """Score of a graph in nats: the sum over its families.
@@ -288,7 +232,41 @@ class StructureSearch:
         -------
         The score; lower is better.
         """
-        return sum(self._family(node, graph[:, node])[0] for node in range(len(graph)))
+        return sum(self.family(node, graph[:, node])[0] for node in range(len(graph)))
+
+    def families(self, graph: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """Score of every node with its parents, and with one of them toggled.
+
+        Parameters
+        ----------
+        graph
+            ``[parent, child]``, shape ``(n_nodes, n_nodes)``.
+
+        Returns
+        -------
+        Scores, shape ``(n_nodes,)``, and scores of each child when a parent is toggled, ``[parent,
+        child]``.
+        """
+        families = [self.family(node, graph[:, node]) for node in range(len(graph))]
+        return np.array([family[0] for family in families]), np.stack(
+            [family[1] for family in families], axis=1
+        )
+
+    def target_evidence(self, graph: BoolArray) -> FloatArray:
+        """Nats in favour of each target, were this the graph.
+
+        Parameters
+        ----------
+        graph
+            ``[parent, child]``, shape ``(n_nodes, n_nodes)``.
+
+        Returns
+        -------
+        Evidence, shape ``(n_perturbations, n_nodes)``.
+        """
+        costs = [self._fit(node, graph[:, node]).costs[:, 0] for node in range(len(graph))]
+        stacked = np.stack(costs, axis=-1)
+        return _difference(stacked[0], stacked[1:].min(axis=0))
 
     def climb(self, graph: BoolArray) -> float:
         """Take the best move until none is left, in place.
@@ -302,9 +280,7 @@ class StructureSearch:
         -------
         Its score in nats.
         """
-        families = [self._family(node, graph[:, node]) for node in range(len(graph))]
-        current = np.array([family[0] for family in families])
-        toggled = np.stack([family[1] for family in families], axis=1)
+        current, toggled = self.families(graph)
         while True:
             move = _best_move(graph, toggled - current, self.required)
             if move is None:
@@ -312,7 +288,7 @@ class StructureSearch:
             for parent, child in move:
                 graph[parent, child] = not graph[parent, child]
             for child in {child for _, child in move}:
-                current[child], toggled[:, child] = self._family(child, graph[:, child])
+                current[child], toggled[:, child] = self.family(child, graph[:, child])
 
     def perturb(
         self, graph: BoolArray, rng: np.random.Generator, *, from_scratch: bool
@@ -364,12 +340,8 @@ class StructureSearch:
         """
         statistics = self.score.statistics
         n_nodes = len(graph)
-        families = [self._family(node, graph[:, node]) for node in range(n_nodes)]
-        current = np.array([family[0] for family in families])
-        gain = current - np.stack([family[1] for family in families], axis=1)
-        gain[~np.isfinite(gain)] = -np.inf
-        reach = compute_reach(graph)
-        evidence = np.where(graph, -gain, np.where(reach.T, -np.abs(gain) - 1e3, gain))
+        current, toggled = self.families(graph)
+        edge_evidence = compute_edge_evidence(graph, current, toggled, self.required)
         coefficients = np.zeros((n_nodes * statistics.basis.n_functions, n_nodes))
         fits = [self._fit(node, graph[:, node]) for node in range(n_nodes)]
         for node, fit in enumerate(fits):
@@ -379,6 +351,7 @@ class StructureSearch:
         costs = np.stack([fit.costs[:, 0] for fit in fits], axis=-1)
         ranked = np.sort(costs[1:], axis=0)
         runner_up = ranked[min(1, len(ranked) - 1)]
+        target_evidence = _difference(costs[0], ranked[0])
         return Structure(
             adjacency=graph,
             coefficients=coefficients,
@@ -386,19 +359,37 @@ class StructureSearch:
             noise_variance=np.array([fit.noise_variance[0] for fit in fits]),
             kinds=self.score.kinds,
             kind_index=state - 1,
-            target_evidence=_difference(costs[0], ranked[0]),
+            target_evidence=target_evidence,
             kind_evidence=_difference(runner_up, ranked[0]),
-            edge_evidence=evidence,
+            edge_evidence=edge_evidence,
+            edge_probability=expit(edge_evidence),
+            target_probability=expit(target_evidence),
             score=float(current.sum()),
             trace=trace,
             was_stopped=was_stopped,
         )
 
     def _fit(self, node: int, is_parent: BoolArray) -> FamilyFit:
-        return self.score.fit(np.array([node]), np.flatnonzero(is_parent)[None])
+        key = (node, is_parent.tobytes())
+        if key not in self._fits:
+            self._fits[key] = self.score.fit(np.array([node]), np.flatnonzero(is_parent)[None])
+        return self._fits[key]
 
-    def _family(self, node: int, is_parent: BoolArray) -> tuple[float, FloatArray]:
-        """Score of a family and of each family that differs in one parent, from memory if known."""
+    def family(self, node: int, is_parent: BoolArray) -> tuple[float, FloatArray]:
+        """Score of a family and of each family that differs in one parent, from memory if known.
+
+        Parameters
+        ----------
+        node
+            Child.
+        is_parent
+            Which nodes are its parents, shape ``(n_nodes,)``.
+
+        Returns
+        -------
+        Score in nats, and the scores when each node is toggled, shape ``(n_nodes,)``; infinite for
+        nodes that are no candidates.
+        """
         key = (node, is_parent.tobytes())
         if key not in self._families:
             self._families[key] = self._score_toggles(node, is_parent)
@@ -419,91 +410,21 @@ class StructureSearch:
         return current, scores
 
 
-def compute_reach(graph: BoolArray) -> BoolArray:
-    """Find which nodes can be reached from which along the edges.
-
-    Parameters
-    ----------
-    graph
-        ``[parent, child]``, shape ``(n_nodes, n_nodes)``.
-
-    Returns
-    -------
-    Whether there is a path, ``[from, to]``; each node reaches itself.
-    """
-    reach = graph | np.eye(len(graph), dtype=bool)
-    while True:
-        further = (reach.astype(np.float32) @ reach.astype(np.float32)) > 0
-        if (further == reach).all():
-            return reach
-        reach = further
-
-
-def screen_parents(statistics: SufficientStatistics, n_candidates: int) -> BoolArray:
-    """Keep the most promising parents of each node, so that a search stays affordable.
-
-    Three quarters of them have the largest partial correlation within conditions (parents are in
-    the Markov blanket), the others the largest correlation.
-
-    Parameters
-    ----------
-    statistics
-        Summary of the screen.
-    n_candidates
-        Parents to keep per node.
-
-    Returns
-    -------
-    Whether parent → child is worth a try, shape ``(n_nodes, n_nodes)``; all pairs when there are no
-    more than ``n_candidates`` others.
-    """
-    n_nodes = statistics.n_nodes
-    everything = ~np.eye(n_nodes, dtype=bool)
-    if n_nodes - 1 <= n_candidates:
-        return everything
-    scatter = statistics.within.sum(axis=-1)[:n_nodes, :n_nodes]
-    sd = np.sqrt(np.diag(scatter))
-    correlation = scatter / np.outer(sd, sd)
-    ridge = np.sqrt(n_nodes / statistics.n_cells.sum()) * 0.1
-    precision = np.linalg.inv(correlation + ridge * np.eye(n_nodes))
-    scale = np.sqrt(np.diag(precision))
-    partial = np.abs(precision / np.outer(scale, scale)) * everything
-    chosen = _top(partial, int(PARTIAL_SHARE * n_candidates))
-    rest = np.where(chosen, 0.0, np.abs(correlation) * everything)
-    return chosen | _top(rest, n_candidates - int(PARTIAL_SHARE * n_candidates))
-
-
-def _top(values: FloatArray, n_chosen: int) -> BoolArray:
-    """Mark the largest entries of each column."""
-    rank = (-values).argsort(axis=0).argsort(axis=0)
-    return rank < n_chosen
-
-
 def _best_move(
     graph: BoolArray, change: FloatArray, required: BoolArray
 ) -> list[tuple[int, int]] | None:
     """Find the toggles of the move that lowers the score most; ``None`` when none does."""
-    reach = compute_reach(graph)
-    free = graph & ~required
-    adding = np.where(graph | reach.T, np.inf, change)
-    removing = np.where(free, change, np.inf)
-    # Turning i → j around closes no cycle if the edge is the only way from i to j.
-    n_ways = graph.astype(np.float32) @ reach.astype(np.float32)
-    turning = np.where(free & (n_ways == 1), change + change.T, np.inf)
-    moves = (adding, removing, turning)
+    moves = list_moves(graph, change, required)
     lowest = [move.min() for move in moves]
     kind = int(np.argmin(lowest))
     if lowest[kind] > -MIN_GAIN:
         return None
     parent, child = divmod(int(moves[kind].argmin()), len(graph))
-    return [(parent, child), (child, parent)] if kind == 2 else [(parent, child)]
+    is_turned = Moves._fields[kind] == "turning"
+    return [(parent, child), (child, parent)] if is_turned else [(parent, child)]
 
 
 def _difference(minuend: FloatArray, subtrahend: FloatArray) -> FloatArray:
     """Subtract costs of which one may be infinite."""
     with np.errstate(invalid="ignore"):
         return np.nan_to_num(minuend - subtrahend, nan=0.0, posinf=1e3, neginf=-1e3)
-
-
-def _sigmoid(x: FloatArray) -> FloatArray:
-    return 1 / (1 + np.exp(-np.clip(x, -500, 500)))

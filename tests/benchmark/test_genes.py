@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from scgim.benchmark._genes import GenesSettings, benchmark_genes, compute_reliability
+from scgim.benchmark._genes import GenesSettings, benchmark_genes
 from scgim.datasets import GenesWorld
 from scgim.scm._structure_gradient import GradientSettings
 from scgim.scm._structure_search import SearchSettings
@@ -65,28 +65,15 @@ def test_result_is_printed_and_written(result, tmp_path):
     assert {row["figure"] for row in document["figures"]} >= {"edge F1", "mean error, new dose"}
 
 
-def test_bars_belong_to_the_variant_they_were_set_for():
-    by_label = {figure.label: figure.bar for figure in GenesSettings(world=GenesWorld()).figures()}
-    assert by_label["edge F1"][0] == 0.95
-    tanh = GenesSettings(world=GenesWorld(features="tanh")).figures()
-    assert all(np.isinf(figure.bar).all() for figure in tanh if figure.metric == "edge F1")
-    hard = GenesSettings(world=GenesWorld(intervention="hard"))
-    assert "share of targets of the right kind" in {figure.label for figure in hard.figures()}
-    assert hard.search_settings.kind == "auto"
-
-
-def test_reliability_compares_called_with_true():
-    called = np.array([0.05, 0.05, 0.95, 0.95, 1.0])
-    table = compute_reliability([(called, np.array([False, False, True, True, False]))])
-    assert table["n"].tolist() == [2, 3]
-    np.testing.assert_allclose(table["share"], [0.0, 2 / 3])
-    np.testing.assert_allclose(table["probability"], [0.05, 2.9 / 3])
-
-
 def test_gradient_is_refused_where_it_was_not_written_for():
     world = GenesWorld(mechanism="mlp")
     with pytest.raises(ValueError, match=r"'gradient', but the world has `mechanism='mlp'`"):
         benchmark_genes([0], settings=GenesSettings(world=world, structures=("gradient",)))
+
+
+def test_reliability_of_edges_and_targets_is_part_of_the_result(result):
+    counts = result.reliability.groupby("what")["n"].sum()
+    assert counts.to_dict() == {"edges": 30, "targets": 14 * 6}
 
 
 def test_no_seed_is_refused():

@@ -88,6 +88,7 @@ def test_genes_benchmark_takes_the_variant_of_the_world(capsys, asked, tmp_path)
     file = tmp_path / "genes.json"
     options = ["--graph", "sf2", "--mechanism", "mlp", "--features", "tanh", "--sign", "drug"]
     options += ["--intervention", "hard", "--structure", "gradient", "--nodes", "50"]
+    options += ["--drugs", "30", "--cells", "5", "--control-cells", "100"]
     code, _, _ = _run(
         capsys, "benchmark", "genes", *options, "--seeds", "0", "1", "--json", str(file)
     )
@@ -99,6 +100,9 @@ def test_genes_benchmark_takes_the_variant_of_the_world(capsys, asked, tmp_path)
         "sign": "drug",
         "intervention": "hard",
         "n_nodes": 50,
+        "n_drugs": 30,
+        "n_cells": 5,
+        "n_control": 100,
     }
     assert asked == [([0, 1], world, "gradient", file)]
 

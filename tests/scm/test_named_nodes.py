@@ -11,7 +11,7 @@ from scgim.scm._named_nodes import (
     compute_linear_mean,
 )
 from scgim.scm._potency_model import PotencyModel
-from scgim.scm._structure_search import Structure
+from scgim.scm._structure import Structure
 
 N_NODES = 4
 WEIGHTS = np.zeros((N_NODES, N_NODES))
@@ -40,6 +40,8 @@ def model():
         target_evidence=np.where(kind_index >= 0, 20.0, -20.0),
         kind_evidence=np.zeros((3, N_NODES)),
         edge_evidence=np.where(WEIGHTS != 0, 20.0, -20.0),
+        edge_probability=(WEIGHTS != 0).astype(float),
+        target_probability=(kind_index >= 0).astype(float),
         score=0.0,
         trace=(0.0,),
         was_stopped=False,

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from scgim.scm._named_nodes import NamedNodeScreen
+from scgim.scm._structure_ensemble import compute_reach
 from scgim.scm._structure_gradient import (
     GradientSettings,
     _target_loss,
@@ -10,7 +11,6 @@ from scgim.scm._structure_gradient import (
     fit_structure_by_gradient,
     prune_to_acyclic,
 )
-from scgim.scm._structure_search import compute_reach
 
 
 def draw_screen():

@@ -8,7 +8,6 @@ from scgim.scm._structure_search import (
     SearchSettings,
     StructureSearch,
     compute_reach,
-    screen_parents,
     search_structure,
 )
 from scgim.scm._sufficient_statistics import compute_sufficient_statistics
@@ -148,20 +147,6 @@ def test_evidence_is_positive_for_edges_and_targets_that_were_called():
     assert (found.edge_probability[~found.adjacency] <= 0.5).all()
     assert ((found.target_evidence > 0) == found.is_target).all()
     assert (found.target_probability[found.is_target] > 0.5).all()
-
-
-def test_screening_keeps_the_true_parents():
-    screen = draw_screen(0, n_nodes=30)
-    statistics = compute_sufficient_statistics(*screen[:3])
-    kept = screen_parents(statistics, 10)
-    assert (kept.sum(axis=0) <= 11).all()
-    assert kept[screen[3]].mean() > 0.95
-    assert not kept.diagonal().any()
-
-
-def test_reach_follows_paths_of_any_length():
-    chain = np.eye(5, k=1, dtype=bool)
-    np.testing.assert_array_equal(compute_reach(chain), np.triu(np.ones((5, 5), dtype=bool)))
 
 
 def test_splines_find_an_edge_that_no_line_shows():
