@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+PACKAGE = Path(__file__).parents[1]
+
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn the user at the line of their own code, never changing global filters.
+
+    That line is the first outside scgim, however deep in it the warning arises, or the command line.
 
     Parameters
     ----------
@@ -18,7 +24,11 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     category
         Warning class.
     """
-    warnings.warn(message, category, stacklevel=3)  # noqa: TID251 - this is the helper
+    # `skip_file_prefixes` does this from Python 3.12 on.
+    stacklevel, frame = 1, inspect.currentframe()
+    while frame and Path(frame.f_code.co_filename).is_relative_to(PACKAGE):
+        stacklevel, frame = stacklevel + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=stacklevel)  # noqa: TID251 - this is the helper
 
 
 def closest(word: object, choices: Iterable[object], n: int = 5) -> list[str]:

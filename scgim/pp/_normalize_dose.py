@@ -69,7 +69,7 @@ def normalize_dose(
     unit, to = _spell(unit), SPELLINGS.get(to, to)
     entries = adata.obs[dose_key].astype(object).where(adata.obs[dose_key].notna(), "missing")
     entries = entries.map(_as_text)
-    report = _read_entries(entries, dose_key, unit)
+    report = _read_entries(entries, dose_key, unit, to)
     exponent = report["unit"].map(LOG10_MOLAR) - LOG10_MOLAR[to]
     report["dose"] = [
         _scale(number, power) for number, power in zip(report["dose"], exponent, strict=True)
@@ -93,7 +93,7 @@ def _as_text(entry: object) -> str:
     return entry if isinstance(entry, str) else f"{float(str(entry)):.12g}"
 
 
-def _read_entries(entries: pd.Series, dose_key: str, unit: str | None) -> pd.DataFrame:
+def _read_entries(entries: pd.Series, dose_key: str, unit: str | None, to: str) -> pd.DataFrame:
     """Return one row per distinct entry with number, unit and count of cells."""
     counts = entries.value_counts(sort=False)
     found = counts.index.to_list()
@@ -117,8 +117,8 @@ def _read_entries(entries: pd.Series, dose_key: str, unit: str | None) -> pd.Dat
         ],
         unit=unit,
     )
-    # A zero without a unit is zero in any; it takes the declared one or the first that is known.
-    units = [its_unit or unit or next(iter(LOG10_MOLAR)) for its_unit in written]
+    # A zero without a unit is zero in any; it takes the declared one, or the one converted to.
+    units = [its_unit or unit or to for its_unit in written]
     return pd.DataFrame(
         {"found": found, "unit": units, "dose": numbers, "n_cells": counts.to_numpy()},
         index=pd.RangeIndex(len(found)).astype(str),
