@@ -68,3 +68,24 @@ def check_screen_labels(column: str, labels: Collection[str], control: str) -> N
             "treated cells. Add them."
         )
         raise ValueError(msg)
+
+
+def check_has_control_cells(argument: str | None, context: str, *, n_cells: int) -> None:
+    """Raise if a context has no control cells to compare with.
+
+    Parameters
+    ----------
+    argument
+        Column of ``obs`` with contexts.
+    context
+        Name of the context.
+    n_cells
+        Control cells in it.
+    """
+    if n_cells == 0:
+        msg = (
+            f"No control cell of `adata` has {context!r} in `adata.obs[{argument!r}]`, so effects "
+            "there have nothing to be compared with. Add control cells of this context, or leave it "
+            "out."
+        )
+        raise ValueError(msg)

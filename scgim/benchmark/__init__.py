@@ -2,10 +2,8 @@
 
 from scgim.benchmark._baselines import (
     GeneratorOnComponents,
-    MeanOfTreated,
     MLPEnsemble,
     NearestPerturbation,
-    NoEffect,
     RidgeOnFeatures,
 )
 from scgim.benchmark._genes import (
@@ -28,11 +26,22 @@ from scgim.benchmark._programs import (
 )
 from scgim.benchmark._real_targets import TargetsBenchmark, benchmark_targets
 from scgim.benchmark._reliability import compute_reliability
+from scgim.benchmark._simple_baselines import (
+    AdditiveShifts,
+    ContextMean,
+    DoseInterpolation,
+    MeanOfTreated,
+    NoEffect,
+    SameDoseMean,
+)
 from scgim.benchmark._speed import SpeedBenchmark, SpeedSettings, benchmark_speed
 from scgim.benchmark._splits import Split, perturbation_folds, split
 from scgim.benchmark._training_screen import ScreenKeys, TrainingScreen
 
 __all__ = [
+    "AdditiveShifts",
+    "ContextMean",
+    "DoseInterpolation",
     "GIMPredictor",
     "GeneratorOnComponents",
     "GenesBenchmark",
@@ -49,6 +58,7 @@ __all__ = [
     "ProgramsSettings",
     "ReplicateCeiling",
     "RidgeOnFeatures",
+    "SameDoseMean",
     "ScreenKeys",
     "SpeedBenchmark",
     "SpeedSettings",

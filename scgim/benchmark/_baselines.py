@@ -1,19 +1,20 @@
-"""Predictors without a causal model, fitted on the training cells only."""
+"""Baselines that predict from features of the perturbations, fitted on training cells only."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit
 from sklearn.linear_model import Ridge
+from sklearn.metrics import pairwise_distances
 from sklearn.model_selection import GridSearchCV, GroupKFold
-from sklearn.neighbors import NearestNeighbors
 from sklearn.neural_network import MLPRegressor
 
-from scgim._validation._benchmark import check_has_features, check_is_fitted
+from scgim._validation._benchmark import check_has_features
+from scgim.benchmark._moved_control import MovedControl
 from scgim.scm._empirical_bayes import ConditionStatistics
 from scgim.scm._fit_interventions import InterventionFit
 
@@ -28,157 +29,70 @@ N_NETWORKS = 5
 HILL_SLOPES = (0.5, 0.7, 1.0, 1.4, 2.0)
 
 
-class MovedControl(ABC):
-    """A predictor of mean shifts; its cells are control cells moved by the shift.
+class _NeedsFeatures(MovedControl):
+    """Base of predictors that need features of the perturbations that they are asked for."""
 
-    The shift of the control and of dose 0 is 0, that of a combination ``"A+B"`` the sum of its parts.
+    min_perturbations = 1
 
-    Attributes
-    ----------
-    name
-        Name in the tables of results.
+    def _lacks(self, screen: TrainingScreen) -> str:
+        if not screen.has_features:
+            return "the screen has no features of perturbations"
+        labels = screen.conditions["perturbation"][_is_single(screen)]
+        if labels.nunique() < self.min_perturbations:
+            return (
+                f"{labels.nunique()} perturbations in training, "
+                f"at least {self.min_perturbations} are needed"
+            )
+        return ""
+
+
+class NearestPerturbation(_NeedsFeatures):
+    """The measured shift of the perturbation with the most similar features, at the nearest dose.
+
+    Features of 0 and 1 are fingerprints and are compared by Tanimoto similarity, others by Euclidean
+    distance after standardisation. Where the context of a condition was measured, only perturbations in
+    that context are compared.
     """
-
-    name: str
-    _screen: TrainingScreen | None = None
-
-    def fit(self, screen: TrainingScreen) -> None:
-        """Learn from the training cells.
-
-        Parameters
-        ----------
-        screen
-            The training cells.
-        """
-        self._screen = screen
-        self._fit_shift(screen)
-
-    def predict_shift(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
-        """Predict mean shifts from control.
-
-        Parameters
-        ----------
-        conditions
-            Columns of perturbation and dose, named as in the screen.
-
-        Returns
-        -------
-        Mean shift in log1p(CP10k), shape ``(n_conditions, n_genes)``.
-        """
-        screen = self._fitted_screen()
-        shift = np.zeros((len(conditions), screen.adata.n_vars))
-        row, single = self._singles(conditions)
-        if len(row):
-            np.add.at(shift, row, self._shift_of(screen, single))
-        return shift
-
-    def predict_cells(
-        self, conditions: pd.DataFrame, n_cells: int, *, seed: int
-    ) -> NDArray[np.float32]:
-        """Move randomly drawn control cells by the predicted shift.
-
-        Parameters
-        ----------
-        conditions
-            Columns of perturbation and dose, named as in the screen.
-        n_cells
-            Cells per condition.
-        seed
-            Seed of the draw.
-
-        Returns
-        -------
-        log1p(CP10k), shape ``(n_conditions, n_cells, n_genes)``; values below 0 are left as they are.
-        """
-        screen = self._fitted_screen()
-        control = np.flatnonzero(screen.is_control)
-        drawn = np.random.default_rng(seed).choice(control, (len(conditions), n_cells))
-        shift = self.predict_shift(conditions).astype(np.float32)
-        return screen.expression[drawn] + shift[:, None, :]
-
-    @abstractmethod
-    def _fit_shift(self, screen: TrainingScreen) -> None:
-        """Learn whatever the shift needs."""
-
-    @abstractmethod
-    def _shift_of(self, screen: TrainingScreen, single: pd.DataFrame) -> NDArray[np.float64]:
-        """Predict the shift of single perturbations at doses above 0."""
-
-    def _fitted_screen(self) -> TrainingScreen:
-        check_is_fitted(self.name, is_fitted=self._screen is not None)
-        assert self._screen is not None
-        return self._screen
-
-    def _singles(self, conditions: pd.DataFrame) -> tuple[NDArray[np.int64], pd.DataFrame]:
-        """Split combinations: the row of each single perturbation, and its name and dose."""
-        screen = self._fitted_screen()
-        labels = conditions[screen.keys.perturbation].astype(str)
-        parts = [screen.split(label) for label in labels]
-        row = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-        key = screen.keys.dose
-        dose = np.ones(len(parts)) if key is None else conditions[key].to_numpy(dtype=float)
-        names = [name for part in parts for name in part]
-        single = pd.DataFrame({"perturbation": names, "dose": dose[row]})
-        is_dosed = (single["dose"] > 0).to_numpy()
-        return row[is_dosed], single[is_dosed].reset_index(drop=True)
-
-
-class NoEffect(MovedControl):
-    """Every perturbation leaves the control cells as they are."""
-
-    name = "no effect"
-
-    def _fit_shift(self, screen: TrainingScreen) -> None:
-        """Learn nothing."""
-
-    def _shift_of(self, screen: TrainingScreen, single: pd.DataFrame) -> NDArray[np.float64]:
-        return np.zeros((len(single), screen.adata.n_vars))
-
-
-class MeanOfTreated(MovedControl):
-    """The mean shift of all perturbations at the nearest dose that was measured."""
-
-    name = "mean of treated"
-
-    def _fit_shift(self, screen: TrainingScreen) -> None:
-        shift = pd.DataFrame(screen.shift).groupby(screen.conditions["dose"].to_numpy()).mean()
-        self._doses = screen.log10_dose(shift.index.to_numpy(dtype=float))
-        self._means = shift.to_numpy()
-
-    def _shift_of(self, screen: TrainingScreen, single: pd.DataFrame) -> NDArray[np.float64]:
-        asked = screen.log10_dose(single["dose"].to_numpy())
-        return self._means[np.abs(asked[:, None] - self._doses).argmin(axis=1)]
-
-
-class NearestPerturbation(MovedControl):
-    """The measured shift of the perturbation with the most similar features, at the nearest dose."""
 
     name = "nearest drug"
 
     def _fit_shift(self, screen: TrainingScreen) -> None:
-        self._is_single = _is_single(screen)
-        measured = screen.conditions[self._is_single]
-        self._measured_dose = screen.log10_dose(measured["dose"].to_numpy())
-        self._measured_features = _features_of(screen.standardized_features, measured)
-        self._measured_shift = screen.shift[self._is_single]
+        is_single = _is_single(screen)
+        self._measured = screen.conditions[is_single].reset_index(drop=True)
+        self._measured_dose = screen.log10_dose(self._measured["dose"].to_numpy())
+        self._measured_shift = screen.shift[is_single]
+        is_binary = np.isin(screen.features.to_numpy(), (0, 1)).all()
+        self._metric = "jaccard" if is_binary else "euclidean"
+        self._features = screen.features.astype(bool) if is_binary else screen.standardized_features
 
     def _shift_of(self, screen: TrainingScreen, single: pd.DataFrame) -> NDArray[np.float64]:
-        asked_dose = screen.log10_dose(single["dose"].to_numpy())
-        asked_features = _features_of(screen.standardized_features, single)
-        distance = np.abs(asked_dose[:, None] - self._measured_dose)
+        log10_dose = screen.log10_dose(single["dose"].to_numpy())
         shift = np.zeros((len(single), screen.adata.n_vars))
-        for dose in np.unique(asked_dose):
-            rows = asked_dose == dose
-            nearest_dose = distance[rows][0]
-            measured = np.isclose(nearest_dose, nearest_dose.min())
-            search = NearestNeighbors(n_neighbors=1).fit(self._measured_features[measured])
-            chosen = search.kneighbors(asked_features[rows], return_distance=False)[:, 0]
-            shift[rows] = self._measured_shift[measured][chosen]
+        groups = pd.DataFrame({"dose": log10_dose, "context": single["context"]})
+        for (dose, context), rows in groups.groupby(["dose", "context"]).indices.items():
+            measured = self._comparable(dose, context)
+            candidates = self._features_of(self._measured.iloc[measured])
+            asked = self._features_of(single.iloc[rows])
+            nearest = pairwise_distances(asked, candidates, metric=self._metric).argmin(axis=1)
+            shift[rows] = self._measured_shift[measured[nearest]]
         return shift
 
+    def _comparable(self, log10_dose: float, context: str) -> NDArray[np.int64]:
+        """Rows of the measured conditions of a context at the dose nearest to the one asked for."""
+        is_in = (self._measured["context"] == context).to_numpy()
+        rows = np.flatnonzero(is_in if is_in.any() else np.ones_like(is_in))
+        distance = np.abs(self._measured_dose[rows] - log10_dose)
+        return rows[np.isclose(distance, distance.min())]
 
-class _ComponentShift(MovedControl):
+    def _features_of(self, conditions: pd.DataFrame) -> NDArray[np.generic]:
+        check_has_features(conditions["perturbation"].tolist(), self._features.index)
+        return self._features.loc[conditions["perturbation"]].to_numpy()
+
+
+class _ComponentShift(_NeedsFeatures):
     """Base of regressions from features and dose to the mean shift in principal components."""
+
+    min_perturbations = 2
 
     def _fit_shift(self, screen: TrainingScreen) -> None:
         is_single = _is_single(screen)
@@ -193,11 +107,13 @@ class _ComponentShift(MovedControl):
         return self._scale * scores.reshape(len(single), -1) @ screen.pca.components_
 
     def _design(self, screen: TrainingScreen, single: pd.DataFrame) -> NDArray[np.float64]:
-        """Standardised features with the log10 dose, itself standardised, as first column."""
+        """Standardised log10 dose, features, and the context as a choice of one."""
         measured = screen.log10_dose(screen.conditions["dose"].to_numpy())
         dose = screen.log10_dose(single["dose"].to_numpy()) - measured.mean()
         features = _features_of(screen.standardized_features, single)
-        return np.column_stack([dose / (measured.std() or 1.0), features])
+        contexts = np.array(screen.contexts if len(screen.contexts) > 1 else [], dtype=str)
+        is_in = single["context"].to_numpy(dtype=str)[:, None] == contexts
+        return np.column_stack([dose / (measured.std() or 1.0), features, is_in])
 
     @abstractmethod
     def _fit_scores(
@@ -211,7 +127,7 @@ class _ComponentShift(MovedControl):
 
 
 class RidgeOnFeatures(_ComponentShift):
-    """Ridge regression on features, dose, dose squared and the products of features and dose.
+    """Ridge regression on features, context, dose, dose squared and the products with the dose.
 
     The penalty is chosen by cross-validation over perturbations, never over conditions: doses of one
     perturbation would tell about each other.
@@ -259,7 +175,7 @@ class MLPEnsemble(_ComponentShift):
         return np.mean([network.predict(design) for network in self._networks], axis=0)
 
 
-class GeneratorOnComponents(MovedControl):
+class GeneratorOnComponents(_NeedsFeatures):
     """The intervention generator of GIM on the mean shift in principal components.
 
     It has the Hill curves, the empirical Bayes and the members of GIM, but no causal graph and no
@@ -268,6 +184,7 @@ class GeneratorOnComponents(MovedControl):
     """
 
     name = "generator on PCA"
+    min_perturbations = 4
 
     def _fit_shift(self, screen: TrainingScreen) -> None:
         is_single = _is_single(screen)

@@ -16,11 +16,8 @@ from rich.table import Table
 from scgim._validation._datasets import check_at_least
 from scgim.benchmark._baselines import (
     GeneratorOnComponents,
-    MeanOfTreated,
     MLPEnsemble,
-    MovedControl,
     NearestPerturbation,
-    NoEffect,
     RidgeOnFeatures,
 )
 from scgim.benchmark._figures import (
@@ -36,6 +33,7 @@ from scgim.benchmark._figures import (
 from scgim.benchmark._held_out_truth import HeldOutTruth, project
 from scgim.benchmark._mechanism_scores import MechanismScores
 from scgim.benchmark._predictors import GIMPredictor, OracleGenerator, Predictor, ReplicateCeiling
+from scgim.benchmark._simple_baselines import NoEffect, SameDoseMean
 from scgim.benchmark._training_screen import TrainingScreen
 from scgim.datasets import ProgramsWorld
 
@@ -44,6 +42,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.console import Console
+
+    from scgim.benchmark._moved_control import MovedControl
 
 CELL_SEED = 1
 PACKAGES = ("scgim", "scvi-tools", "torch", "scikit-learn", "numpy")
@@ -261,7 +261,7 @@ def baselines() -> list[MovedControl]:
     """
     return [
         NoEffect(),
-        MeanOfTreated(),
+        SameDoseMean(),
         NearestPerturbation(),
         RidgeOnFeatures(),
         MLPEnsemble(),

@@ -14,12 +14,12 @@ import pandas as pd
 from scgim import pl
 from scgim.benchmark import (
     GIMPredictor,
-    MeanOfTreated,
     NearestPerturbation,
     NoEffect,
     Predictor,
     ReplicateCeiling,
     RidgeOnFeatures,
+    SameDoseMean,
     TrainingScreen,
 )
 from scgim.benchmark._held_out_truth import HeldOutTruth, project
@@ -168,7 +168,7 @@ def _score_all(
     """Score the model, the baselines and the ceiling on the held-out conditions."""
     others: list[Predictor] = [
         NoEffect(),
-        MeanOfTreated(),
+        SameDoseMean(),
         RidgeOnFeatures(),
         NearestPerturbation(),
         ReplicateCeiling(world, n_measured=settings.n_cells),

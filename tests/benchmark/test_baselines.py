@@ -1,13 +1,15 @@
+import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 
-from scgim.benchmark import _baselines
-from scgim.benchmark._training_screen import TrainingScreen
+from scgim.benchmark import _baselines, _simple_baselines
+from scgim.benchmark._training_screen import ScreenKeys, TrainingScreen
 from scgim.metrics import shift_r2
 
 ALL = [
-    _baselines.NoEffect,
-    _baselines.MeanOfTreated,
+    _simple_baselines.NoEffect,
+    _simple_baselines.SameDoseMean,
     _baselines.NearestPerturbation,
     _baselines.RidgeOnFeatures,
     _baselines.MLPEnsemble,
@@ -55,14 +57,6 @@ def test_feature_baselines_predict_unseen_drugs_better_than_no_effect(fitted, wo
         assert shift_r2(fitted[name].predict_shift(unseen), truth) > 0.4
 
 
-def test_mean_of_treated_is_the_mean_at_the_nearest_dose(tiny, conditions):
-    predictor = _baselines.MeanOfTreated()
-    predictor.fit(tiny)
-    shift = predictor.predict_shift(conditions(("like A", 2.0), ("like A", 5.0)))
-    np.testing.assert_allclose(shift[0], tiny.shift[[0, 2]].mean(axis=0))
-    np.testing.assert_allclose(shift[1], tiny.shift[[1, 3]].mean(axis=0))
-
-
 def test_nearest_perturbation_copies_the_most_similar_one_at_the_same_dose(tiny, conditions):
     predictor = _baselines.NearestPerturbation()
     predictor.fit(tiny)
@@ -88,3 +82,54 @@ def test_unknown_drug_is_named(fitted, conditions):
 def test_asking_before_fitting_is_refused(conditions):
     with pytest.raises(RuntimeError, match="The predictor 'ridge' has not been fitted"):
         _baselines.RidgeOnFeatures().predict_shift(conditions(("drug_00", 1.0)))
+
+
+def test_without_features_each_says_so_and_predicts_nothing(tiny, conditions):
+    screen = TrainingScreen(tiny.adata, ScreenKeys(features=None))
+    asked = conditions(("A", 2.0))
+    for make in ALL[2:]:
+        predictor = make()
+        predictor.fit(screen)
+        assert predictor.why_not(asked) == ["the screen has no features of perturbations"]
+        assert np.isnan(predictor.predict_shift(asked)).all()
+
+
+def test_too_few_perturbations_are_counted(tiny, conditions):
+    predictor = _baselines.GeneratorOnComponents()
+    predictor.fit(tiny)
+    reason = "2 perturbations in training, at least 4 are needed"
+    assert predictor.why_not(conditions(("A", 2.0))) == [reason]
+
+
+def test_fingerprints_are_compared_by_tanimoto_similarity(tiny, conditions):
+    adata = tiny.adata.copy()
+    adata.uns["drug_features"] = pd.DataFrame(
+        [[1, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 0], [1, 1, 1, 0, 0, 0]],
+        index=["A", "B", "like A"],
+        columns=[f"bit{i}" for i in range(6)],
+    )
+    predictor = _baselines.NearestPerturbation()
+    predictor.fit(TrainingScreen(adata))
+    shift = predictor.predict_shift(conditions(("like A", 10.0)))
+    # Tanimoto: A 1/3, B 3/5; Euclidean distance is the same to both
+    np.testing.assert_allclose(shift[0], TrainingScreen(adata).shift[3])
+
+
+def test_ridge_learns_that_contexts_differ(conditions):
+    rng = np.random.default_rng(0)
+    rows, counts = [], []
+    for context, gene in (("one", 0), ("two", 1)):
+        for drug in ("control", "A", "B", "C"):
+            for _ in range(20):
+                mean = np.array([50.0, 50.0, 50.0])
+                mean[gene] += 0.0 if drug == "control" else 100.0
+                rows.append((drug, context))
+                counts.append(rng.poisson(mean))
+    obs = pd.DataFrame(rows, columns=["drug", "line"])
+    adata = ad.AnnData(np.array(counts, dtype=np.float32), obs=obs.set_index(obs.index.astype(str)))
+    adata.uns["features"] = pd.DataFrame({"x": [0.0, 1.0, 2.0]}, index=["A", "B", "C"])
+    keys = ScreenKeys("drug", "control", dose=None, features="features", context="line")
+    predictor = _baselines.RidgeOnFeatures()
+    predictor.fit(TrainingScreen(adata, keys))
+    asked = pd.DataFrame({"drug": ["A", "A"], "line": ["one", "two"]})
+    assert predictor.predict_shift(asked).argmax(axis=1).tolist() == [0, 1]

@@ -30,7 +30,7 @@ def test_every_baseline_and_the_ceiling_stand_beside_scgim(demo):
     for name in (
         "scgim",
         "control mean",
-        "mean of treated",
+        "same-dose mean",
         "ridge",
         "nearest drug",
         "replicate ceiling",
