@@ -149,6 +149,24 @@ def check_predicted_shift(name: str, shift: NDArray[np.float64], *, expected: in
         raise ValueError(msg)
 
 
+def check_predicted_columns(missing: Sequence[str], columns: Collection[str]) -> None:
+    """Raise if predictions do not say which condition a cell belongs to.
+
+    Parameters
+    ----------
+    missing
+        Columns that are needed and not there.
+    columns
+        Columns of the predictions.
+    """
+    if missing:
+        msg = (
+            f"`predictions.obs` has no column {missing[0]!r}; the columns closest to it are "
+            f"{closest(missing[0], columns)}. Name perturbation, dose and context as in `adata.obs`."
+        )
+        raise ValueError(msg)
+
+
 def check_predicted_conditions(missing: Sequence[str], n_expected: int) -> None:
     """Raise if predictions lack conditions that are held out.
 
@@ -284,20 +302,24 @@ def check_not_trained_on(seen: Sequence[str]) -> None:
         raise ValueError(msg)
 
 
-def check_predictor_kind(value: object) -> None:
-    """Raise if something cannot be evaluated.
+def refuse_predictor(value: object) -> TypeError:
+    """Word the error for something that cannot be evaluated.
 
     Parameters
     ----------
     value
         What was passed.
+
+    Returns
+    -------
+    The error, to be raised.
     """
     msg = (
-        f"A {type(value).__name__} cannot be evaluated. Pass a trained `scgim.model.GIM`, an AnnData of "
+        f"An object of type {type(value).__name__!r} cannot be evaluated. Pass a trained `scgim.model.GIM`, an AnnData of "
         "predicted cells, an object with `name`, `fit`, `predict_shift` and `predict_cells`, or a "
         "dictionary from names to these."
     )
-    raise TypeError(msg)
+    return TypeError(msg)
 
 
 def check_new_names(repeated: Collection[str]) -> None:
@@ -312,5 +334,23 @@ def check_new_names(repeated: Collection[str]) -> None:
         msg = (
             f"The names {quote_some(sorted(repeated))} are used more than once among predictors, "
             "baselines and ceilings. Give each predictor a name of its own."
+        )
+        raise ValueError(msg)
+
+
+def check_evaluated(predictor: str, names: Sequence[str]) -> None:
+    """Raise if scores do not contain a predictor.
+
+    Parameters
+    ----------
+    predictor
+        Name that was asked for.
+    names
+        Names of the evaluated predictors in the scores.
+    """
+    if predictor not in names:
+        msg = (
+            f"`predictor={predictor!r}` is not among the evaluated predictors of `scores`, which are "
+            f"{list(names)}. Pass one of them."
         )
         raise ValueError(msg)

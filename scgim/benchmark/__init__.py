@@ -6,6 +6,8 @@ from scgim.benchmark._baselines import (
     NearestPerturbation,
     RidgeOnFeatures,
 )
+from scgim.benchmark._claim import Verdict, judge
+from scgim.benchmark._evaluate import evaluate
 from scgim.benchmark._genes import (
     GenesBenchmark,
     GenesSettings,
@@ -26,6 +28,7 @@ from scgim.benchmark._programs import (
 )
 from scgim.benchmark._real_targets import TargetsBenchmark, benchmark_targets
 from scgim.benchmark._reliability import compute_reliability
+from scgim.benchmark._scoring import ScoringSettings
 from scgim.benchmark._simple_baselines import (
     AdditiveShifts,
     ContextMean,
@@ -35,7 +38,8 @@ from scgim.benchmark._simple_baselines import (
     SameDoseMean,
 )
 from scgim.benchmark._speed import SpeedBenchmark, SpeedSettings, benchmark_speed
-from scgim.benchmark._splits import Split, perturbation_folds, split
+from scgim.benchmark._splits import Split, perturbation_folds, split, tanimoto_groups
+from scgim.benchmark._trained_gim import TrainedGIM
 from scgim.benchmark._training_screen import ScreenKeys, TrainingScreen
 
 __all__ = [
@@ -59,17 +63,22 @@ __all__ = [
     "ReplicateCeiling",
     "RidgeOnFeatures",
     "SameDoseMean",
+    "ScoringSettings",
     "ScreenKeys",
     "SpeedBenchmark",
     "SpeedSettings",
     "Split",
     "TargetsBenchmark",
+    "TrainedGIM",
     "TrainingScreen",
+    "Verdict",
     "benchmark_genes",
     "benchmark_programs",
     "benchmark_speed",
     "benchmark_targets",
     "compute_reliability",
+    "evaluate",
+    "judge",
     "perturbation_folds",
     "split",
     "tanimoto_groups",

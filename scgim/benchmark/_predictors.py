@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from scgim._validation._benchmark import check_is_fitted
-from scgim.benchmark._training_screen import TrainingScreen, log_normalize
+from scgim.benchmark._expression_space import log_normalize
+from scgim.benchmark._trained_gim import TrainedGIM
 from scgim.model import GIM
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from scgim.benchmark._training_screen import TrainingScreen
     from scgim.datasets import ProgramsWorld
 
 CELLS_FOR_MEAN = 1000
@@ -47,8 +49,8 @@ class Predictor(Protocol):
         """Predict cells in log1p(CP10k), shape ``(n_conditions, n_cells, n_genes)``."""
 
 
-class GIMPredictor:
-    """A generative intervention model, used through its public methods only.
+class GIMPredictor(TrainedGIM):
+    """A generative intervention model that is trained on the screen.
 
     Parameters
     ----------
@@ -58,6 +60,8 @@ class GIMPredictor:
         Nodes of the model.
     train_kwargs
         Arguments of ``GIM.train``.
+    measure_gauge
+        Whether to choose the basis of the nodes, which predictions do not depend on, and measure it.
 
     Attributes
     ----------
@@ -69,16 +73,21 @@ class GIMPredictor:
         Largest change of a predicted log-rate through ``GIM.fix_gauge``.
     """
 
-    model: GIM
     seconds_after_training: float
     gauge_drift: float
 
     def __init__(
-        self, name: str = "GIM", *, n_nodes: int = 10, train_kwargs: dict[str, Any] | None = None
+        self,
+        name: str = "GIM",
+        *,
+        n_nodes: int = 10,
+        train_kwargs: dict[str, Any] | None = None,
+        measure_gauge: bool = True,
     ) -> None:
         self.name = name
         self.n_nodes = n_nodes
         self.train_kwargs = train_kwargs or {}
+        self.measure_gauge = measure_gauge
 
     def fit(self, screen: TrainingScreen) -> None:
         """Set up a copy of the training cells and train.
@@ -89,84 +98,34 @@ class GIMPredictor:
             The training cells.
         """
         adata, keys = screen.adata.copy(), screen.keys
+        is_counted = screen.space == "counts"
+        if not is_counted:
+            adata.X = screen.expression
         GIM.setup_anndata(
             adata,
             perturbation_key=keys.perturbation,
             control=keys.control,
             dose_key=keys.dose,
             features_key=keys.features,
+            layer=keys.layer if is_counted else None,
+            categorical_covariate_keys=None if keys.context is None else [keys.context],
         )
-        self.model = GIM(adata, n_nodes=self.n_nodes)
+        self.model = GIM(
+            adata, n_nodes=self.n_nodes, gene_likelihood="nb" if is_counted else "normal"
+        )
         quiet = {"enable_progress_bar": False, "logger": False}
         self.model.train(fix_gauge=False, **(quiet | self.train_kwargs))
-        self._finish(adata[np.flatnonzero(screen.is_control)[:N_GAUGE_CELLS]].copy(), screen)
-
-    def predict_shift(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
-        """Predict mean shifts.
-
-        Parameters
-        ----------
-        conditions
-            Columns of perturbation and dose.
-
-        Returns
-        -------
-        Mean shift in log1p(CP10k), shape ``(n_conditions, n_genes)``.
-        """
-        return self.predict_interval(conditions)[0]
-
-    def predict_interval(
-        self, conditions: pd.DataFrame, level: float = 0.8
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Predict mean shifts with an interval.
-
-        Parameters
-        ----------
-        conditions
-            Columns of perturbation and dose.
-        level
-            Probability that the true mean shift lies inside.
-
-        Returns
-        -------
-        Mean, lower and upper end in log1p(CP10k), each ``(n_conditions, n_genes)``.
-        """
-        shift = self.model.predict_shift(conditions, level=level)
-        return (
-            np.asarray(shift.X, dtype=float),
-            np.asarray(shift.layers["lower"], dtype=float),
-            np.asarray(shift.layers["upper"], dtype=float),
-        )
-
-    def predict_cells(
-        self, conditions: pd.DataFrame, n_cells: int, *, seed: int
-    ) -> NDArray[np.float32]:
-        """Predict cells.
-
-        Parameters
-        ----------
-        conditions
-            Columns of perturbation and dose.
-        n_cells
-            Cells per condition.
-        seed
-            Seed of the cells.
-
-        Returns
-        -------
-        log1p(CP10k), shape ``(n_conditions, n_cells, n_genes)``.
-        """
-        return _stack_cells(self.model.predict(conditions, n_cells=n_cells, seed=seed), n_cells)
+        if self.measure_gauge:
+            self._finish(adata[np.flatnonzero(screen.is_control)[:N_GAUGE_CELLS]].copy(), screen)
 
     def _finish(self, control: ad.AnnData, screen: TrainingScreen) -> None:
         """Repeat what follows training, timed, and see what the choice of basis changes."""
         start = time.perf_counter()
         self.model.learn_interventions()
         learning = time.perf_counter() - start
-        conditions = screen.conditions.drop_duplicates("perturbation", keep="last")
-        conditions = conditions.rename(columns={"perturbation": screen.keys.perturbation})
-        if screen.keys.dose is not None:
-            conditions = conditions.rename(columns={"dose": screen.keys.dose})
+        conditions = screen.keys.named(
+            screen.conditions.drop_duplicates("perturbation", keep="last")
+        )
         before = self._log_rates(conditions, control)
         start = time.perf_counter()
         self.model.fix_gauge()

@@ -25,6 +25,7 @@ from scgim.metrics._distribution import (
     wasserstein_per_gene,
 )
 from scgim.metrics._shift_scores import (
+    ShiftDistance,
     discrimination_score,
     effect_weights,
     rank_score,
@@ -47,6 +48,7 @@ __all__ = [
     "Moments",
     "NodeMatching",
     "RiskCoverage",
+    "ShiftDistance",
     "changed_gene_correlation",
     "covariance_error",
     "discrimination_score",

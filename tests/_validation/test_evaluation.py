@@ -185,12 +185,12 @@ def test_a_model_that_saw_the_answer_is_refused():
 
 def test_what_cannot_be_evaluated_is_named():
     message = (
-        "A int cannot be evaluated. Pass a trained `scgim.model.GIM`, an AnnData of predicted cells, "
-        "an object with `name`, `fit`, `predict_shift` and `predict_cells`, or a dictionary from names "
-        "to these."
+        "An object of type 'int' cannot be evaluated. Pass a trained `scgim.model.GIM`, an AnnData of "
+        "predicted cells, an object with `name`, `fit`, `predict_shift` and `predict_cells`, or a "
+        "dictionary from names to these."
     )
     with raises(message, TypeError):
-        checks.check_predictor_kind(3)
+        raise checks.refuse_predictor(3)
 
 
 def test_names_that_are_taken_are_refused():
@@ -200,3 +200,12 @@ def test_names_that_are_taken_are_refused():
     )
     with raises(message):
         checks.check_new_names({"ridge"})
+
+
+def test_predictions_without_a_column_of_the_design_are_told_its_name():
+    message = (
+        "`predictions.obs` has no column 'drug'; the columns closest to it are ['Drug']. Name "
+        "perturbation, dose and context as in `adata.obs`."
+    )
+    with raises(message):
+        checks.check_predicted_columns(["drug"], ["Drug", "plate"])

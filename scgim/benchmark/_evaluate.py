@@ -1,0 +1,357 @@
+"""Evaluation of predictions on held-out cells, always beside baselines and ceilings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+
+from scgim._validation._evaluation import (
+    check_new_names,
+    check_not_trained_on,
+    check_training_remains,
+    refuse_predictor,
+)
+from scgim.benchmark._baselines import (
+    GeneratorOnComponents,
+    MLPEnsemble,
+    NearestPerturbation,
+    RidgeOnFeatures,
+)
+from scgim.benchmark._ceilings import (
+    AUTOENCODER,
+    CEILINGS,
+    DUPLICATE,
+    ONLY_FOR_GIM,
+    ORACLE,
+    GIMCeilings,
+    score_duplicate,
+)
+from scgim.benchmark._held_out_cells import (
+    HeldOutCells,
+    describe_conditions,
+    divide_controls,
+)
+from scgim.benchmark._predicted_cells import ask, read_cells
+from scgim.benchmark._scoring import METRICS, Prediction, Scorer, ScoringSettings
+from scgim.benchmark._simple_baselines import (
+    AdditiveShifts,
+    ContextMean,
+    DoseInterpolation,
+    MeanOfTreated,
+    NoEffect,
+    SameDoseMean,
+)
+from scgim.benchmark._trained_gim import TrainedGIM
+from scgim.benchmark._training_screen import ScreenKeys, TrainingScreen
+from scgim.model import GIM
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
+    from numpy.typing import NDArray
+
+    from scgim.benchmark._moved_control import MovedControl
+    from scgim.benchmark._predictors import Predictor
+    from scgim.benchmark._splits import Split
+
+    Evaluated: TypeAlias = GIM | Predictor | ad.AnnData
+
+EVALUATED, BASELINE, ABLATION, CEILING = "evaluated", "baseline", "ablation", "ceiling"
+COLUMNS = [
+    "predictor",
+    "kind",
+    "perturbation",
+    "dose",
+    "context",
+    "metric",
+    "family",
+    "better",
+    "value",
+    "reason",
+    "n_cells",
+    "seed",
+]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of one split, and the predictions that they judge.
+
+    Attributes
+    ----------
+    scores
+        Tidy table, see :func:`evaluate`.
+    screen
+        The training cells.
+    truth
+        The held-out cells.
+    shifts
+        Predicted mean shift of each predictor, ``(n_conditions, n_genes)``, NaN where it has none.
+    """
+
+    scores: pd.DataFrame
+    screen: TrainingScreen
+    truth: HeldOutCells
+    shifts: dict[str, NDArray[np.float64]]
+
+
+def all_baselines() -> list[MovedControl]:
+    """Make every baseline that an evaluation contains, whether or not the screen allows for it.
+
+    Returns
+    -------
+    Unfitted predictors, simplest first.
+    """
+    return [
+        NoEffect(),
+        MeanOfTreated(),
+        ContextMean(),
+        SameDoseMean(),
+        AdditiveShifts(),
+        DoseInterpolation(),
+        NearestPerturbation(),
+        RidgeOnFeatures(),
+        MLPEnsemble(),
+    ]
+
+
+def evaluate(
+    predictors: Evaluated | Mapping[str, Evaluated],
+    adata: ad.AnnData,
+    split: Split,
+    *,
+    settings: ScoringSettings | None = None,
+) -> pd.DataFrame:
+    """Score predictions on held-out cells beside all baselines and ceilings.
+
+    Baselines cannot be left out: a score says nothing without them. Nor can the ablation, GIM's generator
+    on principal components without a causal model: what GIM does better is what that model earns. Principal components, the choice of
+    genes, scales and features come from training cells only. The control cells are divided: predictors
+    see one half, the truth is measured from the other, so that they share no noise.
+
+    Parameters
+    ----------
+    predictors
+        A trained :class:`~scgim.model.GIM`, predicted cells as an AnnData, an object that follows
+        :class:`Predictor`, or a dictionary of several by name. An AnnData has the columns of ``obs``
+        and the genes of ``adata``, in counts, normalised counts or log1p of them.
+    adata
+        The whole screen, which is not changed.
+    split
+        What is held out, see :func:`split`. A model has to be trained on ``split.training(adata)``;
+        predictors that follow the protocol are fitted here.
+    settings
+        Sizes that scores depend on.
+
+    Returns
+    -------
+    Tidy table, one row per predictor, condition and metric: ``predictor``, ``kind`` (evaluated,
+    baseline, ablation or ceiling), ``perturbation``, ``dose``, ``context``, ``metric``, ``family``, ``better``
+    (higher, lower or zero), ``value``, ``reason`` (why there is no value, else empty), ``n_cells``
+    (held-out cells) and ``seed`` (of the split). What does not apply has a row with NaN and the reason.
+
+    Raises
+    ------
+    ValueError
+        When predictions lack genes or conditions, are in another space, are NaN or copies of the
+        truth, or when the split leaves nothing to train on.
+
+    See Also
+    --------
+    judge : Better, on par or worse, by the claim rule.
+    """
+    return run_evaluation(predictors, adata, split, settings=settings).scores
+
+
+def run_evaluation(
+    predictors: Evaluated | Mapping[str, Evaluated],
+    adata: ad.AnnData,
+    split: Split,
+    *,
+    settings: ScoringSettings | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Evaluation:
+    """Evaluate as :func:`evaluate` does, and keep what reports show beside the scores.
+
+    Parameters
+    ----------
+    predictors
+        As for :func:`evaluate`.
+    adata
+        The whole screen.
+    split
+        What is held out.
+    settings
+        Sizes.
+    say
+        Told the name of each predictor before it is scored.
+
+    Returns
+    -------
+    Scores and predictions.
+    """
+    settings = settings or ScoringSettings()
+    screen, truth = prepare(adata, split, settings)
+    run = _Run(Scorer(screen, truth, settings), say or (lambda _: None))
+    named = _named(predictors)
+    ablation = GeneratorOnComponents()
+    others = [*all_baselines(), ablation]
+    repeated = Counter([*named, *(other.name for other in others), *CEILINGS])
+    check_new_names([name for name, count in repeated.items() if count > 1])
+    models = {name: run.add_evaluated(name, value) for name, value in named.items()}
+    for other in others:
+        run.add_predictor(other, ABLATION if other is ablation else BASELINE)
+    run.add_ceilings([model for model in models.values() if model is not None])
+    scores = _with_conditions(pd.concat(run.tables, ignore_index=True), truth)
+    return Evaluation(scores.assign(seed=split.seed)[COLUMNS], screen, truth, run.shifts)
+
+
+def prepare(
+    adata: ad.AnnData, split: Split, settings: ScoringSettings
+) -> tuple[TrainingScreen, HeldOutCells]:
+    """Divide a screen into what predictors may see and the truth.
+
+    Parameters
+    ----------
+    adata
+        The whole screen.
+    split
+        What is held out.
+    settings
+        Whose seed divides the control cells.
+
+    Returns
+    -------
+    Training cells and held-out cells.
+    """
+    keys = evaluation_keys(split)
+    is_held_out = split.is_held_out(adata)
+    is_reference = divide_controls(adata, keys, settings.seed)
+    is_training = ~is_held_out & ~is_reference
+    labels = adata.obs[keys.perturbation].astype(str)
+    check_training_remains(
+        labels[is_training & (labels != keys.control).to_numpy()].nunique(),
+        n_held_out=len(split.held_out),
+    )
+    screen = TrainingScreen(adata[is_training].copy(), keys)
+    return screen, HeldOutCells.of(adata[is_held_out], adata[is_reference], screen)
+
+
+def evaluation_keys(split: Split) -> ScreenKeys:
+    """Tell where the design of a screen is, contexts of the split among it.
+
+    Parameters
+    ----------
+    split
+        What is held out.
+
+    Returns
+    -------
+    The keys.
+    """
+    return replace(split.keys, context=split.keys.context or split.context)
+
+
+class _Run:
+    """Collects the scores of one evaluation."""
+
+    def __init__(self, scorer: Scorer, say: Callable[[str], None]) -> None:
+        self.scorer = scorer
+        self.say = say
+        self.tables: list[pd.DataFrame] = []
+        self.shifts: dict[str, NDArray[np.float64]] = {}
+
+    def add_evaluated(self, name: str, value: Evaluated) -> TrainedGIM | None:
+        """Score what was handed over; returns a GIM that ceilings can be taken from."""
+        scorer = self.scorer
+        if isinstance(value, ad.AnnData):
+            self.say(name)
+            settings = scorer.settings
+            self._add(read_cells(value, name, scorer.screen, scorer.truth, settings), EVALUATED)
+            return None
+        if isinstance(value, GIM):
+            value = TrainedGIM(value, name)
+            _check_honest(value, scorer)
+        if not all(hasattr(value, part) for part in ("fit", "predict_shift", "predict_cells")):
+            raise refuse_predictor(value)
+        self.add_predictor(value, EVALUATED, name)
+        return value if isinstance(value, TrainedGIM) else None
+
+    def add_predictor(self, predictor: Predictor, kind: str, name: str | None = None) -> None:
+        """Fit a predictor on the training cells and score it."""
+        self.say(name or predictor.name)
+        predictor.fit(self.scorer.screen)
+        prediction = ask(predictor, self.scorer.truth, self.scorer.settings)
+        self._add(replace(prediction, name=name or predictor.name), kind)
+
+    def add_ceilings(self, models: list[TrainedGIM]) -> None:
+        """Score the ceilings; those of a GIM for the first model that is one."""
+        self.say(DUPLICATE)
+        duplicate = score_duplicate(self.scorer)
+        self.tables.append(duplicate.assign(predictor=DUPLICATE, kind=CEILING))
+        if not models:
+            n_conditions = self.scorer.truth.n_conditions
+            for name in (AUTOENCODER, ORACLE):
+                self.tables.append(_without_values(name, n_conditions, ONLY_FOR_GIM))
+            return
+        ceilings = GIMCeilings(models[0], self.scorer.screen, self.scorer.truth)
+        for make in (ceilings.autoencoder, ceilings.oracle_intervention):
+            prediction = make()
+            self.say(prediction.name)
+            self._add(prediction, CEILING)
+
+    def _add(self, prediction: Prediction, kind: str) -> None:
+        self.shifts[prediction.name] = prediction.shift
+        scores = self.scorer.score(prediction)
+        self.tables.append(scores.assign(predictor=prediction.name, kind=kind))
+
+
+def _named(predictors: Evaluated | Mapping[str, Evaluated]) -> dict[str, Evaluated]:
+    if isinstance(predictors, Mapping):
+        return {str(name): value for name, value in predictors.items()}
+    if isinstance(predictors, ad.AnnData):
+        return {"predictions": predictors}
+    return {"GIM" if isinstance(predictors, GIM) else _name_of(predictors): predictors}
+
+
+def _name_of(predictor: Predictor) -> str:
+    if not hasattr(predictor, "name"):
+        raise refuse_predictor(predictor)
+    return predictor.name
+
+
+def _check_honest(gim: TrainedGIM, scorer: Scorer) -> None:
+    """Refuse a model that has seen a held-out condition, in whatever context."""
+    keys, screen = scorer.screen.keys, gim.model.screen
+    columns = ["perturbation"] if keys.dose is None else ["perturbation", "dose"]
+    allowed = pd.MultiIndex.from_frame(scorer.screen.conditions[columns])
+    asked = pd.MultiIndex.from_frame(scorer.truth.plain[columns])
+    seen = pd.MultiIndex.from_frame(screen.conditions[columns].astype({"perturbation": str}))
+    is_seen = asked.isin(seen) & ~asked.isin(allowed)
+    check_not_trained_on(describe_conditions(scorer.truth.conditions[is_seen]))
+
+
+def _without_values(name: str, n_conditions: int, reason: str) -> pd.DataFrame:
+    rows = [(row, metric.name) for metric in METRICS for row in range(n_conditions)]
+    table = pd.DataFrame(rows, columns=["condition", "metric"])
+    return table.assign(value=np.nan, reason=reason, predictor=name, kind=CEILING)
+
+
+def _with_conditions(scores: pd.DataFrame, truth: HeldOutCells) -> pd.DataFrame:
+    """Name conditions and metrics in full."""
+    row = scores["condition"].to_numpy()
+    plain = truth.plain.assign(n_cells=truth.moments.n_cells).iloc[row].reset_index(drop=True)
+    families = {metric.name: metric for metric in METRICS}
+    found = [families[name] for name in scores["metric"]]
+    return scores.reset_index(drop=True).assign(
+        **{column: plain[column] for column in ("perturbation", "dose", "context", "n_cells")},
+        family=[metric.family for metric in found],
+        better=[metric.better for metric in found],
+    )
