@@ -38,7 +38,7 @@ from scgim.benchmark._simple_baselines import (
     SameDoseMean,
 )
 from scgim.benchmark._speed import SpeedBenchmark, SpeedSettings, benchmark_speed
-from scgim.benchmark._splits import Split, perturbation_folds, split, tanimoto_groups
+from scgim.benchmark._splits import Split, perturbation_folds, split
 from scgim.benchmark._trained_gim import TrainedGIM
 from scgim.benchmark._training_screen import ScreenKeys, TrainingScreen
 
