@@ -58,10 +58,13 @@ def calibrate_intervals(model: ModelParts) -> dict[str, dict[str, object]]:
     generator = model.interventions.generator
     if generator is None:
         return {"seen": seen, "unseen": uncalibrated()}
+    shift_noise, ec50_noise = generator.draw_residuals(np.ones(len(chosen), int), N_DRAWS, rng)
     unseen = errors.calibrate(
         generator.left_out_shift[perturbation],
         generator.left_out_log10_ec50[perturbation],
-        *generator.draw_residuals(np.ones(len(chosen), int), N_DRAWS, rng),
+        shift_noise - shift_noise.mean(0),
+        ec50_noise - ec50_noise.mean(0),
+        is_averaged=generator.is_informative,
     )
     return {"seen": seen, "unseen": unseen}
 
@@ -109,15 +112,20 @@ class _Errors:
         log10_ec50: np.ndarray,
         shift_noise: np.ndarray,
         ec50_noise: np.ndarray,
+        *,
+        is_averaged: bool = False,
     ) -> dict[str, object]:
-        """Fit scale, floor and quantiles for given rows and draws of their errors."""
-        base = self._predict(shift, log10_ec50)
+        """Fit scale, floor and quantiles for given rows and draws of their errors.
+
+        ``is_averaged`` says that the prediction is the mean over the draws.
+        """
         moved = np.stack(
             [
                 self._predict(shift + a, log10_ec50 + m)
                 for a, m in zip(shift_noise, ec50_noise, strict=True)
             ]
         )
+        base = moved.mean(0) if is_averaged else self._predict(shift, log10_ec50)
         # Genes that move, or may move: where nothing is predicted, the draws say which may.
         top = np.argsort(-np.square(moved).mean(0), axis=1)[:, :N_TOP_GENES]
         variance, error, noise = (

@@ -89,10 +89,22 @@ class Conditions:
             respond(self.table, self.hill, self.row_shift, self.row_log10_ec50, self.log10_dose)
         )
 
+    @property
+    def is_uncertain(self) -> np.ndarray:
+        """Whether a condition has a perturbation that only its features tell about."""
+        uncertain = np.zeros(len(self.obs), bool)
+        if self.generator is not None and self.generator.is_informative:
+            np.logical_or.at(uncertain, self.condition, ~self.is_seen)
+        return uncertain
+
     def draw_shifts(self, n_draws: int, rng: np.random.Generator) -> np.ndarray:
-        """Draws from the distribution over interventions, ``(n_draws, n_conditions, n_nodes)``."""
+        """Draws from the distribution over interventions, ``(n_draws, n_conditions, n_nodes)``.
+
+        Their mean is :meth:`shift`: few draws would else move it by chance.
+        """
         shift, log10_ec50 = self._draw_rows(n_draws, rng)
-        return self._add_up(respond(self.table, self.hill, shift, log10_ec50, self.log10_dose))
+        drawn = self._add_up(respond(self.table, self.hill, shift, log10_ec50, self.log10_dose))
+        return drawn - drawn.mean(0) + self.shift()
 
     def log10_ec50(self, n_draws: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Mean and draws of log10 EC50 of each entry, ``(n_entries,)``, ``(n_draws, n_entries)``."""

@@ -50,6 +50,11 @@ class PredictionMixin(ModelParts):
         control cell is predicted as it would have been: its noise is abducted, the shift added
         and pushed through the graph.
 
+        What an unseen perturbation does is known from its features only up to a distribution over
+        interventions. Each new cell gets an intervention drawn from it, so that the cells spread as
+        widely as the prediction is uncertain. Given control cells, and perturbations seen in
+        training, get the mean intervention.
+
         Parameters
         ----------
         conditions
@@ -84,7 +89,11 @@ class PredictionMixin(ModelParts):
         """
         check_is_trained(self, "predict")
         prepared = prepare_conditions(self, conditions, features)
-        return self._predict_cells(prepared.obs, prepared.shift(), n_cells, adata, output, seed)
+        shift = np.repeat(prepared.shift()[:, None], n_cells if adata is None else adata.n_obs, 1)
+        if adata is None and prepared.is_uncertain.any():
+            drawn = prepared.draw_shifts(n_cells, np.random.default_rng(seed).spawn(1)[0])
+            shift[prepared.is_uncertain] = drawn.swapaxes(0, 1)[prepared.is_uncertain]
+        return self._predict_cells(prepared.obs, shift, adata, output, seed)
 
     @keep_random_state
     def do(
@@ -120,7 +129,9 @@ class PredictionMixin(ModelParts):
         check_shifts(shifts, self.node_names_)
         shift = pd.Series(shifts, dtype=np.float64).reindex(self.node_names_, fill_value=0.0)
         table = pd.DataFrame({"intervention": [", ".join(f"{k}={v:g}" for k, v in shifts.items())]})
-        return self._predict_cells(table, shift.to_numpy()[None], n_cells, adata, output, seed)
+        n_cells = n_cells if adata is None else adata.n_obs
+        repeated = np.broadcast_to(shift.to_numpy(), (1, n_cells, len(shift)))
+        return self._predict_cells(table, repeated, adata, output, seed)
 
     @keep_random_state
     def predict_shift(
@@ -147,15 +158,17 @@ class PredictionMixin(ModelParts):
         Returns
         -------
         Conditions x genes: mean log1p(CP10k) minus that of the control (of the space of the data
-        for the normal likelihood) in ``X``, ``layers["lower"]`` and ``layers["upper"]``; ``obs``
-        as for :meth:`predict`.
+        for the normal likelihood) in ``X``, averaged over the distribution over interventions,
+        ``layers["lower"]`` and ``layers["upper"]``; ``obs`` as for :meth:`predict`.
         """
         check_is_trained(self, "predict_shift")
         prepared = prepare_conditions(self, conditions, features)
         statistics = TrainingStatistics.from_dict(self.statistics_)
         population = Population(self.module, statistics, n_cells=N_SHIFT_CELLS)
         mean = population.mean_shift(as_tensor(prepared.shift())).numpy()
-        half_width = self._half_width(prepared, level, seed)
+        variance, curvature = self._spread(prepared, seed)
+        mean[prepared.is_uncertain] += curvature[prepared.is_uncertain]
+        half_width = self._half_width(prepared, variance, level)
         return AnnData(
             X=mean,
             obs=_text_index(prepared.obs),
@@ -164,13 +177,23 @@ class PredictionMixin(ModelParts):
             uns={"scgim": {"space": "mean shift of log1p(CP10k)", "level": level}},
         )
 
-    def _half_width(self, prepared: Conditions, level: float, seed: int) -> np.ndarray:
-        """Half-width of the interval of each condition and gene."""
+    def _spread(self, prepared: Conditions, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Variance of the mean shift over interventions, and its mean less that of the mean one.
+
+        Expression bends with the nodes, so the mean shift over possible interventions is not the
+        shift under the mean intervention. Both have the shape ``(n_conditions, n_genes)``.
+        """
         draws = prepared.draw_shifts(N_DRAWS, np.random.default_rng(seed))
         statistics = TrainingStatistics.from_dict(self.statistics_)
         population = Population(self.module, statistics, n_cells=N_CELLS, seed=1)
         moved = population.mean_shift(as_tensor(draws.reshape(-1, draws.shape[-1]))).numpy()
-        variance = moved.reshape(*draws.shape[:2], -1).var(0)
+        moved = moved.reshape(*draws.shape[:2], -1)
+        return moved.var(0), moved.mean(0) - population.mean_shift(
+            as_tensor(prepared.shift())
+        ).numpy()
+
+    def _half_width(self, prepared: Conditions, variance: np.ndarray, level: float) -> np.ndarray:
+        """Half-width of the interval of each condition and gene."""
         is_seen = prepared.obs.is_seen.to_numpy()
         half_width = np.zeros_like(variance)
         for chosen, kind in ((is_seen, "seen"), (~is_seen, "unseen")):
@@ -184,24 +207,24 @@ class PredictionMixin(ModelParts):
         self,
         obs: pd.DataFrame,
         shift: np.ndarray,
-        n_cells: int,
         adata: AnnData | None,
         output: Output,
         seed: int | None,
     ) -> AnnData:
-        """Draw cells under given shifts, one per condition."""
+        """Draw cells under given shifts, shape ``(n_conditions, n_cells, n_nodes)``."""
         check_choice("output", output, ("counts", "normalized", "nodes"))
         rng = np.random.default_rng(seed)
+        n_cells = shift.shape[1]
         if adata is None:
             base = self._base_population(obs, n_cells, rng)
             cell = np.arange(n_cells * len(obs))
         else:
             base = self._base_cells(adata)
-            n_cells = adata.n_obs
             cell = np.tile(np.arange(n_cells), len(obs))
         condition = np.repeat(np.arange(len(obs)), n_cells)
+        shift = shift.reshape(len(cell), -1)
         blocks = [
-            self._sample_block(base, cell[block], shift[condition[block]], output, rng)
+            self._sample_block(base, cell[block], shift[block], output, rng)
             for block in np.array_split(np.arange(len(cell)), len(cell) // BLOCK + 1)
         ]
         is_sparse = sp.issparse(blocks[0])

@@ -41,9 +41,18 @@ def test_draws_scatter_around_the_mean(prepared):
     draws = prepared.draw_shifts(4000, np.random.default_rng(0))
     assert draws.shape == (4000, 4, 3)
     np.testing.assert_array_equal(draws[:, 0], 0)
-    error = draws[:, 1].mean(0) - prepared.shift()[1]
-    assert np.abs(error).max() < 0.1 + 3 * draws[:, 1].std() / np.sqrt(4000)
+    np.testing.assert_allclose(draws.mean(0), prepared.shift(), atol=1e-9)
     assert (draws.std(0)[[1, 2]] > 0).all()
+
+
+@pytest.mark.parametrize(("p_value", "expected"), [(0.01, [2]), (0.5, [])])
+def test_unseen_perturbations_are_uncertain_where_their_features_say_something(
+    model, monkeypatch, p_value, expected
+):
+    monkeypatch.setattr(model.interventions.generator, "p_value", p_value)
+    conditions = [("vehicle", 0.0), ("drug_a", 1.0), ("drug_x+drug_a", 1.0)]
+    prepared = prepare_conditions(model, conditions, None)
+    assert np.flatnonzero(prepared.is_uncertain).tolist() == expected
 
 
 def test_draws_at_saturation_scatter_by_the_posterior_variance(prepared):

@@ -6,6 +6,7 @@ import scipy.sparse as sp
 import torch
 
 from scgim.model import GIM
+from scgim.model._conditions import prepare_conditions
 
 
 def _dense(adata):
@@ -319,3 +320,33 @@ def test_given_cells_need_the_genes_of_training(model, screen):
 def test_output_is_one_of_its_choices(model):
     with pytest.raises(ValueError, match=r"`output='shares'`"):
         model.predict([("drug_a", 1.0)], output="shares", n_cells=2)
+
+
+def test_cells_of_an_unseen_drug_spread_as_widely_as_it_is_uncertain(model, monkeypatch):
+    monkeypatch.setattr(model.interventions.generator, "p_value", 0.001)
+    conditions = [("drug_x", 10.0), ("drug_a", 10.0)]
+    nodes = model.predict(conditions, n_cells=3000, output="nodes", seed=0).X.reshape(2, 3000, -1)
+    control = model.predict([("vehicle", 0.0)], n_cells=3000, output="nodes", seed=0).X
+    prepared = prepare_conditions(model, conditions, None)
+    drawn = prepared.draw_shifts(3000, np.random.default_rng(0))[:, 0]
+    effect = np.linalg.inv(np.eye(drawn.shape[1]) - model.get_causal_graph().to_numpy())
+    extra = np.trace(np.cov(nodes[0].T) - np.cov(control.T))
+    assert extra == pytest.approx(np.trace(effect.T @ np.cov(drawn.T) @ effect), rel=0.25)
+    assert extra > 5 * abs(np.trace(np.cov(nodes[1].T) - np.cov(control.T)))
+
+
+def test_mean_shift_of_an_unseen_drug_averages_over_its_interventions(model, monkeypatch):
+    generator = model.interventions.generator
+    monkeypatch.setattr(generator, "p_value", 0.001)
+    averaged = model.predict_shift([("drug_x", 10.0)]).X
+    cells = model.predict([("drug_x", 10.0), ("vehicle", 0.0)], n_cells=4000, seed=0)
+    counts = _dense(cells)
+    mean = np.log1p(counts / counts.sum(1, keepdims=True) * 1e4).reshape(2, 4000, -1).mean(1)
+    np.testing.assert_allclose(averaged[0], mean[0] - mean[1], atol=0.2)
+    monkeypatch.setattr(
+        generator,
+        "draw_residuals",
+        lambda n, d, rng: (np.zeros((d, len(n), 3)), np.zeros((d, len(n)))),
+    )
+    certain = model.predict_shift([("drug_x", 10.0)]).X
+    assert np.abs(averaged - certain).max() > 0.02
