@@ -13,6 +13,27 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
+class LabelField(CategoricalObsField):
+    """Labels of cells among which new ones may appear later.
+
+    Tools of scvi-tools that group cells, such as its criticism report, look for the labels of a
+    screen under :attr:`scvi.REGISTRY_KEYS.LABELS_KEY`.
+    """
+
+    def transfer_field(
+        self,
+        state_registry: dict,
+        adata_target: AnnData,
+        extend_categories: bool = True,
+        **kwargs: object,
+    ) -> dict:
+        """Accept cells with labels that training did not see."""
+        state: dict = super().transfer_field(
+            state_registry, adata_target, extend_categories=extend_categories, **kwargs
+        )
+        return state
+
+
 class PerturbationField(CategoricalObsField):
     """Perturbation of each cell as one code; its features live once in the registry.
 

@@ -31,11 +31,18 @@ from scgim._validation import (
     check_screen,
     warn,
 )
-from scgim.data import ConditionSplitter, DoseField, PerturbationField, PerturbationTable, Screen
+from scgim.data import (
+    ConditionSplitter,
+    DoseField,
+    LabelField,
+    PerturbationField,
+    PerturbationTable,
+    Screen,
+)
 from scgim.model._annotation_mixin import AnnotationMixin
+from scgim.model._differential_expression_mixin import DifferentialExpressionMixin
 from scgim.model._fitting_mixin import FittingMixin
 from scgim.model._interpretation_mixin import InterpretationMixin
-from scgim.model._prediction_mixin import PredictionMixin
 from scgim.model._query_mixin import QueryMixin
 from scgim.model._saving_mixin import SavingMixin
 from scgim.module import CausalSpace, GeneLikelihood, GIMModule
@@ -57,7 +64,7 @@ DoseResponse = Literal["hill", "free"]
 
 class GIM(
     FittingMixin,
-    PredictionMixin,
+    DifferentialExpressionMixin,
     InterpretationMixin,
     AnnotationMixin,
     SavingMixin,
@@ -176,6 +183,7 @@ class GIM(
             **self._expression_statistics(),
         )
         self.module.minified_data_type = self.minified_data_type
+        self.module.eval()
         self._model_summary_string = (
             f"GIM with {n_nodes} nodes, causal_space: {causal_space}, gene_likelihood: "
             f"{gene_likelihood}, dose_response: {dose_response}, "
@@ -267,6 +275,7 @@ class GIM(
             LayerField(SCVI_KEYS.X_KEY, layer, is_count_data=False),
             CategoricalObsField(SCVI_KEYS.BATCH_KEY, batch_key),
             PerturbationField(perturbation_key, str(control), features, dose_key, program_mask_key),
+            LabelField(SCVI_KEYS.LABELS_KEY, perturbation_key),
             CategoricalJointObsField(SCVI_KEYS.CAT_COVS_KEY, categorical_covariate_keys),
             NumericalJointObsField(SCVI_KEYS.CONT_COVS_KEY, continuous_covariate_keys),
             NumericalObsField(SCVI_KEYS.SIZE_FACTOR_KEY, size_factor_key, required=False),

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from scvi import REGISTRY_KEYS as SCVI_KEYS
+from scvi.data import AnnDataManager
+from scvi.data.fields import LayerField
+from scvi.model.base._de_core import _de_core
+
+from scgim._validation import check_is_trained
+from scgim.model._conditions import ConditionsLike, prepare_conditions
+from scgim.model._prediction_mixin import PredictionMixin
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PSEUDOCOUNT = 0.1
+
+
+class DifferentialExpressionMixin(PredictionMixin):
+    """Differential expression between predicted cells and control cells."""
+
+    def predict_differential_expression(
+        self,
+        conditions: ConditionsLike,
+        *,
+        features: pd.DataFrame | None = None,
+        n_cells: int = 1000,
+        delta: float = 0.25,
+        fdr: float = 0.05,
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """Test which genes a perturbation changes, run or not, against the control.
+
+        Each cell is predicted with and without the perturbation on the same noise, under its own
+        draw from the distribution over interventions. What is known badly is therefore rarely
+        called. The test is that of scvi-tools (:cite:p:`boyeau2019`, mode ``"change"``); for cells
+        that were observed use :meth:`differential_expression`.
+
+        Parameters
+        ----------
+        conditions
+            As for :meth:`predict`.
+        features
+            As for :meth:`predict`.
+        n_cells
+            Pairs of cells per condition.
+        delta
+            Smallest log2 fold change that counts as a change; for the normal likelihood, smallest
+            difference.
+        fdr
+            False discovery rate, as the model expects it, of the genes that are called.
+        seed
+            Seed of cells and interventions.
+
+        Returns
+        -------
+        One row per condition and gene (the index), in the columns of
+        :meth:`differential_expression`, ``proba_de``, ``lfc_mean``, ``lfc_median``,
+        ``is_de_fdr_0.05`` and others, and the columns of ``conditions``.
+
+        Raises
+        ------
+        RuntimeError
+            Before training, or for unseen perturbations without a generator.
+        """
+        check_is_trained(self, "predict_differential_expression")
+        prepared = prepare_conditions(self, conditions, features)
+        rng = np.random.default_rng(seed)
+        shifts = prepared.draw_shifts(n_cells, rng)
+        base = self._base_population(prepared.obs, n_cells, rng)
+        tables = []
+        for number, (_, condition) in enumerate(prepared.obs.iterrows()):
+            chosen = np.arange(n_cells) + number * n_cells
+            table = self._test_pairs(
+                self._scale(base, chosen, shifts[:, number]),
+                self._scale(base, chosen, np.zeros_like(shifts[:, number])),
+                delta=delta,
+                fdr=fdr,
+            )
+            tables.append(table.assign(**condition.to_dict()))
+        return pd.concat(tables)
+
+    @torch.inference_mode()
+    def _scale(self, base: dict[str, Tensor], cell: np.ndarray, shift: np.ndarray) -> np.ndarray:
+        """Share of each gene in the expression of cells (the mean for the normal likelihood)."""
+        nodes, covariates, library = self._intervene(base, cell, shift)
+        log_scale = self.module.decode(nodes, library.log(), covariates).log_scale
+        is_mean = self.module.gene_likelihood == "normal"
+        scale: np.ndarray = (log_scale if is_mean else log_scale.exp()).cpu().numpy()
+        return scale
+
+    def _test_pairs(
+        self, predicted: np.ndarray, control: np.ndarray, *, delta: float, fdr: float
+    ) -> pd.DataFrame:
+        """Hand pairs of cells to the test of scvi-tools, which compares them row by row."""
+        group = np.repeat(["predicted", "control"], len(predicted))
+        obs = pd.DataFrame({"group": group}, index=[str(i) for i in range(len(group))])
+        cells = AnnData(np.concatenate([predicted, control]), obs=obs)
+        manager = AnnDataManager(fields=[LayerField(SCVI_KEYS.X_KEY, None, is_count_data=False)])
+        manager.register_fields(cells)
+        options: dict[str, Any] = {"pseudocounts": PSEUDOCOUNT / float(self.module.median_library)}
+        if self.module.gene_likelihood == "normal":
+            options = {"pseudocounts": 0.0, "change_fn": _difference}
+        return _de_core(
+            manager,
+            model_fn=lambda adata, indices, **_: adata.X[indices],
+            representation_fn=None,
+            groupby="group",
+            group1="predicted",
+            group2="control",
+            idx1=None,
+            idx2=None,
+            all_stats=False,
+            all_stats_fn=None,
+            col_names=self._gene_names(),
+            mode="change",
+            batchid1=None,
+            batchid2=None,
+            delta=delta,
+            batch_correction=False,
+            fdr=fdr,
+            silent=True,
+            **options,
+        )
+
+
+def _difference(predicted: np.ndarray, control: np.ndarray, _pseudocounts: float) -> np.ndarray:
+    return predicted - control
