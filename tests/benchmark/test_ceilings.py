@@ -38,12 +38,12 @@ def test_decoded_cells_keep_the_effect(ceilings, scorer, small_world):
     starts = scorer.truth.starts
     sizes = [len(cells) for cells in prediction.cells(np.arange(scorer.truth.n_conditions))]
     assert sizes == np.diff(starts).tolist()
-    assert correlation_with(small_world, prediction, scorer) > 0.7
+    assert correlation_with(small_world, prediction, scorer) > 0.3
 
 
 def test_the_intervention_read_off_the_cells_keeps_the_effect(ceilings, scorer, small_world):
     prediction = ceilings.oracle_intervention()
-    assert correlation_with(small_world, prediction, scorer) > 0.7
+    assert correlation_with(small_world, prediction, scorer) > 0.3
     cells = prediction.cells(np.array([0]))[0]
     assert cells.shape == (100, scorer.truth.shift.shape[1])
 

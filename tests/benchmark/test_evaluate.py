@@ -2,7 +2,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-import torch
+import scvi
 
 from scgim.benchmark import (
     GIMPredictor,
@@ -15,6 +15,7 @@ from scgim.benchmark import (
 )
 from scgim.benchmark._evaluate import all_baselines, prepare, run_evaluation
 from scgim.benchmark._scoring import METRICS, ScoringSettings
+from scgim.datasets import ProgramsWorld
 
 SETTINGS = ScoringSettings(n_cells=10, n_genes=20)
 ALWAYS = {
@@ -32,6 +33,18 @@ ALWAYS = {
     "ablation": {"generator on PCA"},
     "ceiling": {"technical duplicate", "autoencoder", "oracle intervention"},
 }
+
+
+# how few cells are learnt from is no matter here
+pytestmark = pytest.mark.filterwarnings("ignore:Unseen perturbations")
+
+
+@pytest.fixture
+def seeded():
+    before = scvi.settings.seed
+    scvi.settings.seed = 0
+    yield
+    scvi.settings.seed = before
 
 
 class Collapsed:
@@ -63,8 +76,7 @@ def chosen(adata):
 
 @pytest.fixture(scope="module")
 def trained(adata, chosen):
-    torch.manual_seed(0)
-    gim = GIMPredictor(n_nodes=4, measure_gauge=False, train_kwargs={"max_epochs": 100})
+    gim = GIMPredictor(n_nodes=4, measure_gauge=False, train_kwargs={"max_epochs": 30})
     return run_evaluation(gim, adata, chosen, settings=SETTINGS), gim
 
 
@@ -125,16 +137,6 @@ def test_a_gim_has_ceilings_and_intervals(trained):
     assert coverage.between(0, 1).all()
 
 
-def test_the_oracle_intervention_knows_more_than_features_do(trained, small_world):
-    evaluation = trained[0]
-    expected = small_world.expected_shift(evaluation.truth.conditions, n_cells=400).ravel()
-    correlation = {
-        name: np.corrcoef(evaluation.shifts[name].ravel(), expected)[0, 1]
-        for name in ("oracle intervention", "ridge")
-    }
-    assert correlation["oracle intervention"] > max(0.8, correlation["ridge"])
-
-
 def test_a_trained_model_scores_as_the_predictor_that_trained_it(trained, adata, chosen):
     evaluation, gim = trained
     again = evaluate(gim.model, adata, chosen, settings=SETTINGS)
@@ -144,11 +146,15 @@ def test_a_trained_model_scores_as_the_predictor_that_trained_it(trained, adata,
 
 def test_its_cells_as_an_anndata_are_scored_in_the_same_way(trained, adata, chosen):
     evaluation, gim = trained
-    cells = gim.model.predict(evaluation.truth.conditions, n_cells=100, seed=0)
+    settings = ScoringSettings(n_cells=100, n_genes=20)
+    conditions = evaluation.truth.conditions
+    cells = gim.model.predict(conditions, n_cells=100, seed=0)
     other = {"outside": cells, "ridge 2": RidgeOnFeatures()}
-    found = run_evaluation(other, adata, chosen, settings=SETTINGS)
-    shifts = found.shifts["outside"], evaluation.shifts["GIM"]
-    assert np.corrcoef(*(shift.ravel() for shift in shifts))[0, 1] > 0.7
+    found = run_evaluation(other, adata, chosen, settings=settings)
+    expected = gim.predict_cells(conditions, 100, seed=0).mean(axis=1)
+    np.testing.assert_allclose(
+        found.shifts["outside"], expected - evaluation.screen.control_mean, atol=1e-4
+    )
     twins = found.scores[found.scores["predictor"].isin(["ridge", "ridge 2"])]
     np.testing.assert_array_equal(
         *(table["value"] for _, table in twins.groupby("predictor", sort=False))
@@ -218,7 +224,23 @@ def knock_outs():
     return ad.AnnData(counts, obs=obs.set_axis(obs.index.astype(str)))
 
 
-def test_screen_without_features_or_doses_but_with_contexts(knock_outs):
+@pytest.mark.slow
+def test_on_a_screen_that_it_can_learn_gim_is_near_its_oracle_and_above_the_means(seeded):
+    world = ProgramsWorld(0, n_genes=200, n_control=600, n_cells=25)
+    adata = world.screen()
+    gim = GIMPredictor(measure_gauge=False, train_kwargs={"max_epochs": 60})
+    chosen = split(adata, "perturbation", seed=0)
+    scores = evaluate(gim, adata, chosen)
+    means = scores.groupby(["metric", "predictor"])["value"].mean()
+    r2, rank = means["weighted R² from control"], means["discrimination l2"]
+    assert r2["GIM"] > 0.3
+    assert r2["mean of treated"] < 0.1 < r2["ridge"] < r2["GIM"]
+    assert r2["GIM"] < r2["oracle intervention"] + 0.05
+    assert rank["no effect"] == pytest.approx(0.5)
+    assert rank["GIM"] > 0.7
+
+
+def test_screen_without_features_or_doses_but_with_contexts(knock_outs, seeded):
     keys = ScreenKeys("gene", "NT", dose=None, features=None)
     chosen = split(
         knock_outs, "perturbation_in_context", keys=keys, context="rep", fraction=0.5, seed=0
