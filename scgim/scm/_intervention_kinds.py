@@ -48,8 +48,8 @@ class InterventionKind:
 
     A target :math:`z_j = f_j(z) + \varepsilon_j` becomes
     :math:`(1 - c) f_j(z) + \delta + \sigma\varepsilon_j`; a kind says which of the three are free. To
-    add a kind, make one of these and name it in :attr:`SearchSettings.kind
-    <scgim.scm.SearchSettings.kind>`; the score, the fit and the sampling ask nothing else of it.
+    add a kind, make one of these and name it in ``kind`` of
+    :class:`SearchSettings`; the score, the fit and the sampling ask nothing else of it.
 
     Attributes
     ----------
