@@ -44,7 +44,7 @@ class AnnotationMixin(ModelParts):
         the expected log1p(CP10k) of a cell with the perturbation, covariates and total count of
         each cell but with noise drawn anew, so that it is a prediction and no reconstruction; and
         ``.uns["<key>"]`` with ``targets, dose_response, ec50, causal_graph,
-        causal_graph_probability, gene_programs, settings``. All of it can be written to h5ad.
+        causal_graph_probability, causal_graph_ambiguous, gene_programs, settings``. All of it can be written to h5ad.
         """
         check_is_trained(self, "annotate")
         adata = self.adata if adata is None else adata
@@ -75,6 +75,7 @@ class AnnotationMixin(ModelParts):
             "targets": self.get_intervention_targets(),
             "causal_graph": self.get_causal_graph(),
             "causal_graph_probability": self.get_causal_graph("probability"),
+            "causal_graph_ambiguous": self.get_causal_graph("ambiguous"),
             "gene_programs": self.get_gene_programs(),
             "settings": {
                 "version": version("scgim"),

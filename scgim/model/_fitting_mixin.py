@@ -20,6 +20,7 @@ from scgim.scm import (
     InterventionFit,
     InterventionGenerator,
     find_gauges,
+    find_tied_orders,
 )
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-NEAR_TIE = 0.01
 MAX_NEAR_TIES = 8
 MAX_AMBIGUOUS = 0.01
 TARGET_SHIFT = 0.75
@@ -69,8 +69,9 @@ class FittingMixin(ModelParts):
 
         In a linear-Gaussian latent causal model the basis is free. The one with the sparsest
         gene programs and shifts is searched from many starts and moved into the weights exactly:
-        predictions do not change, targets and graph become readable. Bases that cost within 1 %
-        of the best are kept, and what they disagree on is reported as ambiguous.
+        predictions do not change, targets and graph become readable. Bases that cost within 2 %
+        of the best, and causal orders of its nodes that cost within 5 nats, are kept; what they
+        disagree on is reported as ambiguous.
 
         Runs at the end of :meth:`train`. Does nothing when a program mask names the nodes.
 
@@ -98,8 +99,10 @@ class FittingMixin(ModelParts):
         )
         with one_thread():
             gauges = find_gauges(problem, n_starts=n_starts, seed=seed)
+            tied_orders = find_tied_orders(problem, gauges[0])
         best = orient(problem, gauges[0])
-        near = [g for g in gauges[1:] if g.cost < gauges[0].cost + NEAR_TIE * abs(gauges[0].cost)]
+        near = [gauge for gauge in gauges[1:] if gauge.is_near(gauges[0])]
+        near = near[:MAX_NEAR_TIES] + tied_orders[:MAX_NEAR_TIES]
         device = self.module.device
         hidden = self._encoder_hidden().to(device)
         change_basis(self.module, Gauge(best.directions.to(device), best.cost), hidden)
@@ -107,7 +110,7 @@ class FittingMixin(ModelParts):
         rotation = best.noise_rotation.numpy()
         self.statistics_["residual"] = self.statistics_["residual"] @ rotation
         self._forget_interventions()
-        ties = [rotation.T @ gauge.directions.numpy() for gauge in near[:MAX_NEAR_TIES]]
+        ties = [rotation.T @ gauge.directions.numpy() for gauge in near]
         n_nodes = len(rotation)
         self.gauge_ = {
             "costs": np.array([gauge.cost for gauge in gauges]),
@@ -211,16 +214,17 @@ class FittingMixin(ModelParts):
         return torch.cat([self.module.encoder_hidden(tensors).cpu() for tensors in loader])
 
     def _warn_if_ambiguous(self) -> None:
-        targets = self.get_intervention_targets()
-        share = float(targets.ambiguous.mean())
-        if share > MAX_AMBIGUOUS:
+        targets = self.get_intervention_targets().ambiguous.to_numpy()
+        edges = self.get_causal_graph("ambiguous").to_numpy()
+        if max(targets.mean(), edges.mean()) > MAX_AMBIGUOUS:
             n_ties = len(self.gauge_["near_ties"])
             warn(
-                f"{int(targets.ambiguous.sum())} of {len(targets)} target calls are ambiguous: "
-                f"{n_ties} other bases of the nodes cost within 1 % of the best one and disagree "
-                "on them. Predictions are not affected. Read the column `ambiguous` of "
-                "`get_intervention_targets`, and train with other seeds before trusting these "
-                "targets."
+                f"{int(targets.sum())} of {targets.size} target calls and {int(edges.sum())} of "
+                f"{edges.size} edge calls are ambiguous: {n_ties} other bases or causal orders of "
+                "the nodes fit about as well as the best one and disagree on them. Predictions are "
+                "not affected. Read the column `ambiguous` of `get_intervention_targets` and "
+                "`get_causal_graph('ambiguous')`, and train with other seeds before trusting these "
+                "calls."
             )
 
     def require_generator(self) -> InterventionGenerator:

@@ -25,7 +25,7 @@ TARGET_SD = 2.0
 TARGET_SHARE = 0.15
 N_DRAWS = 200
 LOWER, UPPER = 0.1, 0.9
-GraphKind = Literal["weight", "probability"]
+GraphKind = Literal["weight", "probability", "ambiguous"]
 
 
 class InterpretationMixin(ModelParts):
@@ -165,8 +165,8 @@ class InterpretationMixin(ModelParts):
         ----------
         kind
             ``"weight"``: change of the child per unit of the parent, both in their noise standard
-            deviations. ``"probability"``: share of the equally good bases of the nodes (cost
-            within 1 %) in which the edge is above 0.25.
+            deviations. ``"probability"``: share of the equally good bases and causal orders of
+            the nodes in which the edge is above 0.25. ``"ambiguous"``: whether these disagree.
         as_networkx
             Return a :class:`networkx.DiGraph` with the edges that are not zero.
 
@@ -180,9 +180,12 @@ class InterpretationMixin(ModelParts):
             Before training.
         """
         check_is_trained(self, "get_causal_graph")
-        check_choice("kind", kind, ("weight", "probability"))
-        weights = self.module.mechanism.adjacency.detach().cpu().numpy().astype(np.float64)
-        values = weights if kind == "weight" else self._edge_probability(weights)
+        check_choice("kind", kind, ("weight", "probability", "ambiguous"))
+        values = self.module.mechanism.adjacency.detach().cpu().numpy().astype(np.float64)
+        if kind != "weight":
+            values = self._edge_probability(values)
+        if kind == "ambiguous":
+            values = (values > 0) & (values < 1)
         graph = pd.DataFrame(values, index=self.node_names_, columns=self.node_names_)
         return nx.from_pandas_adjacency(graph, nx.DiGraph) if as_networkx else graph
 

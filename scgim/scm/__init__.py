@@ -10,7 +10,7 @@ from scgim.scm._denoised_covariance import (
 from scgim.scm._dose_response import hill_response
 from scgim.scm._empirical_bayes import ConditionStatistics, RowPrior, Rows
 from scgim.scm._fit_interventions import InterventionFit
-from scgim.scm._gauge import Gauge, GaugeProblem, find_gauges, match_nodes
+from scgim.scm._gauge import Gauge, GaugeProblem, find_gauges, find_tied_orders, match_nodes
 from scgim.scm._graph import OrderedGraph, compute_total_effects
 from scgim.scm._intervention_generator import GeneratedRows, GeneratorReport, InterventionGenerator
 from scgim.scm._intervention_kinds import GroupResiduals, InterventionKind
@@ -98,6 +98,7 @@ __all__ = [
     "compute_total_effects",
     "control_deviation",
     "find_gauges",
+    "find_tied_orders",
     "fit_mlp_mechanism",
     "fit_named_nodes",
     "fit_structure_by_gradient",

@@ -121,6 +121,18 @@ def test_edge_probabilities_are_shares_of_bases(model):
     assert probability.to_numpy().max() <= 1
 
 
+def test_an_edge_on_which_a_near_tie_disagrees_is_ambiguous(model, monkeypatch):
+    weights = model.get_causal_graph().to_numpy()
+    own = model.gauge_["directions"]
+    reordered = own[:, ::-1]
+    monkeypatch.setitem(model.gauge_, "near_ties", np.stack([own, reordered]))
+    ambiguous = model.get_causal_graph("ambiguous").to_numpy()
+    probability = model.get_causal_graph("probability").to_numpy()
+    assert ambiguous.dtype == bool
+    np.testing.assert_array_equal(ambiguous, (probability > 0) & (probability < 1))
+    assert ambiguous[np.abs(weights) > 0.25].all()
+
+
 def test_kind_of_graph_is_one_of_its_choices(model):
     with pytest.raises(ValueError, match=r"`kind='strength'`"):
         model.get_causal_graph("strength")
