@@ -184,9 +184,8 @@ class InterpretationMixin(ModelParts):
         values = self.module.mechanism.adjacency.detach().cpu().numpy().astype(np.float64)
         if kind != "weight":
             values = self._edge_probability(values)
-        if kind == "ambiguous":
-            values = (values > 0) & (values < 1)
-        graph = pd.DataFrame(values, index=self.node_names_, columns=self.node_names_)
+        table = (values > 0) & (values < 1) if kind == "ambiguous" else values
+        graph = pd.DataFrame(table, index=self.node_names_, columns=self.node_names_)
         return nx.from_pandas_adjacency(graph, nx.DiGraph) if as_networkx else graph
 
     def get_gene_programs(self) -> pd.DataFrame:
