@@ -1,5 +1,6 @@
 """The causal model: plain PyTorch that knows neither AnnData nor scvi."""
 
+from scgim.scm._count_statistics import compute_count_statistics
 from scgim.scm._denoised_covariance import (
     CountScreen,
     DenoisedCovariance,
@@ -45,7 +46,11 @@ from scgim.scm._sufficient_statistics import (
     SufficientStatistics,
     compute_sufficient_statistics,
 )
-from scgim.scm._target_evidence import TargetEvidence, compute_target_evidence
+from scgim.scm._target_evidence import (
+    TargetEvidence,
+    compute_expression_evidence,
+    compute_target_evidence,
+)
 from scgim.scm._target_prediction import Kernel, TargetPredictor
 
 __all__ = [
@@ -91,7 +96,9 @@ __all__ = [
     "TargetPredictor",
     "abduct_noise",
     "causal_order",
+    "compute_count_statistics",
     "compute_denoised_covariance",
+    "compute_expression_evidence",
     "compute_linear_mean",
     "compute_sufficient_statistics",
     "compute_target_evidence",

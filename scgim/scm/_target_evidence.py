@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scgim.scm._denoised_covariance import (
+    MIN_DEVIATION,
     CountScreen,
+    DenoisedCovariance,
     compute_denoised_covariance,
     control_deviation,
 )
@@ -98,18 +100,78 @@ def compute_target_evidence(
     """
     mean, deviation = control_deviation(screen)
     values = (screen.log_expression(screen.counts) - mean) / deviation
-    moments = [_moments(values[screen.perturbation == code]) for code in _codes(screen)]
-    shift = np.stack([moment[0] for moment in moments])
-    variance = np.stack([moment[1] for moment in moments])
-    control_variance = _moments(values[screen.is_control])[1]
-    marginal_error = np.sqrt(variance + control_variance)
     covariance = compute_denoised_covariance(screen, deviation, rng, n_splits=n_splits)
+    return _evidence(values, screen.perturbation, covariance, ridge)
+
+
+def compute_expression_evidence(
+    values: FloatArray, perturbation: NDArray[np.int64], *, ridge: float = 1.0
+) -> TargetEvidence:
+    """Score every node as the target of every perturbation, on measurements that are no counts.
+
+    Nothing is known of the noise of measurement, so nothing is taken away. Where perturbations have
+    one cell or profile each, there is no variation within them: the residual is 0, and the marginal
+    score is relative to the other perturbations.
+
+    Parameters
+    ----------
+    values
+        Node values, shape ``(n_cells, n_nodes)``.
+    perturbation
+        Perturbation of each cell, -1 for control.
+    ridge
+        Strength of the regularisation, see :meth:`DenoisedCovariance.regularised`.
+
+    Returns
+    -------
+    The scores.
+
+    See Also
+    --------
+    compute_target_evidence : The same for counts, whose noise is known.
+    """
+    is_control = perturbation < 0
+    deviation = values[is_control].std(axis=0)
+    has_replicates = np.bincount(perturbation + 1).min() > 1 and bool((deviation > 0).all())
+    scale = deviation if has_replicates else _spread(values)
+    scaled = (values - values[is_control].mean(axis=0)) / np.maximum(scale, MIN_DEVIATION)
+    if not has_replicates:
+        shift = np.stack(
+            [scaled[perturbation == code].mean(axis=0) for code in _codes(perturbation)]
+        )
+        return TargetEvidence(_relative(shift, np.zeros_like(shift)), np.zeros_like(shift), -np.inf)
+    centred = (
+        scaled
+        - np.stack(
+            [
+                scaled[perturbation == code].mean(axis=0)
+                for code in range(-1, int(perturbation.max()) + 1)
+            ]
+        )[perturbation + 1]
+    )
+    n_free = float(len(values) - perturbation.max() - 2)
+    measured = centred.T @ centred / n_free
+    covariance = DenoisedCovariance(measured, measured, n_free)
+    return _evidence(scaled, perturbation, covariance, ridge)
+
+
+def _evidence(
+    values: FloatArray,
+    perturbation: NDArray[np.int64],
+    covariance: DenoisedCovariance,
+    ridge: float,
+) -> TargetEvidence:
+    moments = [_moments(values[perturbation == code]) for code in _codes(perturbation)]
+    control_mean, control_variance = _moments(values[perturbation < 0])
+    shift = np.stack([moment[0] for moment in moments]) - control_mean
+    variance = np.stack([moment[1] for moment in moments])
+    marginal_error = np.sqrt(variance + control_variance)
     precision = np.linalg.inv(covariance.regularised(ridge))
     contrast = precision / np.diag(precision)[:, None]
     residual = shift @ contrast.T
     per_cell = np.einsum("ij,jk,ik->i", contrast, covariance.measured, contrast)
     per_gene = np.diag(covariance.measured)
-    sizes = np.bincount(screen.perturbation + 1).astype(float)
+    sizes = np.bincount(perturbation + 1).astype(float)
     weight = (1 / sizes[1:] + 1 / sizes[0])[:, None]
     return TargetEvidence(
         marginal=_specific(shift, marginal_error),
@@ -118,8 +180,8 @@ def compute_target_evidence(
     )
 
 
-def _codes(screen: CountScreen) -> NDArray[np.int64]:
-    return np.arange(int(screen.perturbation.max()) + 1)
+def _codes(perturbation: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.arange(int(perturbation.max()) + 1)
 
 
 def _moments(values: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -131,9 +193,20 @@ def _specific(shift: FloatArray, error: FloatArray) -> FloatArray:
     """Standardise shifts, relative to the other perturbations when there are enough of them."""
     if len(shift) < MIN_PERTURBATIONS:
         return np.asarray(shift / error)
+    return _relative(shift, error)
+
+
+def _relative(shift: FloatArray, error: FloatArray) -> FloatArray:
+    """Standardise shifts relative to the other perturbations."""
     centred = shift - np.median(shift, axis=0)
-    spread = MAD_TO_SD * np.median(np.abs(centred), axis=0)
-    return np.asarray(centred / np.sqrt(error**2 + spread**2))
+    spread = np.sqrt(error**2 + _spread(shift) ** 2)
+    return np.asarray(centred / np.maximum(spread, MIN_DEVIATION))
+
+
+def _spread(values: FloatArray) -> FloatArray:
+    """Robust deviation of each column."""
+    away = np.abs(values - np.median(values, axis=0))
+    return np.asarray(MAD_TO_SD * np.median(away, axis=0))
 
 
 def _explained(

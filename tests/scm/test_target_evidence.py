@@ -2,7 +2,11 @@ import numpy as np
 import pytest
 
 from scgim.scm._denoised_covariance import CountScreen
-from scgim.scm._target_evidence import TargetEvidence, compute_target_evidence
+from scgim.scm._target_evidence import (
+    TargetEvidence,
+    compute_expression_evidence,
+    compute_target_evidence,
+)
 
 N_GENES, N_PERTURBED = 8, 300
 
@@ -71,3 +75,34 @@ def test_marginal_score_stands_alone_where_the_graph_explains_too_little_or_too_
     both = TargetEvidence(np.array([[3.0, -2.0]]), np.array([[1.0, 2.0]]), explained)
     assert not both.uses_graph
     np.testing.assert_array_equal(both.combine(), [[3.0, 2.0]])
+
+
+def draw_chain(n_control=600, n_cells=150):
+    """0 -> 1 -> 2; each of three perturbations lowers one node."""
+    rng = np.random.default_rng(3)
+    perturbation = np.repeat([-1, 0, 1, 2], [n_control, n_cells, n_cells, n_cells])
+    values = rng.standard_normal((len(perturbation), 3))
+    for node in range(3):
+        values[perturbation == node, node] -= 2.0
+        if node < 2:
+            values[:, node + 1] += 1.5 * values[:, node]
+    return values, perturbation
+
+
+def test_measurements_that_are_no_counts_have_a_residual_too():
+    evidence = compute_expression_evidence(*draw_chain())
+    assert (evidence.residual.argmin(axis=1) == np.arange(3)).all()
+    # The first knock-out moves its descendants as much as itself; only the residual tells.
+    assert -evidence.marginal[0, 2] > 5
+    assert -evidence.residual[0, 2] < 5
+    # Parents of a target show in the residual, so here it explains too little to be used.
+    assert not evidence.uses_graph
+
+
+def test_single_profiles_are_judged_by_the_other_perturbations():
+    profiles = np.vstack([np.zeros((1, 4)), 0.1 * np.random.default_rng(0).random((4, 4))])
+    profiles[np.arange(1, 5), np.arange(4)] -= 3.0
+    evidence = compute_expression_evidence(profiles, np.arange(-1, 4))
+    assert not evidence.residual.any()
+    assert not evidence.uses_graph
+    assert (evidence.combine(sign=-1).argmax(axis=1) == np.arange(4)).all()
