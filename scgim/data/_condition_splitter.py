@@ -71,7 +71,8 @@ class ConditionSplitter(DataSplitter):
 
     Random cells of a condition are answered by its other cells; held-out conditions ask what the
     user will ask. Reuses everything of :class:`scvi.dataloaders.DataSplitter` but the choice of
-    cells.
+    cells. Under a distributed strategy every process holds out the same conditions and scores all
+    of them, and has its own share of the cells to train on.
 
     Parameters
     ----------
@@ -97,7 +98,13 @@ class ConditionSplitter(DataSplitter):
     ) -> None:
         if external_indexing is None:
             fraction = 0.05 if train_size is None else 1 - train_size
-            external_indexing = _split(adata_manager, fraction, batch_size or settings.batch_size)
+            seed = settings.seed
+            if seed is None and kwargs.get("distributed_sampler"):
+                seed = 0  # the processes cannot ask each other yet
+            rng = np.random.default_rng(seed)
+            external_indexing = _split(
+                adata_manager, fraction, batch_size or settings.batch_size, rng
+            )
         super().__init__(
             adata_manager,
             train_size=train_size,
@@ -108,16 +115,26 @@ class ConditionSplitter(DataSplitter):
 
     def val_dataloader(self) -> DataLoader | list[DataLoader]:
         """Load the held-out cells; there are none when asked to train on all."""
-        return super().val_dataloader() if len(self.val_idx) else []
+        if not len(self.val_idx):
+            return []
+        options = {**self.data_loader_kwargs, "distributed_sampler": False}
+        return self.data_loader_cls(
+            self.adata_manager,
+            indices=self.val_idx,
+            load_sparse_tensor=self.load_sparse_tensor,
+            pin_memory=self.pin_memory,
+            **options,
+        )
 
 
-def _split(manager: AnnDataManager, fraction: float, batch_size: int) -> list[np.ndarray]:
+def _split(
+    manager: AnnDataManager, fraction: float, batch_size: int, rng: np.random.Generator
+) -> list[np.ndarray]:
     labels = manager.get_from_registry(REGISTRY_KEYS.PERTURBATION).ravel()
     has_dose = REGISTRY_KEYS.DOSE in manager.data_registry
     doses = manager.get_from_registry(REGISTRY_KEYS.DOSE).ravel() if has_dose else None
     state = manager.get_state_registry(REGISTRY_KEYS.PERTURBATION)
     control_code = list(state["categorical_mapping"]).index(state["control"])
-    rng = np.random.default_rng(settings.seed)
     held_out = hold_out_cells(labels, doses, control_code, fraction=fraction, rng=rng)
     training, validation = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     # scvi-tools warns of a last minibatch of one or two cells, which matters for batch norm only,

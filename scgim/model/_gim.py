@@ -359,6 +359,8 @@ class GIM(
         trainer_kwargs.setdefault("check_val_every_n_epoch", max(1, max_epochs // 40))
         trainer_kwargs.setdefault("gradient_clip_val", 100.0)
         trainer_kwargs.setdefault("enable_model_summary", False)
+        # The splitter already shares the cells among processes; Lightning would do it again.
+        trainer_kwargs.setdefault("use_distributed_sampler", False)
         trainer_kwargs["callbacks"] = [*trainer_kwargs.get("callbacks", []), keep]
         self.module.train()
         interrupt_handler = signal.getsignal(signal.SIGINT)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file as load_arrays
-from safetensors.numpy import save_file as save_arrays
+from safetensors.numpy import save as pack_arrays
 from safetensors.torch import load_file as load_weights
-from safetensors.torch import save_file as save_weights
+from safetensors.torch import save as pack_weights
 
 from scgim._validation import (
     check_files_present,
@@ -69,10 +70,15 @@ def write_safe_files(model: SavedModel, folder: Path, prefix: str, scgim_version
         "attributes": _encode(model.attributes, "model", arrays),
         "var_names": _encode(model.var_names, "var_names", arrays),
     }
-    weights = {key: tensor.detach().cpu().contiguous() for key, tensor in model.weights.items()}
-    save_weights({k: t.clone() for k, t in weights.items()}, folder / f"{prefix}{WEIGHTS_NAME}")
-    save_arrays(arrays, folder / f"{prefix}{ARRAYS_NAME}")
+    # A tensor of its own for each weight, since the format has no tensors that share memory.
+    weights = {
+        key: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for key, tensor in model.weights.items()
+    }
     names = [f"{prefix}{WEIGHTS_NAME}", f"{prefix}{ARRAYS_NAME}"]
+    for name, packed in zip(names, (pack_weights(weights), pack_arrays(arrays)), strict=True):
+        # not by `save_file`, whose files only their owner may read
+        (folder / name).write_bytes(packed)
     description = {
         "format_version": FORMAT_VERSION,
         "scgim_version": scgim_version,

@@ -96,8 +96,8 @@ class SavingMixin(BaseModelClass):
             Passed to :meth:`scvi.model.base.BaseModelClass.save`.
         """
         folder = Path(dir_path)
-        check_can_save(folder, overwrite=overwrite)
         if vars(rank_zero_only)["rank"] == 0:
+            check_can_save(folder, overwrite=overwrite)
             folder.parent.mkdir(parents=True, exist_ok=True)
             staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
             try:

@@ -36,7 +36,7 @@ class GeneProgramDecoder(nn.Module):
         super().__init__()
         self.loadings = nn.Parameter(0.1 * torch.randn(n_genes, n_nodes))
         self.intercept = nn.Parameter(torch.zeros(n_genes))
-        self.covariate_effects = nn.Parameter(torch.zeros(n_genes, n_covariates))
+        self.covariate_effects = _covariate_effects(n_genes, n_covariates)
         self.register_buffer("mask", mask)
 
     @property
@@ -93,7 +93,7 @@ class NeuralDecoder(nn.Module):
         super().__init__()
         self.loadings = nn.Parameter(torch.randn(n_hidden, n_nodes) / n_nodes**0.5)
         self.hidden_bias = nn.Parameter(torch.zeros(n_hidden))
-        self.covariate_effects = nn.Parameter(torch.zeros(n_hidden, n_covariates))
+        self.covariate_effects = _covariate_effects(n_hidden, n_covariates)
         hidden: list[nn.Module] = []
         for _ in range(n_layers - 1):
             hidden += [nn.LayerNorm(n_hidden), nn.SiLU(), nn.Linear(n_hidden, n_hidden)]
@@ -227,3 +227,8 @@ class NodeEncoder(nn.Module):
         self.linear_path.weight.copy_(components / sd[:, None])
         self.linear_path.bias.copy_(-(components @ center) / sd)
         self.mean.weight.mul_(0.1)
+
+
+def _covariate_effects(n_outputs: int, n_covariates: int) -> nn.Parameter:
+    """Offsets by covariates; without covariates nothing that distributed training would miss."""
+    return nn.Parameter(torch.zeros(n_outputs, n_covariates), requires_grad=n_covariates > 0)

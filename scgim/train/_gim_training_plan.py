@@ -156,10 +156,19 @@ class GIMTrainingPlan(TrainingPlan):
         self._first_broken = torch.where(previous >= 0, previous, broken)
 
     def _raise_if_broken(self) -> None:
-        code = -1 if self._first_broken is None else int(self._first_broken)
+        if self._first_broken is None:
+            return
+        if is_distributed():  # all processes stop, or none
+            torch.distributed.all_reduce(self._first_broken, torch.distributed.ReduceOp.MAX)
+        code = int(self._first_broken)
         self._first_broken = None
         if code >= 0:
             raise NonFiniteLossError(epoch=self.current_epoch, perturbation_code=code)
+
+
+def is_distributed() -> bool:
+    """Whether several processes train together."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 class NonFiniteLossError(RuntimeError):

@@ -71,6 +71,9 @@ def test_files_can_be_read_by_others_who_may_read_the_folder_beside(saved):
     beside = saved.parent / "beside"
     beside.mkdir(exist_ok=True)
     assert saved.stat().st_mode == beside.stat().st_mode
+    (beside / "file").touch()
+    for path in saved.iterdir():
+        assert path.stat().st_mode == (beside / "file").stat().st_mode, path.name
 
 
 def test_a_safe_folder_holds_safetensors_and_json_only(model, tmp_path):
@@ -155,7 +158,7 @@ def test_nothing_is_left_half_written(model, tmp_path, safe, monkeypatch):
         raise OSError(message)
 
     monkeypatch.setattr(torch, "save", fail)
-    monkeypatch.setattr("scgim.model._safe_files.save_arrays", fail)
+    monkeypatch.setattr("scgim.model._safe_files.pack_arrays", fail)
     for folder in ("gim", "new"):
         with pytest.raises(OSError, match="disk is full"):
             model.save(tmp_path / folder, safe=safe, overwrite=True)
