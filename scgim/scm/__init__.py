@@ -13,8 +13,9 @@ from scgim.scm._empirical_bayes import ConditionStatistics, RowPrior, Rows
 from scgim.scm._fit_interventions import InterventionFit
 from scgim.scm._gauge import Gauge, GaugeProblem, find_gauges, find_tied_orders, match_nodes
 from scgim.scm._graph import OrderedGraph, compute_total_effects
+from scgim.scm._graph_mechanism import GraphMechanism
 from scgim.scm._intervention_generator import GeneratedRows, GeneratorReport, InterventionGenerator
-from scgim.scm._intervention_kinds import GroupResiduals, InterventionKind
+from scgim.scm._intervention_kinds import GroupResiduals, InterventionKind, InterventionKindName
 from scgim.scm._intervention_table import InterventionTable
 from scgim.scm._interventions import Intervention, scale_nodes, set_nodes, shift_nodes
 from scgim.scm._mechanism import LinearMechanism, Mechanism
@@ -64,11 +65,13 @@ __all__ = [
     "GeneratorReport",
     "GradientModel",
     "GradientSettings",
+    "GraphMechanism",
     "GroupResiduals",
     "Intervention",
     "InterventionFit",
     "InterventionGenerator",
     "InterventionKind",
+    "InterventionKindName",
     "InterventionTable",
     "Kernel",
     "LinearMechanism",

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True)
@@ -20,11 +24,14 @@ class Intervention:
     Attributes
     ----------
     shift
-        Displacement :math:`\delta`, shape ``(..., n_nodes)``, in noise standard deviations.
+        Displacement :math:`\delta`, shape ``(..., n_nodes)``, in node units. Of programs and
+        latent factors that is the standard deviation of their noise, of named genes that of
+        control cells.
     noise_scale
         Factor :math:`\sigma` on the exogenous noise, same shape.
     is_cut
-        Whether the edges into the node are cut (:math:`c`), same shape, 0 or 1.
+        Whether the edges into the node are cut (:math:`c`), same shape, 0 or 1; in between it is
+        the probability of a cut.
 
     See Also
     --------
@@ -34,6 +41,24 @@ class Intervention:
     shift: Tensor
     noise_scale: Tensor
     is_cut: Tensor
+
+    def __getitem__(self, index: Any) -> Intervention:  # noqa: ANN401 - what a tensor takes
+        """Pick interventions of a batch, as from a tensor."""
+        return self.map(lambda values: values[index])
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Intervention:
+        """Apply a function to shift, noise scale and cut alike.
+
+        Parameters
+        ----------
+        function
+            For example a change of shape, type or device.
+
+        Returns
+        -------
+        The changed intervention.
+        """
+        return Intervention(function(self.shift), function(self.noise_scale), function(self.is_cut))
 
     def then(self, other: Intervention) -> Intervention:
         """Add another intervention: shifts add, noise scales multiply, cuts stay cut.
@@ -50,7 +75,7 @@ class Intervention:
         return Intervention(
             shift=self.shift + other.shift,
             noise_scale=self.noise_scale * other.noise_scale,
-            is_cut=torch.maximum(self.is_cut, other.is_cut),
+            is_cut=1 - (1 - self.is_cut) * (1 - other.is_cut),
         )
 
 

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from scgim.scm._graph import OrderedGraph, compute_total_effects
+from scgim.scm._sampling import abduct_noise, solve_intervened
+
+if TYPE_CHECKING:
+    from scgim.scm._interventions import Intervention
 
 
 @runtime_checkable
@@ -68,6 +72,45 @@ class LinearMechanism(nn.Module):
         Node values, same shape. ``residual(solve(u))`` is ``u``.
         """
         return (self.offset + exogenous) @ compute_total_effects(self.adjacency)
+
+    def abduct(self, nodes: Tensor, node_offset: Tensor | float = 0.0) -> Tensor:
+        """Recover the noise of unperturbed cells.
+
+        Parameters
+        ----------
+        nodes
+            Node values, shape ``(n_cells, n_nodes)``.
+        node_offset
+            What covariates add to the mechanisms.
+
+        Returns
+        -------
+        Exogenous noise in its standard deviations, same shape.
+        """
+        return abduct_noise(self.adjacency, self.offset + node_offset, nodes)
+
+    def push(
+        self, noise: Tensor, intervention: Intervention, node_offset: Tensor | float = 0.0
+    ) -> Tensor:
+        """Push noise through the intervened graph.
+
+        Parameters
+        ----------
+        noise
+            Exogenous noise in its standard deviations, shape ``(n_cells, n_nodes)``.
+        intervention
+            What is done to each mechanism.
+        node_offset
+            What covariates add to the mechanisms.
+
+        Returns
+        -------
+        Node values, same shape.
+        """
+        if not bool(intervention.is_cut.any()):
+            exogenous = intervention.shift + intervention.noise_scale * noise + node_offset
+            return self.solve(exogenous)
+        return solve_intervened(self.adjacency, self.offset + node_offset, noise, intervention)
 
     def divergence(self, mean: Tensor, variance: Tensor, exogenous_mean: Tensor) -> Tensor:
         r"""Kullback-Leibler divergence of a Gaussian posterior from the causal model, in nats.

@@ -23,6 +23,7 @@ N_ROUNDS = 3
 N_GAUSS_NEWTON = 12
 LOG_SD_BOUNDS = (np.log(0.02), np.log(3.0))
 MAX_STEP = 1.0
+START_LOG_SD = tuple(np.log([0.3, 0.3, 0.3, 0.3, 0.2, 0.2, 0.3]))
 
 
 class ShiftObservations(NamedTuple):
@@ -164,7 +165,7 @@ class PotencyModel:
             rows=np.tile(center, (n_perturbations, 1)),
             extra=np.zeros((n_perturbations, n_nodes)),
             center=center,
-            log_sd=np.log([0.3, 0.3, 0.3, 0.3, 0.2, 0.2, 0.3]),
+            log_sd=np.array(START_LOG_SD),
             features=table,
         )
         if not len(observations.shift):
@@ -180,6 +181,31 @@ class PotencyModel:
             for kernel in candidate_kernels()[1:]
         ]
         return max([best, *others], key=lambda fit: fit.evidence)
+
+    @classmethod
+    def fit_nothing(cls, n_perturbations: int, n_nodes: int) -> PotencyModel:
+        """Say of all perturbations that they do nothing.
+
+        Parameters
+        ----------
+        n_perturbations
+            Number of seen perturbations.
+        n_nodes
+            Number of nodes.
+
+        Returns
+        -------
+        A model without sensitivities.
+        """
+        center = np.array([1.0, 0.0, np.log(PRIOR_HILL)])
+        return cls(
+            sensitivity=np.zeros(n_nodes),
+            rows=np.tile(center, (n_perturbations, 1)),
+            extra=np.zeros((n_perturbations, n_nodes)),
+            center=center,
+            log_sd=np.array(START_LOG_SD),
+            features=np.zeros((n_perturbations, 0)),
+        )
 
     def predict_rows(self, features: FloatArray) -> FloatArray:
         """Predict potency, log10 EC50 and log slope of unseen perturbations.
