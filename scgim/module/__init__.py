@@ -1,19 +1,23 @@
 """The generative model of a cell: tensors in, loss out."""
 
+from scgim.module._causal_module import CausalModule, CausalSpace
 from scgim.module._change_basis import change_basis, linear_loadings, loading_sd
 from scgim.module._expected_expression import ExpectedExpression
-from scgim.module._gim_module import CausalSpace, GIMModule
+from scgim.module._gim_module import GIMModule
 from scgim.module._likelihood import Expression, GeneLikelihood, make_distribution
+from scgim.module._named_node_module import NamedNodeModule, log_rate
 from scgim.module._observation import GeneProgramDecoder, NeuralDecoder, NodeEncoder
 from scgim.module._online_update import grow_state, learn_only_new
 
 __all__ = [
+    "CausalModule",
     "CausalSpace",
     "ExpectedExpression",
     "Expression",
     "GIMModule",
     "GeneLikelihood",
     "GeneProgramDecoder",
+    "NamedNodeModule",
     "NeuralDecoder",
     "NodeEncoder",
     "change_basis",
@@ -21,5 +25,6 @@ __all__ = [
     "learn_only_new",
     "linear_loadings",
     "loading_sd",
+    "log_rate",
     "make_distribution",
 ]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from scgim.module._gim_module import GIMModule
+    from scgim.module._causal_module import CausalModule
 
 TARGET_TOTAL = 1e4
 N_RATES = 128
@@ -36,7 +36,7 @@ class ExpectedExpression:
     """
 
     @torch.no_grad()
-    def __init__(self, module: GIMModule, library: Tensor) -> None:
+    def __init__(self, module: CausalModule, library: Tensor) -> None:
         self._module = module
         self._is_mean = module.gene_likelihood == "normal"
         if self._is_mean:

@@ -1,34 +1,29 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from scvi import REGISTRY_KEYS as SCVI_KEYS
-from scvi.data._constants import ADATA_MINIFY_TYPE
 from scvi.module._constants import MODULE_KEYS as SCVI_MODULE_KEYS
-from scvi.module.base import BaseMinifiedModeModuleClass, LossOutput, auto_move_data
+from scvi.module.base import LossOutput
 from torch import Tensor, nn
-from torch.distributions import Distribution, Normal
-from torch.nn.functional import one_hot
 
 from scgim._constants import MODULE_KEYS, REGISTRY_KEYS
 from scgim._validation import check_seen_labels
-from scgim.module._likelihood import (
-    Expression,
-    GeneLikelihood,
-    make_distribution,
-    negative_log_likelihood,
-)
+from scgim.module._causal_module import CausalModule, CausalSpace
+from scgim.module._likelihood import GeneLikelihood, negative_log_likelihood
 from scgim.module._observation import GeneProgramDecoder, NeuralDecoder, NodeEncoder
 from scgim.scm import InterventionTable, LinearMechanism
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CausalSpace = Literal["programs", "latent"]
+    from torch.distributions import Normal
+
+    from scgim.module._likelihood import Expression
 
 
-class GIMModule(BaseMinifiedModeModuleClass):
+class GIMModule(CausalModule):
     r"""Generative intervention model of the expression of one cell.
 
     .. math::
@@ -38,7 +33,8 @@ class GIMModule(BaseMinifiedModeModuleClass):
         x &\sim \mathrm{NB}(\ell\,\mathrm{softmax}(Wz + b), \theta)
             && \text{observation model of the genes}
 
-    The posterior :math:`q(z \mid x)` does not see the perturbation. The Kullback-Leibler term is
+    For ``causal_space="programs"`` and ``"latent"``; named genes have
+    :class:`~scgim.module.NamedNodeModule`. The posterior :math:`q(z \mid x)` does not see the perturbation. The Kullback-Leibler term is
     in closed form, see :meth:`scgim.scm.LinearMechanism.divergence`.
 
     Parameters
@@ -84,8 +80,8 @@ class GIMModule(BaseMinifiedModeModuleClass):
         Number of cells, which weighs the prior of the intervention table.
     """
 
-    components: Tensor
-    median_library: Tensor
+    mechanism: LinearMechanism
+    dropout_head: nn.Linear | None
 
     def __init__(
         self,
@@ -150,97 +146,27 @@ class GIMModule(BaseMinifiedModeModuleClass):
         self.register_buffer("components", components)
         self.register_buffer("median_library", torch.tensor(float(median_library)))
 
-    def _get_inference_input(
-        self, tensors: dict[str, Tensor], full_forward_pass: bool = False
-    ) -> dict[str, Tensor | None]:
-        if self.minified_data_type in ADATA_MINIFY_TYPE and not full_forward_pass:
-            return {
-                SCVI_MODULE_KEYS.QZM_KEY: tensors[SCVI_KEYS.LATENT_QZM_KEY],
-                SCVI_MODULE_KEYS.QZV_KEY: tensors[SCVI_KEYS.LATENT_QZV_KEY],
-                SCVI_KEYS.OBSERVED_LIB_SIZE: tensors[SCVI_KEYS.OBSERVED_LIB_SIZE],
-            }
-        return {
-            "x": tensors[SCVI_KEYS.X_KEY],
-            "batch_index": tensors[SCVI_KEYS.BATCH_KEY],
-            "cont_covs": tensors.get(SCVI_KEYS.CONT_COVS_KEY),
-            "cat_covs": tensors.get(SCVI_KEYS.CAT_COVS_KEY),
-            "size_factor": tensors.get(SCVI_KEYS.SIZE_FACTOR_KEY),
-        }
-
-    @auto_move_data
-    def _regular_inference(
+    def posterior(
         self,
-        x: Tensor,
+        expression: Tensor,
         batch_index: Tensor,
-        cont_covs: Tensor | None = None,
-        cat_covs: Tensor | None = None,
-        size_factor: Tensor | None = None,
-        n_samples: int = 1,
-    ) -> dict[str, Tensor | Distribution | None]:
-        """Expression & covariates -> posterior of the nodes."""
-        library = self.library(x, size_factor)
+        cont_covs: Tensor | None,
+        cat_covs: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Log-normalised expression & covariates -> mean and variance of the nodes."""
         mean, variance = self.encoder(
-            self._normalise(x, library), self._categories(batch_index, cat_covs), cont_covs
+            expression, self._categories(batch_index, cat_covs), cont_covs
         )
-        qz = Normal(mean, variance.sqrt(), validate_args=False)
-        log_library = library.log()
-        if n_samples > 1:
-            log_library = log_library.expand(n_samples, *log_library.shape)
-        return {
-            SCVI_MODULE_KEYS.Z_KEY: qz.rsample() if n_samples == 1 else qz.sample((n_samples,)),
-            SCVI_MODULE_KEYS.QZ_KEY: qz,
-            SCVI_MODULE_KEYS.QL_KEY: None,
-            SCVI_MODULE_KEYS.LIBRARY_KEY: log_library,
-        }
+        return mean, variance
 
-    def _cached_inference(
-        self, qzm: Tensor, qzv: Tensor, observed_lib_size: Tensor, n_samples: int = 1
-    ) -> dict[str, Tensor | Distribution | None]:
-        """Draw nodes from their stored posterior."""
-        qz = Normal(qzm, qzv.sqrt())
-        log_library = observed_lib_size.log()
-        if n_samples > 1:
-            log_library = log_library.expand(n_samples, *log_library.shape)
-        return {
-            SCVI_MODULE_KEYS.Z_KEY: qz.sample() if n_samples == 1 else qz.sample((n_samples,)),
-            SCVI_MODULE_KEYS.QZ_KEY: qz,
-            SCVI_MODULE_KEYS.QL_KEY: None,
-            SCVI_MODULE_KEYS.LIBRARY_KEY: log_library,
-        }
+    def log_scale(self, nodes: Tensor, covariates: Tensor | None) -> Tensor:
+        """Nodes & covariates -> log of the expected share of each gene (mean if normal)."""
+        logits: Tensor = self.decoder(nodes, covariates)
+        return logits if self.gene_likelihood == "normal" else torch.log_softmax(logits, -1)
 
-    def _get_generative_input(
-        self, tensors: dict[str, Tensor], inference_outputs: dict[str, Tensor]
-    ) -> dict[str, Tensor | None]:
-        return {
-            "z": inference_outputs[SCVI_MODULE_KEYS.Z_KEY],
-            "library": inference_outputs[SCVI_MODULE_KEYS.LIBRARY_KEY],
-            "batch_index": tensors[SCVI_KEYS.BATCH_KEY],
-            "cont_covs": tensors.get(SCVI_KEYS.CONT_COVS_KEY),
-            "cat_covs": tensors.get(SCVI_KEYS.CAT_COVS_KEY),
-        }
-
-    @auto_move_data
-    def generative(
-        self,
-        z: Tensor,
-        library: Tensor,
-        batch_index: Tensor,
-        cont_covs: Tensor | None = None,
-        cat_covs: Tensor | None = None,
-        transform_batch: Tensor | int | None = None,
-    ) -> dict[str, object]:
-        """Nodes & covariates -> expression."""
-        if transform_batch is not None:
-            batch_index = torch.ones_like(batch_index) * transform_batch
-        expression = self.decode(
-            z, library, self.encode_covariates(batch_index, cont_covs, cat_covs)
-        )
-        return {
-            MODULE_KEYS.EXPRESSION: expression,
-            SCVI_MODULE_KEYS.PX_KEY: (
-                None if self.training else make_distribution(self.gene_likelihood, expression)
-            ),
-        }
+    def dropout_logits(self, nodes: Tensor) -> Tensor | None:
+        """Logits of extra zeros, for the zero-inflated likelihood."""
+        return None if self.dropout_head is None else self.dropout_head(nodes)
 
     def loss(
         self,
@@ -267,6 +193,10 @@ class GIMModule(BaseMinifiedModeModuleClass):
             kl_local=divergence,
             kl_global=prior,
         )
+
+    def trained_potency(self) -> tuple[Tensor, float]:
+        """Log10 EC50 of each perturbation and the median slope, where training left them."""
+        return self.interventions.log10_ec50, float(self.interventions.hill.median())
 
     def exogenous_mean(self, tensors: dict[str, Tensor]) -> Tensor:
         """Shift of each cell by its perturbations and, where asked, by its covariates.
@@ -296,20 +226,6 @@ class GIMModule(BaseMinifiedModeModuleClass):
             return shift
         return shift + self.node_offset(self.covariates_of(tensors))
 
-    def covariates_of(self, tensors: dict[str, Tensor]) -> Tensor | None:
-        """Encode the covariates of a minibatch, see :meth:`encode_covariates`."""
-        return self.encode_covariates(
-            tensors[SCVI_KEYS.BATCH_KEY],
-            tensors.get(SCVI_KEYS.CONT_COVS_KEY),
-            tensors.get(SCVI_KEYS.CAT_COVS_KEY),
-        )
-
-    def encode(self, tensors: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Posterior mean and variance of the nodes of a minibatch, both (n_cells, n_nodes)."""
-        inputs = self._encoder_inputs(tensors)
-        mean, variance = self.encoder(*inputs)
-        return mean, variance
-
     def encoder_hidden(self, tensors: dict[str, Tensor]) -> Tensor:
         """Last hidden layer of the encoder for a minibatch, shape ``(n_cells, n_hidden)``."""
         on_device = {key: value.to(self.device) for key, value in tensors.items()}
@@ -330,105 +246,3 @@ class GIMModule(BaseMinifiedModeModuleClass):
         if self.node_covariate_effects is None or covariates is None:
             return torch.zeros_like(self.mechanism.offset)
         return covariates @ self.node_covariate_effects.T
-
-    def decode(self, nodes: Tensor, log_library: Tensor, covariates: Tensor | None) -> Expression:
-        """Nodes & covariates -> parameters of the expression of each cell.
-
-        Parameters
-        ----------
-        nodes
-            Node values, shape ``(..., n_nodes)``.
-        log_library
-            Log total counts, shape ``(..., 1)``.
-        covariates
-            Output of :meth:`encode_covariates`.
-
-        Returns
-        -------
-        Parameters of the likelihood.
-        """
-        if covariates is not None and covariates.ndim < nodes.ndim:
-            covariates = covariates.expand(*nodes.shape[:-1], -1)
-        logits = self.decoder(nodes, covariates)
-        is_mean = self.gene_likelihood == "normal"
-        return Expression(
-            log_scale=logits if is_mean else torch.log_softmax(logits, -1),
-            log_library=log_library,
-            log_theta=self.log_theta,
-            dropout_logits=None if self.dropout_head is None else self.dropout_head(nodes),
-        )
-
-    def encode_covariates(
-        self, batch_index: Tensor, cont_covs: Tensor | None, cat_covs: Tensor | None
-    ) -> Tensor | None:
-        """Continuous covariates beside one-hot categories, batch last so that it can grow.
-
-        Parameters
-        ----------
-        batch_index
-            Batch of each cell, shape ``(n_cells, 1)``.
-        cont_covs
-            Continuous covariates, shape ``(n_cells, n_continuous)``, or ``None``.
-        cat_covs
-            Codes of categorical covariates, shape ``(n_cells, n_categorical)``, or ``None``.
-
-        Returns
-        -------
-        Shape ``(n_cells, n_covariates)``; ``None`` without covariates and with one batch.
-        """
-        encoded = [] if cont_covs is None or cont_covs.shape[1] == 0 else [cont_covs]
-        codes = self._categories(batch_index, cat_covs)
-        for code, n_categories in zip(codes, self.n_categories, strict=True):
-            if n_categories > 1:
-                encoded.append(one_hot(code.squeeze(-1).long(), n_categories).float())
-        return torch.cat(encoded, -1) if encoded else None
-
-    @torch.inference_mode()
-    def sample(
-        self,
-        tensors: dict[str, Tensor],
-        n_samples: int = 1,
-        generative_kwargs: dict[str, Tensor] | None = None,
-    ) -> Tensor:
-        """Draw expression from the posterior predictive distribution of given cells.
-
-        Parameters
-        ----------
-        tensors
-            Minibatch.
-        n_samples
-            Draws per cell.
-        generative_kwargs
-            Passed to :meth:`generative`.
-
-        Returns
-        -------
-        Shape ``(n_cells, n_genes)``, or ``(n_cells, n_genes, n_samples)`` for several draws.
-        """
-        _, generative_outputs = self.forward(
-            tensors,
-            inference_kwargs={"n_samples": n_samples},
-            generative_kwargs=generative_kwargs,
-            compute_loss=False,
-        )
-        draws = generative_outputs[SCVI_MODULE_KEYS.PX_KEY].sample().cpu()
-        return draws.permute(1, 2, 0) if n_samples > 1 else draws
-
-    def library(self, x: Tensor, size_factor: Tensor | None) -> Tensor:
-        """Total count of each cell, or its size factor, shape ``(n_cells, 1)``."""
-        if size_factor is not None:
-            return size_factor
-        if self.gene_likelihood == "normal":
-            return torch.ones_like(x[:, :1])
-        return x.sum(-1, keepdim=True)
-
-    def _normalise(self, x: Tensor, library: Tensor) -> Tensor:
-        if self.gene_likelihood == "normal":
-            return x
-        return torch.log1p(x * (self.median_library / library))
-
-    def _categories(self, batch_index: Tensor, cat_covs: Tensor | None) -> list[Tensor]:
-        if cat_covs is None or cat_covs.shape[1] == 0:
-            return [batch_index]
-        covariates = list(cat_covs.split(1, dim=1))
-        return [*covariates, batch_index]
