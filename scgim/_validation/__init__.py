@@ -11,6 +11,22 @@ from scgim._validation._files import (
     describe_damage,
     describe_unsupported,
 )
+from scgim._validation._genes import (
+    check_are_nodes,
+    check_are_perturbations,
+    check_count_options,
+    check_edge_table,
+    check_gene_nodes,
+    check_no_minibatches,
+    check_no_search,
+    check_node_number,
+    check_nodes_vary,
+    check_prior_edges,
+    check_space_options,
+    raise_cannot_map,
+    warn_if_stopped,
+    warn_if_targets_agree,
+)
 from scgim._validation._messages import check_choice, closest, quote_some, warn
 from scgim._validation._prediction import (
     check_conditions,
@@ -36,12 +52,17 @@ from scgim._validation._screen import (
 )
 
 __all__ = [
+    "check_are_nodes",
+    "check_are_perturbations",
     "check_can_save",
     "check_choice",
     "check_conditions",
+    "check_count_options",
+    "check_edge_table",
     "check_expression",
     "check_files_present",
     "check_format_version",
+    "check_gene_nodes",
     "check_genes",
     "check_has_model",
     "check_is_trained",
@@ -49,7 +70,12 @@ __all__ = [
     "check_model_class",
     "check_model_options",
     "check_new_features",
+    "check_no_minibatches",
     "check_no_pickle",
+    "check_no_search",
+    "check_node_number",
+    "check_nodes_vary",
+    "check_prior_edges",
     "check_query_columns",
     "check_query_covariates",
     "check_query_features",
@@ -59,10 +85,14 @@ __all__ = [
     "check_screen",
     "check_seen_labels",
     "check_shifts",
+    "check_space_options",
     "closest",
     "describe_damage",
     "describe_unsupported",
     "quote_some",
+    "raise_cannot_map",
     "warn",
     "warn_if_features_say_nothing",
+    "warn_if_stopped",
+    "warn_if_targets_agree",
 ]

@@ -6,14 +6,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scgim._validation._messages import closest, quote_some, warn
+from scgim._validation._messages import check_choice, closest, quote_some, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
 SINGULAR = 1e-8
+OPTION_DEFAULTS: dict[str, object] = {
+    "mechanism": "linear",
+    "intervention": "shift",
+    "structure": "search",
+    "dose_response": "hill",
+    "covariates_shift_nodes": False,
+    "n_hidden": 128,
+    "n_layers": 2,
+    "dropout_rate": 0.0,
+}
 
 
 def check_node_number(n_nodes: int, n_cells: int, max_nodes: int) -> None:
@@ -188,3 +198,185 @@ def warn_if_stopped(n_climbs: int, n_restarts: int, *, was_stopped: bool) -> Non
             f"The structure search was stopped after {n_climbs} of {n_restarts + 1} climbs; the best "
             "graph until then is kept. Search again for more certainty."
         )
+
+
+def check_space_options(
+    causal_space: str, *, genes: Mapping[str, object], others: Mapping[str, object]
+) -> None:
+    """Raise where an option is set that the chosen causal space does not have.
+
+    Parameters
+    ----------
+    causal_space
+        The chosen causal space.
+    genes
+        Options of named genes as the user set them.
+    others
+        Options of programs and latent factors as the user set them.
+    """
+    check_choice("mechanism", genes["mechanism"], ("linear", "mlp"))
+    check_choice("intervention", genes["intervention"], ("shift", "hard", "auto"))
+    check_choice("structure", genes["structure"], ("search", "gradient", "given"))
+    is_genes = causal_space == "genes"
+    for name, value in (others if is_genes else genes).items():
+        if value != OPTION_DEFAULTS[name]:
+            spaces = "'programs' and 'latent'" if is_genes else "'genes'"
+            msg = (
+                f"`{name}={value!r}` is an option of the causal spaces {spaces} only, but "
+                f"`causal_space={causal_space!r}`. Leave it out, or choose another causal space."
+            )
+            raise ValueError(msg)
+
+
+def check_gene_nodes(n_nodes: int | None, n_genes: int, gene_likelihood: str) -> None:
+    """Raise where the nodes or the likelihood are not those that named genes have.
+
+    Parameters
+    ----------
+    n_nodes
+        Number of nodes as the user set it.
+    n_genes
+        Genes of the data.
+    gene_likelihood
+        Likelihood as the user set it.
+    """
+    if n_nodes is not None and n_nodes != n_genes:
+        msg = (
+            f"`n_nodes={n_nodes}`, but with `causal_space='genes'` the {n_genes} genes of the data "
+            "are the nodes. Leave `n_nodes` out, and choose genes with `adata[:, genes]`."
+        )
+        raise ValueError(msg)
+    if gene_likelihood == "zinb":
+        msg = (
+            "`gene_likelihood='zinb'` is not available with `causal_space='genes'`, whose nodes are "
+            "freed of counting noise. Choose 'nb' or 'poisson' for counts, or 'normal'."
+        )
+        raise ValueError(msg)
+
+
+def check_no_search(search: object, causal_space: str) -> None:
+    """Raise if a graph search is asked for where the graph is not searched.
+
+    Parameters
+    ----------
+    search
+        What the user passed.
+    causal_space
+        The causal space of the model.
+    """
+    if search is not None:
+        msg = (
+            "`search` says how to find a graph of named genes, but this model has "
+            f"`causal_space={causal_space!r}`. Leave it out, or build the model with "
+            "`causal_space='genes'`."
+        )
+        raise ValueError(msg)
+
+
+def check_no_minibatches(arguments: Collection[str]) -> None:
+    """Raise if arguments of minibatch training are given for named genes.
+
+    Parameters
+    ----------
+    arguments
+        Names of the arguments that the user changed.
+    """
+    if arguments:
+        msg = (
+            f"`GIM.train` got {quote_some(sorted(arguments))}, but with `causal_space='genes'` the "
+            "model is fitted in closed form and has no epochs. Leave them out; "
+            "`search=scgim.model.GraphSearch(...)` says how to search the graph."
+        )
+        raise ValueError(msg)
+
+
+def check_edge_table(
+    name: str,
+    *,
+    columns: Collection[object] = ("source", "target"),
+    pairs: Sequence[tuple[object, ...]] = (),
+) -> None:
+    """Raise unless edges are pairs, or a table of source and target.
+
+    Parameters
+    ----------
+    name
+        Field of the search that holds them.
+    columns
+        Columns of the table, if it is one.
+    pairs
+        The pairs, if they are not a table.
+    """
+    missing = [column for column in ("source", "target") if column not in columns]
+    if missing:
+        msg = (
+            f"`search.{name}` has no column {missing[0]!r}; its columns are "
+            f"{[str(column) for column in columns]}. Edges are a DataFrame with the columns "
+            "'source' and 'target', or pairs."
+        )
+        raise ValueError(msg)
+    wrong = [pair for pair in pairs if len(pair) != 2]
+    if wrong:
+        msg = (
+            f"`search.{name}` has {wrong[0]!r}, which is not a pair (source, target). Edges are a "
+            "DataFrame with the columns 'source' and 'target', or pairs."
+        )
+        raise ValueError(msg)
+
+
+def check_are_perturbations(
+    argument: str, found: Sequence[str], perturbations: Collection[str]
+) -> None:
+    """Raise if known targets name perturbations that the screen does not have.
+
+    Parameters
+    ----------
+    argument
+        Argument as the user typed it.
+    found
+        Names in it.
+    perturbations
+        Perturbations of the screen.
+    """
+    unknown = [name for name in found if name not in perturbations]
+    if unknown:
+        msg = (
+            f"`{argument}` names {quote_some(unknown)}, which the screen did not run. The "
+            f"perturbations closest to {unknown[0]!r} are {closest(unknown[0], perturbations)}. "
+            "Correct the names, or leave them out."
+        )
+        raise ValueError(msg)
+
+
+def check_count_options(mechanism: str, structure: str, gene_likelihood: str) -> None:
+    """Raise where a way to fit named genes needs expression without counting noise.
+
+    Parameters
+    ----------
+    mechanism
+        Kind of mechanisms.
+    structure
+        How the graph is found.
+    gene_likelihood
+        Likelihood of the model.
+    """
+    if gene_likelihood == "normal":
+        return
+    for name, value in (("mechanism", mechanism), ("structure", structure)):
+        if value in {"mlp", "gradient"}:
+            msg = (
+                f"`{name}={value!r}` reads every cell, but in counts most of the variance of a gene "
+                "is counting noise, and only the covariance can be freed of it. Leave it out, or "
+                "pass transformed expression with `gene_likelihood='normal'`."
+            )
+            raise ValueError(msg)
+
+
+def raise_cannot_map() -> None:
+    """Raise where a model of named genes is to be mapped on new cells."""
+    msg = (
+        "A model with `causal_space='genes'` cannot be mapped on new cells: it is fitted in closed "
+        "form, from all cells at once. Train a new model on the old and the new cells together, or "
+        "predict with this one."
+    )
+    raise ValueError(msg)

@@ -470,12 +470,12 @@ def _read_features(uns: Mapping[str, object], features_key: str) -> pd.DataFrame
 
 
 def check_model_options(
-    *, causal_space: str, n_nodes: int, gene_likelihood: str, dose_response: str
+    *, causal_space: str, n_nodes: int | None, gene_likelihood: str, dose_response: str
 ) -> None:
     """Raise where an option of the model is not one of its choices."""
-    check_choice("causal_space", causal_space, ("programs", "latent"))
+    check_choice("causal_space", causal_space, ("genes", "programs", "latent"))
     check_choice("gene_likelihood", gene_likelihood, ("nb", "zinb", "poisson", "normal"))
     check_choice("dose_response", dose_response, ("hill", "free"))
-    if int(n_nodes) != n_nodes or n_nodes < 2:
+    if n_nodes is not None and (int(n_nodes) != n_nodes or n_nodes < 2):
         message = f"`n_nodes={n_nodes!r}`, but a causal graph has at least 2 nodes. Raise it."
         raise ValueError(message)

@@ -13,6 +13,7 @@ from scgim.benchmark._held_out_cells import moments_of
 from scgim.benchmark._scoring import METRICS, Prediction, Scorer
 from scgim.model._population import Population
 from scgim.model._training_statistics import TrainingStatistics
+from scgim.scm import shift_nodes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -141,7 +142,7 @@ class GIMCeilings:
         )
         statistics = TrainingStatistics.from_dict(model.statistics_)
         population = Population(model.module, statistics, n_cells=N_SHIFT_CELLS)
-        mean = population.mean_shift(torch.as_tensor(shifts, dtype=torch.float32)).numpy()
+        mean = population.mean_shift(shift_nodes(torch.as_tensor(shifts))).numpy()
 
         def cells(rows: NDArray[np.int64]) -> list[NDArray[np.float32]]:
             return [self._draw(shifts[row], seed=int(row)) for row in rows]

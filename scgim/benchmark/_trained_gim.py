@@ -179,6 +179,6 @@ class TrainedGIM:
         missing = [name for name in unseen if features is None or name not in features.index]
         if missing:
             return f"not in training, and without features: {missing[0]!r}"
-        if unseen and self.model.interventions.generator is None:
+        if unseen and not self.model.has_generator:
             return "too few perturbations to learn from features"
         return ""

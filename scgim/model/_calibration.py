@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.optimize import nnls
-from torch import Tensor
 
-from scgim.model._conditions import respond
+from scgim.model._latent_rows import respond
 from scgim.model._population import Population
 from scgim.model._training_statistics import TrainingStatistics
+from scgim.scm import Intervention, shift_nodes
 
 if TYPE_CHECKING:
     from scgim.model._parts import ModelParts
-    from scgim.scm import ConditionStatistics, InterventionFit
+    from scgim.scm import InterventionFit
 
 N_DRAWS = 32
 N_CELLS = 64
@@ -50,16 +50,33 @@ def calibrate_intervals(model: ModelParts) -> dict[str, dict[str, object]]:
     conditions = statistics.single_perturbations(model.screen)
     if len(conditions.perturbation) == 0:  # combinations only: no row has an error of its own
         return {"seen": uncalibrated(), "unseen": uncalibrated()}
-    chosen = _upper_doses(conditions)
+    chosen = upper_doses(conditions.log10_dose)
     perturbation = conditions.perturbation[chosen]
-    errors = _Errors(model, statistics, conditions, chosen)
+    errors = ShiftErrors(model, statistics, statistics.single_rows(model.screen)[chosen])
     rng = np.random.default_rng(0)
-    seen = errors.calibrate(*_leave_doses_out(model.interventions, chosen, rng))
+    table, hill = model.module.interventions, model.interventions.hill
+
+    def calibrate(
+        shift: np.ndarray,
+        log10_ec50: np.ndarray,
+        shift_noise: np.ndarray,
+        ec50_noise: np.ndarray,
+        *,
+        is_averaged: bool = False,
+    ) -> dict[str, object]:
+        def at(shift: np.ndarray, log10_ec50: np.ndarray) -> Intervention:
+            dose = conditions.log10_dose[chosen]
+            return shift_nodes(torch.as_tensor(respond(table, hill, shift, log10_ec50, dose)))
+
+        draws = at(shift + shift_noise, log10_ec50 + ec50_noise)
+        return errors.calibrate(at(shift, log10_ec50), draws, is_averaged=is_averaged)
+
+    seen = calibrate(*_leave_doses_out(model.interventions, chosen, rng))
     generator = model.interventions.generator
     if generator is None:
         return {"seen": seen, "unseen": uncalibrated()}
     shift_noise, ec50_noise = generator.draw_residuals(np.ones(len(chosen), int), N_DRAWS, rng)
-    unseen = errors.calibrate(
+    unseen = calibrate(
         generator.left_out_shift[perturbation],
         generator.left_out_log10_ec50[perturbation],
         shift_noise - shift_noise.mean(0),
@@ -89,48 +106,50 @@ def _leave_doses_out(
     return shift[chosen], log10_ec50[chosen], shift_noise[:, chosen], ec50_noise[:, chosen]
 
 
-class _Errors:
-    """Errors of predicted mean shifts of training conditions."""
+class ShiftErrors:
+    """Errors of predicted mean shifts of training conditions.
 
-    def __init__(
-        self,
-        model: ModelParts,
-        statistics: TrainingStatistics,
-        conditions: ConditionStatistics,
-        chosen: np.ndarray,
-    ) -> None:
-        components = model.screen.table.components[statistics.label]
-        rows = np.flatnonzero((components >= 0).sum(1) == 1)[chosen]
+    Parameters
+    ----------
+    model
+        Trained model.
+    statistics
+        What it remembers of its training cells.
+    rows
+        Conditions to predict, as rows of ``statistics``.
+    """
+
+    def __init__(self, model: ModelParts, statistics: TrainingStatistics, rows: np.ndarray) -> None:
         self._observed, self._sampling = _observed_shift(statistics, rows, model)
-        self._log10_dose = conditions.log10_dose[chosen]
-        self._table, self._hill = model.module.interventions, model.interventions.hill
         self._population = Population(model.module, statistics, n_cells=N_CELLS)
 
     def calibrate(
-        self,
-        shift: np.ndarray,
-        log10_ec50: np.ndarray,
-        shift_noise: np.ndarray,
-        ec50_noise: np.ndarray,
-        *,
-        is_averaged: bool = False,
+        self, base: Intervention, draws: Intervention, *, is_averaged: bool = False
     ) -> dict[str, object]:
-        """Fit scale, floor and quantiles for given rows and draws of their errors.
+        """Fit scale, floor and quantiles of intervals.
 
-        ``is_averaged`` says that the prediction is the mean over the draws.
+        Parameters
+        ----------
+        base
+            Mean intervention of each condition, tensors of shape ``(n_conditions, n_nodes)``.
+        draws
+            Draws around it, shape ``(n_draws, n_conditions, n_nodes)``.
+        is_averaged
+            Whether the prediction is the mean over the distribution, as for unseen perturbations.
+
+        Returns
+        -------
+        As :func:`calibrate_intervals` for one kind of perturbations.
         """
-        moved = np.stack(
-            [
-                self._predict(shift + a, log10_ec50 + m)
-                for a, m in zip(shift_noise, ec50_noise, strict=True)
-            ]
-        )
-        base = moved.mean(0) if is_averaged else self._predict(shift, log10_ec50)
+        predicted = self._population.mean_shift(base).numpy()
+        moved, curvature = self._population.spread(draws)
+        if is_averaged:
+            predicted = predicted + curvature
         # Genes that move, or may move: where nothing is predicted, the draws say which may.
         top = np.argsort(-np.square(moved).mean(0), axis=1)[:, :N_TOP_GENES]
         variance, error, noise = (
             np.take_along_axis(values, top, 1).ravel()
-            for values in (moved.var(0), self._observed - base, self._sampling)
+            for values in (moved.var(0), self._observed - predicted, self._sampling)
         )
         squared = error**2 - noise
         squared = np.minimum(squared, np.quantile(squared, OUTLIER_QUANTILE))
@@ -143,11 +162,6 @@ class _Errors:
             "quantiles": np.quantile(standardised, QUANTILE_LEVELS),
         }
 
-    def _predict(self, shift: np.ndarray, log10_ec50: np.ndarray) -> np.ndarray:
-        total = respond(self._table, self._hill, shift, log10_ec50, self._log10_dose)
-        mean_shift: Tensor = self._population.mean_shift(torch.as_tensor(total).float())
-        return mean_shift.numpy()
-
 
 def uncalibrated() -> dict[str, object]:
     """Take draws at their word: scale 1, no floor, normal quantiles."""
@@ -156,12 +170,11 @@ def uncalibrated() -> dict[str, object]:
     return {"scale": 1.0, "floor": 0.0, "quantiles": normal.icdf((1 + levels) / 2).numpy()}
 
 
-def _upper_doses(conditions: ConditionStatistics) -> np.ndarray:
+def upper_doses(log10_dose: np.ndarray) -> np.ndarray:
     """Conditions at the upper half of the doses, where shifts can be told from noise."""
-    finite = np.isfinite(conditions.log10_dose)
-    if not finite.any():
-        return np.arange(len(conditions.log10_dose))
-    return np.flatnonzero(conditions.log10_dose >= np.median(conditions.log10_dose))
+    if not np.isfinite(log10_dose).any():
+        return np.arange(len(log10_dose))
+    return np.flatnonzero(log10_dose >= np.median(log10_dose))
 
 
 def _observed_shift(

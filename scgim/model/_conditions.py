@@ -2,23 +2,56 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 import pandas as pd
 import torch
 
-from scgim._validation import (
-    check_conditions,
-    check_new_features,
-    warn_if_features_say_nothing,
-)
+from scgim._validation import check_conditions
+from scgim.scm import Intervention
 
 if TYPE_CHECKING:
     from scgim.model._parts import ModelParts
-    from scgim.scm import InterventionFit, InterventionGenerator, InterventionTable
 
 ConditionsLike: TypeAlias = pd.DataFrame | Iterable[tuple[str, float]] | Iterable[str]
+
+
+class PerturbationRows(Protocol):
+    """What a causal space thinks that some perturbations do, one entry for each."""
+
+    @property
+    def is_seen(self) -> np.ndarray:
+        """Whether each was in training, shape ``(n_entries,)``."""
+
+    @property
+    def is_uncertain(self) -> np.ndarray:
+        """Whether only features tell about it, and they tell something."""
+
+    @property
+    def n_summands(self) -> np.ndarray:
+        """Of how many known mechanisms each is seen as a sum."""
+
+    @property
+    def distance(self) -> np.ndarray:
+        """Distance to the nearest seen perturbation by features; above 1 is far."""
+
+    @property
+    def log10_ec50(self) -> np.ndarray:
+        """Dose of half the effect, log10."""
+
+    @property
+    def hill(self) -> np.ndarray:
+        """Slope of the Hill curve; NaN where the dose response has none."""
+
+    def at(self, log10_dose: np.ndarray) -> Intervention:
+        """Mean intervention at doses; each tensor has shape ``(n_entries, n_nodes)``."""
+
+    def draw(self, log10_dose: np.ndarray, n_draws: int, rng: np.random.Generator) -> Intervention:
+        """Draw from the distribution over interventions, ``(n_draws, n_entries, n_nodes)``."""
+
+    def draw_log10_ec50(self, n_draws: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw log10 EC50, shape ``(n_draws, n_entries)``."""
 
 
 @dataclass(frozen=True)
@@ -38,94 +71,73 @@ class Conditions:
         Perturbation of each entry.
     log10_dose
         Dose of each entry, log10; infinity is saturation.
-    row_shift
-        Mean shifts of each entry, shape ``(n_entries, n_curves * n_nodes)``.
-    row_log10_ec50
-        Mean log10 EC50 of each entry.
-    row_shift_variance
-        Posterior variance of the shifts of seen perturbations, shape ``(n_entries,)``.
-    row_log10_ec50_variance
-        Posterior variance of their log10 EC50.
-    is_seen
-        Whether each entry was in training.
-    n_summands
-        Of how many known mechanisms each entry is seen as a sum.
-    table
-        The intervention table, which knows the shape of the dose response.
-    hill
-        Slope of the Hill curves.
-    generator
-        Draws the errors of unseen perturbations; ``None`` if there are none.
+    rows
+        What each entry's perturbation does.
     """
 
     obs: pd.DataFrame
     condition: np.ndarray
     names: list[str]
     log10_dose: np.ndarray
-    row_shift: np.ndarray
-    row_log10_ec50: np.ndarray
-    row_shift_variance: np.ndarray
-    row_log10_ec50_variance: np.ndarray
-    is_seen: np.ndarray
-    n_summands: np.ndarray
-    table: InterventionTable
-    hill: float
-    generator: InterventionGenerator | None
+    rows: PerturbationRows
 
     @property
     def condition_n_summands(self) -> np.ndarray:
         """Mechanisms summed in the most uncertain entry of each condition."""
         total = np.ones(len(self.obs), int)
-        np.maximum.at(total, self.condition, self.n_summands)
+        np.maximum.at(total, self.condition, self.rows.n_summands)
         return total
 
     def at_saturation(self) -> Conditions:
         """Raise all doses beyond all EC50."""
         return replace(self, log10_dose=np.full(len(self.log10_dose), np.inf))
 
-    def shift(self) -> np.ndarray:
-        """Mean shift of the mechanisms, shape ``(n_conditions, n_nodes)``, in noise sd."""
-        return self._add_up(
-            respond(self.table, self.hill, self.row_shift, self.row_log10_ec50, self.log10_dose)
-        )
+    def intervention(self) -> Intervention:
+        """Mean intervention of each condition; tensors of shape ``(n_conditions, n_nodes)``."""
+        return self._join(self.rows.at(self.log10_dose))
+
+    def draw(self, n_draws: int, rng: np.random.Generator) -> Intervention:
+        """Draw from the distribution over interventions, ``(n_draws, n_conditions, n_nodes)``."""
+        return self._join(self.rows.draw(self.log10_dose, n_draws, rng))
 
     @property
     def is_uncertain(self) -> np.ndarray:
         """Whether a condition has a perturbation that only its features tell about."""
         uncertain = np.zeros(len(self.obs), bool)
-        if self.generator is not None and self.generator.is_informative:
-            np.logical_or.at(uncertain, self.condition, ~self.is_seen)
+        np.logical_or.at(uncertain, self.condition, self.rows.is_uncertain)
         return uncertain
 
-    def draw_shifts(self, n_draws: int, rng: np.random.Generator) -> np.ndarray:
-        """Draws from the distribution over interventions, ``(n_draws, n_conditions, n_nodes)``.
+    def of_cells(self, n_cells: int, rng: np.random.Generator | None) -> Intervention:
+        """Intervention of each cell, drawn where it is uncertain unless ``rng`` is ``None``.
 
-        Their mean is :meth:`shift`: few draws would else move it by chance.
+        Tensors have the shape ``(n_conditions, n_cells, n_nodes)``.
         """
-        shift, log10_ec50 = self._draw_rows(n_draws, rng)
-        drawn = self._add_up(respond(self.table, self.hill, shift, log10_ec50, self.log10_dose))
-        return drawn - drawn.mean(0) + self.shift()
+        mean = self.intervention().map(lambda values: values[:, None].expand(-1, n_cells, -1))
+        if rng is None or not self.is_uncertain.any():
+            return mean
+        drawn = self.draw(n_cells, rng).map(lambda values: values.swapaxes(0, 1))
+        uncertain = torch.as_tensor(self.is_uncertain)[:, None, None]
+        return Intervention(
+            shift=torch.where(uncertain, drawn.shift, mean.shift),
+            noise_scale=torch.where(uncertain, drawn.noise_scale, mean.noise_scale),
+            is_cut=torch.where(uncertain, drawn.is_cut, mean.is_cut),
+        )
 
-    def log10_ec50(self, n_draws: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and draws of log10 EC50 of each entry, ``(n_entries,)``, ``(n_draws, n_entries)``."""
-        return self.row_log10_ec50, self._draw_rows(n_draws, rng)[1]
+    def _join(self, entries: Intervention) -> Intervention:
+        """Join the entries of each condition; that of the control is empty."""
+        shape = (*entries.shift.shape[:-2], len(self.obs), entries.shift.shape[-1])
+        index = torch.as_tensor(self.condition)
 
-    def _draw_rows(self, n_draws: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Rows with posterior noise where seen, and left-out residuals where not."""
-        shift = rng.standard_normal((n_draws, *self.row_shift.shape))
-        shift *= np.sqrt(self.row_shift_variance)[:, None]
-        log10_ec50 = rng.standard_normal((n_draws, len(self.names)))
-        log10_ec50 *= np.sqrt(self.row_log10_ec50_variance)
-        unseen = ~self.is_seen
-        if self.generator is not None and unseen.any():
-            drawn = self.generator.draw_residuals(self.n_summands[unseen], n_draws, rng)
-            shift[:, unseen], log10_ec50[:, unseen] = drawn
-        return self.row_shift + shift, self.row_log10_ec50 + log10_ec50
+        def multiply(values: torch.Tensor) -> torch.Tensor:
+            place = index[:, None].expand(values.shape)
+            return torch.ones(shape, dtype=values.dtype).scatter_reduce(-2, place, values, "prod")
 
-    def _add_up(self, shift: np.ndarray) -> np.ndarray:
-        member = np.zeros((len(self.obs), len(self.condition)))
-        member[self.condition, np.arange(len(self.condition))] = 1
-        return member @ shift
+        shift = torch.zeros(shape, dtype=entries.shift.dtype)
+        return Intervention(
+            shift=shift.index_add(-2, index, entries.shift),
+            noise_scale=multiply(entries.noise_scale),
+            is_cut=1 - multiply(1 - entries.is_cut),
+        )
 
 
 def prepare_conditions(
@@ -146,16 +158,16 @@ def prepare_conditions(
     -------
     The conditions.
     """
-    screen, fit = model.screen, model.interventions
+    screen = model.screen
     known = _known_perturbations(model, features)
-    obs = check_conditions(conditions, screen, sorted(known), model.require_generator)
+    obs = check_conditions(conditions, screen, sorted(known), model.space.require_generator)
     labels = obs[screen.perturbation_key]
     parts = [(label,) if label in known else screen.table.parts_of(label) for label in labels]
     parts = [tuple(p for p in combination if p != screen.table.control) for combination in parts]
     condition = np.repeat(np.arange(len(obs)), [len(combination) for combination in parts])
     names = [name for combination in parts for name in combination]
     dose = obs[screen.dose_key].to_numpy(np.float64) if screen.dose_key else None
-    rows = _Rows.look_up(model, names, features)
+    rows = model.space.rows(names, features)
     obs["is_seen"] = [all(map(screen.is_seen, combination)) for combination in parts]
     obs["is_dose_extrapolated"] = _is_extrapolated(model, names, condition, dose, len(obs))
     distance = np.zeros(len(obs))
@@ -168,110 +180,8 @@ def prepare_conditions(
         condition=condition,
         names=names,
         log10_dose=log10_dose,
-        row_shift=rows.shift,
-        row_log10_ec50=rows.log10_ec50,
-        row_shift_variance=rows.shift_variance,
-        row_log10_ec50_variance=rows.log10_ec50_variance,
-        is_seen=rows.is_seen,
-        n_summands=rows.n_summands,
-        table=model.module.interventions,
-        hill=fit.hill,
-        generator=fit.generator,
+        rows=rows,
     )
-
-
-def respond(
-    table: InterventionTable,
-    hill: float,
-    shift: np.ndarray,
-    log10_ec50: np.ndarray,
-    log10_dose: np.ndarray,
-) -> np.ndarray:
-    """Shift of perturbations at doses, for rows that need not be those of the table.
-
-    Parameters
-    ----------
-    table
-        The intervention table, which knows the shape of the dose response.
-    hill
-        Slope of the Hill curves.
-    shift
-        Rows, shape ``(..., n, n_curves * n_nodes)``.
-    log10_ec50
-        Shape ``(..., n)``; not used by fixed curves.
-    log10_dose
-        Shape ``(n,)``; minus infinity is dose zero, infinity saturation.
-
-    Returns
-    -------
-    Shape ``(..., n, n_nodes)``.
-    """
-    with torch.no_grad():
-        response = table.cpu_response(log10_dose, log10_ec50, hill)
-    n_curves = response.shape[-1]
-    curves = shift.reshape(*shift.shape[:-1], n_curves, shift.shape[-1] // n_curves)
-    return np.einsum("...nc,...ncj->...nj", response, curves)
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Rows of named perturbations, from the table or from the generator."""
-
-    shift: np.ndarray
-    log10_ec50: np.ndarray
-    shift_variance: np.ndarray
-    log10_ec50_variance: np.ndarray
-    is_seen: np.ndarray
-    n_summands: np.ndarray
-    distance: np.ndarray
-
-    @classmethod
-    def look_up(cls, model: ModelParts, names: list[str], features: pd.DataFrame | None) -> _Rows:
-        seen_names = model.screen.table.perturbations
-        unseen_names = sorted(set(names) - set(seen_names))
-        place = {name: i for i, name in enumerate([*seen_names, *unseen_names])}
-        index = np.array([place[name] for name in names], dtype=int)
-        fit, table = model.interventions, model.module.interventions
-        all_rows = cls._of_seen(fit, table)
-        if unseen_names:
-            new = check_new_features(features, model.screen.table.features, unseen_names)
-            generator = model.require_generator()
-            warn_if_features_say_nothing(
-                unseen_names, generator.p_value, is_informative=generator.is_informative
-            )
-            all_rows = all_rows.append(cls._of_unseen(generator, new))
-        return cls(**{name: values[index] for name, values in vars(all_rows).items()})
-
-    @classmethod
-    def _of_seen(cls, fit: InterventionFit, table: InterventionTable) -> _Rows:
-        n = len(table.shift)
-        return cls(
-            shift=table.shift.detach().double().cpu().numpy().reshape(n, -1),
-            log10_ec50=table.log10_ec50.detach().double().cpu().numpy(),
-            shift_variance=fit.rows.shift_variance,
-            log10_ec50_variance=fit.rows.log10_ec50_variance,
-            is_seen=np.ones(n, bool),
-            n_summands=np.ones(n, int),
-            distance=np.zeros(n),
-        )
-
-    @classmethod
-    def _of_unseen(cls, generator: InterventionGenerator, features: np.ndarray) -> _Rows:
-        generated = generator.predict(features)
-        n = len(features)
-        return cls(
-            shift=generated.shift,
-            log10_ec50=generated.log10_ec50,
-            shift_variance=np.zeros(n),
-            log10_ec50_variance=np.zeros(n),
-            is_seen=np.zeros(n, bool),
-            n_summands=generated.n_summands,
-            distance=generated.distance,
-        )
-
-    def append(self, other: _Rows) -> _Rows:
-        mine, theirs = vars(self), vars(other)
-        return _Rows(**{name: np.concatenate([mine[name], theirs[name]]) for name in mine})
 
 
 def _known_perturbations(model: ModelParts, features: pd.DataFrame | None) -> set[str]:

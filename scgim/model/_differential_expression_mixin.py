@@ -14,6 +14,7 @@ from scvi.model.base._de_core import _de_core
 from scgim._validation import check_is_trained
 from scgim.model._conditions import ConditionsLike, prepare_conditions
 from scgim.model._prediction_mixin import PredictionMixin
+from scgim.scm import Intervention, shift_nodes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,14 +72,15 @@ class DifferentialExpressionMixin(PredictionMixin):
         check_is_trained(self, "predict_differential_expression")
         prepared = prepare_conditions(self, conditions, features)
         rng = np.random.default_rng(seed)
-        shifts = prepared.draw_shifts(n_cells, rng)
+        drawn = prepared.draw(n_cells, rng)
+        empty = shift_nodes(torch.zeros_like(drawn.shift[:, 0]))
         base = self._base_population(prepared.obs, n_cells, rng)
         tables = []
         for number, (_, condition) in enumerate(prepared.obs.iterrows()):
             chosen = np.arange(n_cells) + number * n_cells
             table = self._test_pairs(
-                self._scale(base, chosen, shifts[:, number]),
-                self._scale(base, chosen, np.zeros_like(shifts[:, number])),
+                self._scale(base, chosen, drawn[:, number]),
+                self._scale(base, chosen, empty),
                 delta=delta,
                 fdr=fdr,
             )
@@ -86,9 +88,11 @@ class DifferentialExpressionMixin(PredictionMixin):
         return pd.concat(tables)
 
     @torch.inference_mode()
-    def _scale(self, base: dict[str, Tensor], cell: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    def _scale(
+        self, base: dict[str, Tensor], cell: np.ndarray, intervention: Intervention
+    ) -> np.ndarray:
         """Share of each gene in the expression of cells (the mean for the normal likelihood)."""
-        nodes, covariates, library = self._intervene(base, cell, shift)
+        nodes, covariates, library = self._intervene(base, cell, intervention)
         log_scale = self.module.decode(nodes, library.log(), covariates).log_scale
         is_mean = self.module.gene_likelihood == "normal"
         scale: np.ndarray = (log_scale if is_mean else log_scale.exp()).cpu().numpy()

@@ -29,6 +29,7 @@ from scgim._validation import (
     check_layer,
     check_model_options,
     check_screen,
+    check_space_options,
     warn,
 )
 from scgim.data import (
@@ -42,7 +43,10 @@ from scgim.data import (
 from scgim.model._annotation_mixin import AnnotationMixin
 from scgim.model._differential_expression_mixin import DifferentialExpressionMixin
 from scgim.model._fitting_mixin import FittingMixin
+from scgim.model._genes_fit import GenesOptions, MechanismKind, StructureKind
+from scgim.model._genes_space import GenesSpace
 from scgim.model._interpretation_mixin import InterpretationMixin
+from scgim.model._latent_space import LatentSpace
 from scgim.model._query_mixin import QueryMixin
 from scgim.model._saving_mixin import SavingMixin
 from scgim.module import CausalSpace, GeneLikelihood, GIMModule
@@ -53,12 +57,16 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
+    from scgim.model._graph_search import GraphSearch
+    from scgim.scm import InterventionKindName
+
 
 logger = logging.getLogger(__name__)
 
 MIN_STEPS = 3_000
 MAX_EPOCHS = 400
 MIN_EPOCHS = 8
+DEFAULT_N_NODES = 16
 DoseResponse = Literal["hill", "free"]
 
 
@@ -94,12 +102,23 @@ class GIM(
     registry
         Registry to build the model from, in place of ``adata``.
     causal_space
-        What the nodes are: ``"programs"`` (linear decoder, readable) or ``"latent"`` (neural
-        decoder, best fit).
+        What the nodes are: ``"programs"`` (linear decoder, readable), ``"latent"`` (neural
+        decoder, best fit) or ``"genes"`` (the measured genes or proteins themselves, at most a few
+        hundred).
     n_nodes
-        Number of nodes of the causal graph; with a program mask, its number of programs.
+        Number of programs or latent factors, 16 by default; with a program mask, its number of
+        programs. Named genes are all genes of ``adata``.
     gene_likelihood
         ``"nb"``, ``"zinb"``, ``"poisson"`` for counts, ``"normal"`` for transformed expression.
+    mechanism
+        How a named gene follows its parents: ``"linear"``, or ``"mlp"`` (searched with additive
+        splines, then fitted by networks).
+    intervention
+        What perturbations do to named genes: ``"shift"``, ``"hard"`` (cuts parents, sets mean and
+        spread), or ``"auto"``, which decides per target by evidence and says which.
+    structure
+        How the graph of named genes is found: ``"search"``; ``"gradient"``, the published
+        optimiser, for comparison; ``"given"`` by ``search.required`` in :meth:`train`.
     dose_response
         ``"hill"`` (EC50 and slope) or ``"free"`` (a sum of fixed curves). Both are exactly zero
         at dose zero.
@@ -134,8 +153,11 @@ class GIM(
         registry: dict | None = None,
         *,
         causal_space: CausalSpace = "programs",
-        n_nodes: int = 16,
+        n_nodes: int | None = None,
         gene_likelihood: GeneLikelihood = "nb",
+        mechanism: MechanismKind = "linear",
+        intervention: InterventionKindName = "shift",
+        structure: StructureKind = "search",
         dose_response: DoseResponse = "hill",
         covariates_shift_nodes: bool = False,
         n_hidden: int = 128,
@@ -148,44 +170,49 @@ class GIM(
             gene_likelihood=gene_likelihood,
             dose_response=dose_response,
         )
+        check_space_options(
+            causal_space,
+            genes={"mechanism": mechanism, "intervention": intervention, "structure": structure},
+            others={
+                "dose_response": dose_response,
+                "covariates_shift_nodes": covariates_shift_nodes,
+                "n_hidden": n_hidden,
+                "n_layers": n_layers,
+                "dropout_rate": dropout_rate,
+            },
+        )
         super().__init__(adata, registry)
         self.screen = Screen.from_registry(self.registry_)
         self.causal_space = causal_space
         self.gene_likelihood = gene_likelihood
-        mask = self.screen.program_mask
-        self.node_names_ = (
-            list(mask.columns) if mask is not None else [f"program_{i}" for i in range(n_nodes)]
-        )
-        n_nodes = len(self.node_names_)
+        if causal_space == "genes":
+            options = GenesOptions(mechanism, intervention, structure)
+            self.space = GenesSpace(self, n_nodes, options)
+        else:
+            self.space = LatentSpace(
+                self,
+                DEFAULT_N_NODES if n_nodes is None else n_nodes,
+                dose_response=dose_response,
+                covariates_shift_nodes=covariates_shift_nodes,
+                n_hidden=n_hidden,
+                n_layers=n_layers,
+                dropout_rate=dropout_rate,
+            )
+        self.node_names_ = self.space.node_names
         statistics = self.summary_stats
-        doses = self.screen.treated_doses
-        anchors = None
-        if dose_response == "free" and len(doses):
-            anchors = torch.tensor(np.log10(doses), dtype=torch.float32)
-        self.module = self._module_cls(
-            statistics.n_vars,
-            n_nodes,
+        self.module = self.space.make_module(
+            n_genes=statistics.n_vars,
             components=torch.as_tensor(self.screen.table.components),
-            n_perturbations=len(self.screen.table.perturbations),
-            anchors=anchors,
-            log10_dose_center=float(np.median(np.log10(doses))) if len(doses) else 0.0,
-            causal_space=causal_space,
             gene_likelihood=gene_likelihood,
-            n_hidden=n_hidden,
-            n_layers=n_layers,
-            dropout_rate=dropout_rate,
             n_batch=statistics.n_batch,
             n_cats_per_cov=[len(c) for c in self.screen.categorical_covariates.values()],
             n_continuous=len(self.screen.continuous_covariates),
-            covariates_shift_nodes=covariates_shift_nodes,
-            program_mask=None if mask is None else torch.tensor(mask.to_numpy(np.float32)),
-            n_obs=max(1, int(self.screen.conditions.n_cells.sum())),
             **self._expression_statistics(),
         )
         self.module.minified_data_type = self.minified_data_type
         self.module.eval()
         self._model_summary_string = (
-            f"GIM with {n_nodes} nodes, causal_space: {causal_space}, gene_likelihood: "
+            f"GIM with {len(self.node_names_)} nodes, causal_space: {causal_space}, gene_likelihood: "
             f"{gene_likelihood}, dose_response: {dose_response}, "
             f"{len(self.screen.table.perturbations)} perturbations"
         )
@@ -302,6 +329,7 @@ class GIM(
         train_size: float | None = None,
         early_stopping: bool = True,
         fix_gauge: bool = True,
+        search: GraphSearch | None = None,
         accelerator: str = "auto",
         devices: int | list[int] | str = "auto",
         plan_kwargs: dict[str, Any] | None = None,
@@ -315,7 +343,12 @@ class GIM(
         decides when to stop early, and the best weights are kept. The held-out cells return in
         the last step, which re-estimates every intervention from all cells.
 
-        Ctrl-C and a loss that is not finite stop training and keep the last good weights.
+        Named genes need no minibatches: the graph is searched, then mechanisms, targets and
+        potencies are fitted in closed form. Of the arguments below they take ``search`` and
+        ``enable_progress_bar`` only.
+
+        Ctrl-C and a loss that is not finite stop training and keep the last good weights; Ctrl-C during a
+        search keeps the best graph so far.
 
         Parameters
         ----------
@@ -330,6 +363,8 @@ class GIM(
         fix_gauge
             Whether to choose the basis of the nodes at the end, see :meth:`fix_gauge`; a model
             mapped by :meth:`load_query_data` keeps that of its reference.
+        search
+            For ``causal_space="genes"``: how to search the graph, and what is known of it.
         accelerator
             ``"cpu"``, ``"gpu"`` or ``"auto"``.
         devices
@@ -345,6 +380,46 @@ class GIM(
         ------
         RuntimeError
             When the loss becomes non-finite; weights of the last finite epoch are kept.
+        """
+        self.space.train(
+            {
+                "max_epochs": max_epochs,
+                "batch_size": batch_size,
+                "train_size": train_size,
+                "early_stopping": early_stopping,
+                "fix_gauge": fix_gauge,
+                "search": search,
+                "accelerator": accelerator,
+                "devices": devices,
+                "plan_kwargs": plan_kwargs,
+                "datasplitter_kwargs": datasplitter_kwargs,
+                **trainer_kwargs,
+            }
+        )
+
+    def train_minibatches(
+        self,
+        *,
+        max_epochs: int | None,
+        batch_size: int,
+        early_stopping: bool,
+        fix_gauge: bool,
+        **trainer_kwargs: Any,
+    ) -> None:
+        """Train by gradients, as :meth:`train` says; it has the arguments.
+
+        Parameters
+        ----------
+        max_epochs
+            Passes over the cells, or ``None``.
+        batch_size
+            Cells per minibatch.
+        early_stopping
+            Whether to stop when the score on held-out conditions has clearly fallen.
+        fix_gauge
+            Whether to choose the basis of the nodes at the end.
+        **trainer_kwargs
+            The other arguments of :meth:`train`.
         """
         if not any(parameter.requires_grad for parameter in self.module.parameters()):
             logger.info("The new cells have no new batch or perturbation, so no weight learns.")
@@ -365,16 +440,7 @@ class GIM(
         self.module.train()
         interrupt_handler = signal.getsignal(signal.SIGINT)
         try:
-            super().train(
-                max_epochs,
-                accelerator=accelerator,
-                devices=devices,
-                batch_size=batch_size,
-                train_size=train_size,
-                plan_kwargs=plan_kwargs,
-                datasplitter_kwargs=datasplitter_kwargs,
-                **trainer_kwargs,
-            )
+            super().train(max_epochs, batch_size=batch_size, **trainer_kwargs)
         except NonFiniteLossError as error:
             keep.restore_last()
             self._finish_training(fix_gauge=fix_gauge)

@@ -5,24 +5,26 @@ from typing import TYPE_CHECKING, Literal
 import networkx as nx
 import numpy as np
 import pandas as pd
-import torch
 
 from scgim._validation import check_choice, check_is_trained
-from scgim.model._conditions import prepare_conditions
+from scgim.model._conditions import Conditions, prepare_conditions
 from scgim.model._parts import ModelParts
-from scgim.module import linear_loadings
-from scgim.scm import Gauge, compute_total_effects, match_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-TARGET_SHIFT = 0.75
-EDGE_WEIGHT = 0.25
-# A shift below this many noise standard deviations is misfit of the model, not a target.
-NULL_SD = 0.25
-TARGET_SD = 2.0
-TARGET_SHARE = 0.15
+TARGET_KEYS = ["perturbation", "node"]
+TARGET_COLUMNS = [
+    *TARGET_KEYS,
+    "probability",
+    "effect",
+    "lower",
+    "upper",
+    "evidence",
+    "is_target",
+    "ambiguous",
+]
 N_DRAWS = 200
 LOWER, UPPER = 0.1, 0.9
 GraphKind = Literal["weight", "probability", "ambiguous"]
@@ -68,27 +70,13 @@ class InterpretationMixin(ModelParts):
         """
         check_is_trained(self, "get_intervention_targets")
         names = self._names(perturbations)
-        shift, variance, draws = self._saturating_shifts(names, features)
-        null = variance + NULL_SD**2
-        log_odds = np.log(TARGET_SHARE / (1 - TARGET_SHARE)) + log_bayes_factor(shift, null)
-        probability = 1 / (1 + np.exp(-np.clip(log_odds, -500, 500)))
-        is_target = (np.abs(shift) > TARGET_SHIFT) & (probability > 0.5)
-        control_sd = self._control_sd()
-        lower, upper = np.quantile(draws, [LOWER, UPPER], axis=0) / control_sd
-        index = pd.MultiIndex.from_product([names, self.node_names_])
-        return pd.DataFrame(
-            {
-                "perturbation": index.get_level_values(0),
-                "node": index.get_level_values(1),
-                "probability": probability.ravel(),
-                "effect": (shift / control_sd).ravel(),
-                "lower": lower.ravel(),
-                "upper": upper.ravel(),
-                "evidence": (shift**2 / null / 2).ravel(),
-                "is_target": is_target.ravel(),
-                "ambiguous": self._disagreement(shift).ravel(),
-            }
-        )
+        saturated = self._saturated(names, features)
+        columns = self._effects(saturated)
+        columns |= {name: v.ravel() for name, v in self.space.call_targets(saturated).items()}
+        index = pd.MultiIndex.from_product([names, self.node_names_], names=TARGET_KEYS)
+        table = pd.DataFrame(columns, index=index).reset_index()
+        extra = [name for name in table if name not in TARGET_COLUMNS]
+        return table[[*TARGET_COLUMNS, *extra]]
 
     def get_dose_response(
         self,
@@ -138,19 +126,13 @@ class InterpretationMixin(ModelParts):
             }
         )
         prepared = prepare_conditions(self, conditions, features)
-        control_sd = self._control_sd()
-        mean = prepared.shift() / control_sd
-        draws = prepared.draw_shifts(N_DRAWS, np.random.default_rng(0))
-        lower, upper = np.quantile(draws, [LOWER, UPPER], axis=0) / control_sd
         n_nodes = len(self.node_names_)
         response = pd.DataFrame(
             {
                 "perturbation": np.repeat(conditions.iloc[:, 0].to_numpy(), n_nodes),
                 "node": np.tile(self.node_names_, len(conditions)),
                 "dose": np.repeat(conditions.iloc[:, 1].to_numpy(), n_nodes),
-                "effect": mean.ravel(),
-                "lower": lower.ravel(),
-                "upper": upper.ravel(),
+                **self._effects(prepared),
             }
         )
         response.attrs = self._potencies(names, features)
@@ -181,11 +163,12 @@ class InterpretationMixin(ModelParts):
         """
         check_is_trained(self, "get_causal_graph")
         check_choice("kind", kind, ("weight", "probability", "ambiguous"))
-        values = self.module.mechanism.adjacency.detach().cpu().numpy().astype(np.float64)
-        if kind != "weight":
-            values = self._edge_probability(values)
-        table = (values > 0) & (values < 1) if kind == "ambiguous" else values
-        graph = pd.DataFrame(table, index=self.node_names_, columns=self.node_names_)
+        values = {
+            "weight": self.space.edge_weights,
+            "probability": self.space.edge_probability,
+            "ambiguous": self.space.edge_ambiguity,
+        }[kind]()
+        graph = pd.DataFrame(values, index=self.node_names_, columns=self.node_names_)
         return nx.from_pandas_adjacency(graph, nx.DiGraph) if as_networkx else graph
 
     def get_gene_programs(self) -> pd.DataFrame:
@@ -198,10 +181,8 @@ class InterpretationMixin(ModelParts):
         Genes x nodes; each column is relative to its median gene, since only ratios of rates are
         observed.
         """
-        effects = compute_total_effects(self.module.mechanism.adjacency.detach().double().cpu())
-        loadings = linear_loadings(self.module).cpu() @ torch.linalg.inv(effects).mT
-        loadings = (loadings - loadings.quantile(0.5, dim=0)).numpy()
-        return pd.DataFrame(loadings, index=pd.Index(self._gene_names()), columns=self.node_names_)
+        programs = self.space.gene_programs()
+        return pd.DataFrame(programs, index=pd.Index(self._gene_names()), columns=self.node_names_)
 
     def _names(self, perturbations: Sequence[str] | None) -> list[str]:
         if perturbations is None:
@@ -210,83 +191,36 @@ class InterpretationMixin(ModelParts):
             [perturbations] if isinstance(perturbations, str) else [str(p) for p in perturbations]
         )
 
-    def _saturating_shifts(
-        self, names: list[str], features: pd.DataFrame | None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Shift at saturating dose, its variance per node, and draws of it."""
+    def _saturated(self, names: list[str], features: pd.DataFrame | None) -> Conditions:
+        """Perturbations at saturating dose."""
         conditions = pd.DataFrame({self.screen.perturbation_key: names})
         if self.screen.dose_key is not None:
             conditions[self.screen.dose_key] = self.screen.treated_doses.max()
-        prepared = prepare_conditions(self, conditions, features).at_saturation()
-        draws = prepared.draw_shifts(N_DRAWS, np.random.default_rng(0))
-        return prepared.shift(), draws.var(0), draws
+        return prepare_conditions(self, conditions, features).at_saturation()
+
+    def _effects(self, conditions: Conditions) -> dict[str, np.ndarray]:
+        """Shifts with their interval, in control standard deviations of the nodes."""
+        control_sd = self.space.control_sd()
+        draws = conditions.draw(N_DRAWS, np.random.default_rng(0)).shift.numpy()
+        lower, upper = np.quantile(draws, [LOWER, UPPER], axis=0) / control_sd
+        effect = conditions.intervention().shift.numpy() / control_sd
+        return {"effect": effect.ravel(), "lower": lower.ravel(), "upper": upper.ravel()}
 
     def _potencies(self, names: list[str], features: pd.DataFrame | None) -> dict[str, dict]:
-        if self.module.interventions.anchors is not None:
+        prepared = self._saturated(names, features)
+        rows = prepared.rows
+        if np.isnan(rows.hill).any():
             return {"ec50": {}, "hill": {}}
-        conditions = pd.DataFrame(
-            {
-                self.screen.perturbation_key: names,
-                self.screen.dose_key: self.screen.treated_doses.max(),
-            }
-        )
-        prepared = prepare_conditions(self, conditions, features)
-        mean, draws = prepared.log10_ec50(N_DRAWS, np.random.default_rng(0))
+        draws = rows.draw_log10_ec50(N_DRAWS, np.random.default_rng(0))
         lower, upper = np.quantile(draws, [LOWER, UPPER], axis=0)
         return {
             "ec50": {
-                name: {"ec50": 10 ** mean[i], "lower": 10 ** lower[i], "upper": 10 ** upper[i]}
+                name: {
+                    "ec50": 10 ** rows.log10_ec50[i],
+                    "lower": 10 ** lower[i],
+                    "upper": 10 ** upper[i],
+                }
                 for i, name in enumerate(prepared.names)
             },
-            "hill": dict.fromkeys(prepared.names, self.interventions.hill),
+            "hill": dict(zip(prepared.names, rows.hill.tolist(), strict=True)),
         }
-
-    def _control_sd(self) -> np.ndarray:
-        """Compute the sd of each node in control cells, in its noise standard deviations."""
-        effects = compute_total_effects(self.module.mechanism.adjacency.detach().double().cpu())
-        return effects.norm(dim=0).numpy()
-
-    def _near_ties(self) -> list[tuple[Gauge, np.ndarray, np.ndarray]]:
-        """Other good bases, with the node that matches each of ours and its sign."""
-        state = getattr(self, "gauge_", None)
-        if state is None:
-            return []
-        ours = Gauge(torch.as_tensor(state["directions"]), 0.0)
-        ties = [Gauge(torch.as_tensor(directions), 0.0) for directions in state["near_ties"]]
-        matches = [match_nodes(ours, tie) for tie in ties]
-        return [
-            (tie, index.numpy(), sign.numpy())
-            for tie, (index, sign) in zip(ties, matches, strict=True)
-        ]
-
-    def _disagreement(self, shift: np.ndarray) -> np.ndarray:
-        """Whether another good basis calls a target differently, shape of ``shift``."""
-        disagrees = np.zeros(shift.shape, bool)
-        for tie, index, _ in self._near_ties():
-            other = np.abs(shift @ tie.noise_rotation.numpy())[:, index] > TARGET_SHIFT
-            disagrees |= other != (np.abs(shift) > TARGET_SHIFT)
-        return disagrees
-
-    def _edge_probability(self, weights: np.ndarray) -> np.ndarray:
-        calls = [np.abs(weights) > EDGE_WEIGHT]
-        for tie, index, _ in self._near_ties():
-            calls.append(np.abs(tie.adjacency.numpy())[np.ix_(index, index)] > EDGE_WEIGHT)
-        return np.mean(calls, axis=0)
-
-
-def log_bayes_factor(shift: np.ndarray, null_variance: np.ndarray) -> np.ndarray:
-    """Log evidence for a target over none, in nats.
-
-    Parameters
-    ----------
-    shift
-        Estimated shifts, in noise standard deviations.
-    null_variance
-        Their variance if there is no target, same shape.
-
-    Returns
-    -------
-    Same shape.
-    """
-    total = null_variance + TARGET_SD**2
-    return 0.5 * (np.log(null_variance / total) + shift**2 * (1 / null_variance - 1 / total))

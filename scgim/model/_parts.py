@@ -8,11 +8,13 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from anndata import AnnData
+    from scvi.data import AnnDataManager
     from torch import Tensor
 
     from scgim.data import Screen
-    from scgim.module import GeneLikelihood, GIMModule
-    from scgim.scm import InterventionFit, InterventionGenerator
+    from scgim.model._space import Space
+    from scgim.module import CausalSpace, GeneLikelihood
+    from scgim.scm import Intervention
 
 
 class ModelParts:
@@ -21,11 +23,13 @@ class ModelParts:
     Attributes
     ----------
     module
-        The generative model.
+        The generative model, a :class:`~scgim.module.CausalModule`.
+    space
+        Where this causal space differs from the others.
     screen
         What the registry knows of the screen.
     node_names_
-        Names of the nodes, in causal order.
+        Names of the nodes; in causal order for programs and latent factors.
     statistics_
         :class:`~scgim.model._training_statistics.TrainingStatistics` as a dictionary.
     calibration_
@@ -33,27 +37,31 @@ class ModelParts:
     reference_statistics_
         ``statistics_`` of the model that was mapped on these cells; ``None`` for a model trained
         from the start.
-    gauge_
-        Costs of the bases of the nodes that were found, and the near ties.
     """
 
-    module: GIMModule
+    module: Any
+    space: Space
     screen: Screen
     adata: AnnData
-    causal_space: str
+    causal_space: CausalSpace
     gene_likelihood: GeneLikelihood
     node_names_: list[str]
     statistics_: dict[str, Any]
     reference_statistics_: dict[str, Any] | None
     calibration_: dict[str, dict[str, Any]]
-    gauge_: dict[str, np.ndarray]
 
     if TYPE_CHECKING:
+        # Written by one causal space only.
+        gauge_: dict[str, np.ndarray]
+        named_nodes_: dict[str, Any]
+        history_: dict[str, pd.DataFrame]
+        is_trained_: bool
+        adata_manager: AnnDataManager
+        registry_: dict
+        train_minibatches: Any
 
         @property
-        def interventions(self) -> InterventionFit: ...
-
-        def require_generator(self) -> InterventionGenerator: ...
+        def interventions(self) -> Any: ...  # noqa: ANN401
 
         def get_intervention_targets(self) -> pd.DataFrame: ...
 
@@ -63,7 +71,7 @@ class ModelParts:
 
         def get_gene_programs(self) -> pd.DataFrame: ...
 
-        def _expect_cells(self, adata: AnnData, shift: np.ndarray) -> np.ndarray: ...
+        def _expect_cells(self, adata: AnnData, intervention: Intervention) -> np.ndarray: ...
 
         def get_latent_representation(self, adata: AnnData | None = None) -> np.ndarray: ...
 

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scgim.module import ExpectedExpression, GIMModule
+from scgim.module import CausalModule, ExpectedExpression
+from scgim.scm import Intervention, shift_nodes
 
 if TYPE_CHECKING:
     from scgim.model._training_statistics import TrainingStatistics
@@ -33,7 +34,7 @@ class Population:
 
     def __init__(
         self,
-        module: GIMModule,
+        module: CausalModule,
         statistics: TrainingStatistics,
         *,
         n_cells: int,
@@ -57,16 +58,17 @@ class Population:
                 torch.as_tensor(statistics.control_categories[chosen]).to(device),
             )
         self._expected = ExpectedExpression(module, self.library)
-        self._control = self._mean(self.noise.new_zeros(1, self.noise.shape[1]))[0]
+        empty = shift_nodes(self.noise.new_zeros(1, self.noise.shape[1]))
+        self._control = self._mean(empty)[0]
 
     @torch.no_grad()
-    def mean_shift(self, shift: Tensor) -> Tensor:
-        """Compute the expected mean shift of expression under shift interventions.
+    def mean_shift(self, intervention: Intervention) -> Tensor:
+        """Compute the expected mean shift of expression under interventions.
 
         Parameters
         ----------
-        shift
-            Shift of the mechanisms, shape ``(n, n_nodes)``.
+        intervention
+            What is done to the mechanisms, tensors of shape ``(n, n_nodes)``.
 
         Returns
         -------
@@ -74,11 +76,37 @@ class Population:
         """
         n_genes = len(self._control)
         block = max(1, MAX_ELEMENTS // (len(self.noise) * n_genes))
-        parts = [self._mean(part) - self._control for part in shift.to(self.noise).split(block)]
+        on_device = intervention.map(lambda values: values.to(self.noise))
+        starts = range(0, len(on_device.shift), block)
+        parts = [self._mean(on_device[start : start + block]) - self._control for start in starts]
         return torch.cat(parts).cpu()
 
+    def spread(self, draws: Intervention) -> tuple[np.ndarray, np.ndarray]:
+        """Mean shifts under draws of interventions, and how expression bends between them.
+
+        Expression bends with the nodes, so the mean shift over possible interventions is not the
+        shift under the mean intervention.
+
+        Parameters
+        ----------
+        draws
+            Tensors of shape ``(n_draws, n, n_nodes)``.
+
+        Returns
+        -------
+        Mean shift of each draw, ``(n_draws, n, n_genes)``, and their mean less the mean shift of
+        the mean over the draws, ``(n, n_genes)``.
+        """
+        flat = draws.map(lambda values: values.reshape(-1, values.shape[-1]))
+        moved = self.mean_shift(flat).numpy().reshape(*draws.shift.shape[:2], -1)
+        central = self.mean_shift(draws.map(lambda values: values.mean(0))).numpy()
+        return moved, moved.mean(0) - central
+
     @torch.no_grad()
-    def _mean(self, shift: Tensor) -> Tensor:
-        exogenous = self.noise + self._module.node_offset(self.covariates) + shift[:, None]
-        nodes = self._module.mechanism.solve(exogenous)
+    def _mean(self, intervention: Intervention) -> Tensor:
+        nodes = self._module.mechanism.push(
+            self.noise,
+            intervention.map(lambda values: values[:, None]),
+            self._module.node_offset(self.covariates),
+        )
         return self._expected(nodes, self.covariates).mean(-2)

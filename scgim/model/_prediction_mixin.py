@@ -18,7 +18,7 @@ from scgim.model._parts import ModelParts
 from scgim.model._population import Population
 from scgim.model._training_statistics import TrainingStatistics
 from scgim.module import ExpectedExpression, make_distribution
-from scgim.scm import abduct_noise, shift_nodes, solve_intervened
+from scgim.scm import Intervention, shift_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,11 +89,11 @@ class PredictionMixin(ModelParts):
         """
         check_is_trained(self, "predict")
         prepared = prepare_conditions(self, conditions, features)
-        shift = np.repeat(prepared.shift()[:, None], n_cells if adata is None else adata.n_obs, 1)
-        if adata is None and prepared.is_uncertain.any():
-            drawn = prepared.draw_shifts(n_cells, np.random.default_rng(seed).spawn(1)[0])
-            shift[prepared.is_uncertain] = drawn.swapaxes(0, 1)[prepared.is_uncertain]
-        return self._predict_cells(prepared.obs, shift, adata, output, seed)
+        n_each = n_cells if adata is None else adata.n_obs
+        rng = None if adata is not None else np.random.default_rng(seed).spawn(1)[0]
+        return self._predict_cells(
+            prepared.obs, prepared.of_cells(n_each, rng), adata, output, seed
+        )
 
     @keep_random_state
     def do(
@@ -128,10 +128,11 @@ class PredictionMixin(ModelParts):
         check_is_trained(self, "do")
         check_shifts(shifts, self.node_names_)
         shift = pd.Series(shifts, dtype=np.float64).reindex(self.node_names_, fill_value=0.0)
+        intervention = shift_nodes(torch.as_tensor(shift.to_numpy()[None]))
         table = pd.DataFrame({"intervention": [", ".join(f"{k}={v:g}" for k, v in shifts.items())]})
-        n_cells = n_cells if adata is None else adata.n_obs
-        repeated = np.broadcast_to(shift.to_numpy(), (1, n_cells, len(shift)))
-        return self._predict_cells(table, repeated, adata, output, seed)
+        n_each = n_cells if adata is None else adata.n_obs
+        of_cells = intervention.map(lambda values: values[:, None].expand(-1, n_each, -1))
+        return self._predict_cells(table, of_cells, adata, output, seed)
 
     @keep_random_state
     def predict_shift(
@@ -165,7 +166,7 @@ class PredictionMixin(ModelParts):
         prepared = prepare_conditions(self, conditions, features)
         statistics = TrainingStatistics.from_dict(self.statistics_)
         population = Population(self.module, statistics, n_cells=N_SHIFT_CELLS)
-        mean = population.mean_shift(as_tensor(prepared.shift())).numpy()
+        mean = population.mean_shift(prepared.intervention()).numpy()
         variance, curvature = self._spread(prepared, seed)
         mean[prepared.is_uncertain] += curvature[prepared.is_uncertain]
         half_width = self._half_width(prepared, variance, level)
@@ -178,19 +179,12 @@ class PredictionMixin(ModelParts):
         )
 
     def _spread(self, prepared: Conditions, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Variance of the mean shift over interventions, and its mean less that of the mean one.
-
-        Expression bends with the nodes, so the mean shift over possible interventions is not the
-        shift under the mean intervention. Both have the shape ``(n_conditions, n_genes)``.
-        """
-        draws = prepared.draw_shifts(N_DRAWS, np.random.default_rng(seed))
+        """Variance and curvature of the mean shift over interventions, conditions x genes each."""
+        draws = prepared.draw(N_DRAWS, np.random.default_rng(seed))
         statistics = TrainingStatistics.from_dict(self.statistics_)
         population = Population(self.module, statistics, n_cells=N_CELLS, seed=1)
-        moved = population.mean_shift(as_tensor(draws.reshape(-1, draws.shape[-1]))).numpy()
-        moved = moved.reshape(*draws.shape[:2], -1)
-        return moved.var(0), moved.mean(0) - population.mean_shift(
-            as_tensor(prepared.shift())
-        ).numpy()
+        moved, curvature = population.spread(draws)
+        return moved.var(0), curvature
 
     def _half_width(self, prepared: Conditions, variance: np.ndarray, level: float) -> np.ndarray:
         """Half-width of the interval of each condition and gene."""
@@ -206,15 +200,15 @@ class PredictionMixin(ModelParts):
     def _predict_cells(
         self,
         obs: pd.DataFrame,
-        shift: np.ndarray,
+        intervention: Intervention,
         adata: AnnData | None,
         output: Output,
         seed: int | None,
     ) -> AnnData:
-        """Draw cells under given shifts, shape ``(n_conditions, n_cells, n_nodes)``."""
+        """Draw cells under given interventions, ``(n_conditions, n_cells, n_nodes)``."""
         check_choice("output", output, ("counts", "normalized", "nodes"))
         rng = np.random.default_rng(seed)
-        n_cells = shift.shape[1]
+        n_cells = intervention.shift.shape[1]
         if adata is None:
             base = self._base_population(obs, n_cells, rng)
             cell = np.arange(n_cells * len(obs))
@@ -222,9 +216,9 @@ class PredictionMixin(ModelParts):
             base = self._base_cells(adata)
             cell = np.tile(np.arange(n_cells), len(obs))
         condition = np.repeat(np.arange(len(obs)), n_cells)
-        shift = shift.reshape(len(cell), -1)
+        intervention = intervention.map(lambda values: values.reshape(len(cell), -1))
         blocks = [
-            self._sample_block(base, cell[block], shift[block], output, rng)
+            self._sample_block(base, cell[block], intervention[block], output, rng)
             for block in np.array_split(np.arange(len(cell)), len(cell) // BLOCK + 1)
         ]
         is_sparse = sp.issparse(blocks[0])
@@ -240,7 +234,7 @@ class PredictionMixin(ModelParts):
             uns={"scgim": {"space": output, "model": "GIM"}},
         )
 
-    def _expect_cells(self, adata: AnnData, shift: np.ndarray) -> np.ndarray:
+    def _expect_cells(self, adata: AnnData, intervention: Intervention) -> np.ndarray:
         """Predict log1p(CP10k) of new cells with the covariates of given ones, cells x genes."""
         base = self._base_cells(adata)
         rng = np.random.default_rng(0)
@@ -248,7 +242,7 @@ class PredictionMixin(ModelParts):
         expected = ExpectedExpression(self.module, base["library"])
         blocks = []
         for block in np.array_split(np.arange(adata.n_obs), adata.n_obs // BLOCK + 1):
-            nodes, covariates, _ = self._intervene(base, block, shift[block])
+            nodes, covariates, _ = self._intervene(base, block, intervention[block])
             blocks.append(expected(nodes, covariates).cpu().numpy())
         return np.concatenate(blocks)
 
@@ -296,10 +290,8 @@ class PredictionMixin(ModelParts):
         for tensors in self._make_data_loader(adata=adata, batch_size=2048):
             on_device = {key: value.to(self.module.device) for key, value in tensors.items()}
             mean = self.module.encode(on_device)[0]
-            offset = self.module.mechanism.offset + self.module.node_offset(
-                self.module.covariates_of(on_device)
-            )
-            noise = abduct_noise(self.module.mechanism.adjacency, offset, mean)
+            covariates = self.module.covariates_of(on_device)
+            noise = self.module.mechanism.abduct(mean, self.module.node_offset(covariates))
             batch = on_device[SCVI_KEYS.BATCH_KEY]
             library = self.module.library(
                 on_device[SCVI_KEYS.X_KEY], on_device.get(SCVI_KEYS.SIZE_FACTOR_KEY)
@@ -320,12 +312,12 @@ class PredictionMixin(ModelParts):
         self,
         base: dict[str, Tensor],
         cell: np.ndarray,
-        shift: np.ndarray,
+        intervention: Intervention,
         output: Output,
         rng: np.random.Generator,
     ) -> np.ndarray | sp.csr_matrix:
         module, device = self.module, self.module.device
-        nodes, covariates, library = self._intervene(base, cell, shift)
+        nodes, covariates, library = self._intervene(base, cell, intervention)
         if output == "nodes":
             return nodes.cpu().numpy()
         expression = module.decode(nodes, library.log(), covariates)
@@ -342,19 +334,18 @@ class PredictionMixin(ModelParts):
 
     @torch.inference_mode()
     def _intervene(
-        self, base: dict[str, Tensor], cell: np.ndarray, shift: np.ndarray
+        self, base: dict[str, Tensor], cell: np.ndarray, intervention: Intervention
     ) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Nodes, encoded covariates and library of base cells under shift interventions."""
+        """Nodes, encoded covariates and library of base cells under interventions."""
         module, device = self.module, self.module.device
         chosen = {key: values[cell].to(device) for key, values in base.items()}
         covariates = module.encode_covariates(
             chosen["batch"][:, None], chosen["continuous"], chosen["categories"]
         )
-        nodes = solve_intervened(
-            module.mechanism.adjacency,
-            module.mechanism.offset + module.node_offset(covariates),
+        nodes = module.mechanism.push(
             chosen["noise"],
-            shift_nodes(as_tensor(shift).to(device)),
+            intervention.map(lambda values: values.to(chosen["noise"])),
+            module.node_offset(covariates),
         )
         return nodes, covariates, chosen["library"][:, None]
 

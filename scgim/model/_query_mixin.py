@@ -77,6 +77,7 @@ class QueryMixin(ModelParts, ArchesMixin):
         if isinstance(reference, str | os.PathLike):
             reference = cls.load(reference, adata=False)
         check_reference(reference, cls.__name__)
+        reference.space.check_can_map()
         arguments = reference.registry_["setup_args"]
         _check_cells(adata, reference, arguments["features_key"])
         attributes = deepcopy(reference.saved_attributes())

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from scgim.data import Screen
-    from scgim.module import GIMModule
+    from scgim.module import CausalModule
 
 MAX_CONTROL_CELLS = 4000
 TARGET_TOTAL = 1e4
@@ -72,7 +72,9 @@ class TrainingStatistics:
 
     @classmethod
     @torch.inference_mode()
-    def collect(cls, module: GIMModule, batches: Iterable[dict[str, Tensor]]) -> TrainingStatistics:
+    def collect(
+        cls, module: CausalModule, batches: Iterable[dict[str, Tensor]]
+    ) -> TrainingStatistics:
         """Go once over the cells.
 
         Parameters
@@ -92,12 +94,12 @@ class TrainingStatistics:
             on_device = {key: value.to(module.device) for key, value in tensors.items()}
             sums.add(tensors, *_summarise(module, on_device))
             controls.add(tensors, module)
-        table = module.interventions
+        log10_ec50, hill = module.trained_potency()
         return cls(
             **sums.finish(),
             **controls.finish(),
-            trained_log10_ec50=table.log10_ec50.double().cpu().numpy(),
-            trained_hill=float(table.hill.median()),
+            trained_log10_ec50=log10_ec50.double().cpu().numpy(),
+            trained_hill=hill,
         )
 
     @classmethod
@@ -158,6 +160,10 @@ class TrainingStatistics:
         """Whether each condition is the control, shape ``(n_conditions,)``."""
         return (screen.table.components[self.label] < 0).all(1)
 
+    def single_rows(self, screen: Screen) -> np.ndarray:
+        """Rows of the conditions with exactly one perturbation."""
+        return np.flatnonzero((screen.table.components[self.label] >= 0).sum(1) == 1)
+
     def single_perturbations(self, screen: Screen) -> ConditionStatistics:
         """Keep the conditions with exactly one perturbation, relative to the control.
 
@@ -171,7 +177,7 @@ class TrainingStatistics:
         Their statistics; of perturbations that were run in combinations only, there are none.
         """
         components = screen.table.components[self.label]
-        chosen = (components >= 0).sum(1) == 1
+        chosen = self.single_rows(screen)
         with np.errstate(divide="ignore"):
             log10_dose = np.where(np.isnan(self.dose), np.inf, np.log10(self.dose))
         control = np.average(
@@ -234,7 +240,7 @@ class _ControlCells:
         self._components = components
         self._parts: list[tuple[Tensor, ...]] = []
 
-    def add(self, tensors: dict[str, Tensor], module: GIMModule) -> None:
+    def add(self, tensors: dict[str, Tensor], module: CausalModule) -> None:
         labels = tensors[REGISTRY_KEYS.PERTURBATION].ravel().long()
         chosen = (self._components[labels] < 0).all(1)
         batch = tensors[SCVI_KEYS.BATCH_KEY]
@@ -257,12 +263,13 @@ class _ControlCells:
         }
 
 
-def _summarise(module: GIMModule, tensors: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+def _summarise(module: CausalModule, tensors: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Residual of the mechanisms and normalised expression of each cell."""
     mean = module.encode(tensors)[0]
     covariates = module.covariates_of(tensors)
     residual = module.mechanism.residual(mean) - module.node_offset(covariates)
     expression = tensors[SCVI_KEYS.X_KEY]
     if module.gene_likelihood != "normal":
-        expression = torch.log1p(expression * (TARGET_TOTAL / expression.sum(1, keepdim=True)))
+        library = module.library(expression, tensors.get(SCVI_KEYS.SIZE_FACTOR_KEY))
+        expression = torch.log1p(expression * (TARGET_TOTAL / library))
     return residual, expression

@@ -3,10 +3,18 @@ import pytest
 
 from scgim._validation._genes import (
     check_are_nodes,
+    check_are_perturbations,
+    check_count_options,
+    check_edge_table,
+    check_gene_nodes,
     check_gradient_world,
+    check_no_minibatches,
+    check_no_search,
     check_node_number,
     check_nodes_vary,
     check_prior_edges,
+    check_space_options,
+    raise_cannot_map,
     warn_if_stopped,
     warn_if_targets_agree,
 )
@@ -91,3 +99,129 @@ def test_stopped_search_is_said_to_keep_the_best():
     with pytest.warns(UserWarning, match="stopped after 3 of 41 climbs"):
         warn_if_stopped(3, 40, was_stopped=True)
     warn_if_stopped(41, 40, was_stopped=False)
+
+
+DEFAULTS = {"mechanism": "linear", "intervention": "shift", "structure": "search"}
+OTHERS = {"dose_response": "hill", "n_hidden": 128}
+
+
+def test_options_of_named_genes_are_for_named_genes():
+    check_space_options("genes", genes=DEFAULTS | {"mechanism": "mlp"}, others=OTHERS)
+    message = (
+        r"^`mechanism='mlp'` is an option of the causal spaces 'genes' only, but "
+        r"`causal_space='programs'`\. Leave it out, or choose another causal space\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        check_space_options("programs", genes=DEFAULTS | {"mechanism": "mlp"}, others=OTHERS)
+
+
+def test_options_of_latent_spaces_are_not_for_named_genes():
+    check_space_options("latent", genes=DEFAULTS, others=OTHERS | {"n_hidden": 64})
+    message = (
+        r"^`n_hidden=64` is an option of the causal spaces 'programs' and 'latent' only, but "
+        r"`causal_space='genes'`\. Leave it out, or choose another causal space\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        check_space_options("genes", genes=DEFAULTS, others=OTHERS | {"n_hidden": 64})
+
+
+def test_kinds_that_do_not_exist_are_named():
+    message = (
+        r"^`intervention='soft'` is not a choice\. Choose one of \['shift', 'hard', 'auto'\]\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        check_space_options("genes", genes=DEFAULTS | {"intervention": "soft"}, others=OTHERS)
+
+
+def test_the_number_of_named_genes_is_that_of_the_data():
+    check_gene_nodes(None, 20, "normal")
+    check_gene_nodes(20, 20, "nb")
+    message = (
+        r"^`n_nodes=5`, but with `causal_space='genes'` the 20 genes of the data are the nodes\. "
+        r"Leave `n_nodes` out, and choose genes with `adata\[:, genes\]`\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        check_gene_nodes(5, 20, "normal")
+
+
+def test_named_genes_have_no_zero_inflation():
+    message = (
+        r"^`gene_likelihood='zinb'` is not available with `causal_space='genes'`, whose nodes are "
+        r"freed of counting noise\. Choose 'nb' or 'poisson' for counts, or 'normal'\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        check_gene_nodes(None, 20, "zinb")
+
+
+def test_a_search_is_for_named_genes():
+    check_no_search(None, "programs")
+    message = (
+        r"^`search` says how to find a graph of named genes, but this model has "
+        r"`causal_space='programs'`\. Leave it out, or build the model with "
+        r"`causal_space='genes'`\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        check_no_search(object(), "programs")
+
+
+def test_named_genes_have_no_epochs():
+    check_no_minibatches([])
+    message = (
+        r"^`GIM\.train` got 'max_epochs', 'plan_kwargs', but with `causal_space='genes'` the model "
+        r"is fitted in closed form and has no epochs\. Leave them out; "
+        r"`search=scgim\.model\.GraphSearch\(\.\.\.\)` says how to search the graph\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        check_no_minibatches(["plan_kwargs", "max_epochs"])
+
+
+def test_edges_are_tables_or_pairs():
+    check_edge_table("edges", columns=["source", "target", "weight"])
+    check_edge_table("edges", pairs=[("a", "b")])
+    message = (
+        r"^`search\.edges` has no column 'target'; its columns are \['source', 'to'\]\. Edges are a "
+        r"DataFrame with the columns 'source' and 'target', or pairs\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        check_edge_table("edges", columns=["source", "to"])
+    message = (
+        r"^`search\.edges` has \('a',\), which is not a pair \(source, target\)\. Edges are a "
+        r"DataFrame with the columns 'source' and 'target', or pairs\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        check_edge_table("edges", pairs=[("a", "b"), ("a",)])
+
+
+def test_known_targets_belong_to_perturbations_of_the_screen():
+    check_are_perturbations("search.known_targets", ["ko_a"], ["ko_a", "ko_b"])
+    message = (
+        r"^`search\.known_targets` names 'ko_c', which the screen did not run\. The perturbations "
+        r"closest to 'ko_c' are \['ko_b', 'ko_a'\]\. Correct the names, or leave them out\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        check_are_perturbations("search.known_targets", ["ko_c"], ["ko_a", "ko_b"])
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "structure", "found"),
+    [("mlp", "search", "mechanism='mlp'"), ("linear", "gradient", "structure='gradient'")],
+)
+def test_counts_leave_the_covariance_only(mechanism, structure, found):
+    check_count_options(mechanism, structure, "normal")
+    message = (
+        rf"^`{found}` reads every cell, but in counts most of the variance of a gene is counting "
+        r"noise, and only the covariance can be freed of it\. Leave it out, or pass transformed "
+        r"expression with `gene_likelihood='normal'`\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        check_count_options(mechanism, structure, "nb")
+
+
+def test_named_genes_cannot_be_mapped():
+    message = (
+        r"^A model with `causal_space='genes'` cannot be mapped on new cells: it is fitted in closed "
+        r"form, from all cells at once\. Train a new model on the old and the new cells together, or "
+        r"predict with this one\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        raise_cannot_map()

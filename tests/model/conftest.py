@@ -7,7 +7,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from scgim.model import GIM
+from scgim.datasets._genes_world import GenesWorld
+from scgim.model import GIM, GraphSearch
 
 DRUGS = ("drug_a", "drug_b", "drug_c", "drug_d", "drug_e")
 DOSES = (0.1, 1.0, 10.0, 100.0)
@@ -140,3 +141,114 @@ def covariate_model(make):
         "size_factor_key": "size",
     }
     return fit(adata, setup=setup, model={"covariates_shift_nodes": True}, max_epochs=3)
+
+
+GENES_SETUP = SETUP
+N_NAMED = 8
+
+
+def fit_genes(adata, *, setup=None, search=None, **model):
+    """Set up and search named genes with few restarts."""
+    GIM.setup_anndata(adata, **(GENES_SETUP | (setup or {})))
+    options = {"causal_space": "genes", "gene_likelihood": "normal"} | model
+    gim = GIM(adata, **options)
+    search = GraphSearch(n_restarts=6) if search is None else search
+    gim.train(search=search, enable_progress_bar=False)
+    return gim
+
+
+@pytest.fixture(scope="session")
+def genes_world():
+    """World G of eight genes, sixteen drugs and four unseen ones."""
+    return GenesWorld(
+        seed=1, n_nodes=N_NAMED, n_drugs=16, n_unseen=4, n_control=400, n_cells=40, graph="er1"
+    )
+
+
+@pytest.fixture(scope="session")
+def genes_screen(genes_world):
+    return genes_world.screen()
+
+
+@pytest.fixture(scope="session")
+def train_genes():
+    """Function that sets up a screen and fits named genes."""
+    return fit_genes
+
+
+@pytest.fixture(scope="session")
+def genes_model(genes_screen):
+    """Fitted causal model of named genes. Do not change it."""
+    return fit_genes(genes_screen.copy())
+
+
+@pytest.fixture(scope="session")
+def mixed_world():
+    """World G in which every other drug clamps its targets."""
+    return GenesWorld(
+        seed=1,
+        n_nodes=N_NAMED,
+        n_drugs=16,
+        n_unseen=0,
+        n_control=400,
+        n_cells=40,
+        graph="er1",
+        intervention="mixed",
+    )
+
+
+@pytest.fixture(scope="session")
+def mixed_model(mixed_world):
+    return fit_genes(mixed_world.screen(), intervention="auto")
+
+
+def make_gene_counts(seed=0, n_cells=400):
+    """Counts of a chain a → b → c and five other genes; each knock-out takes one gene away."""
+    rng = np.random.default_rng(seed)
+    genes = ["a", "b", "c", *[f"other_{i}" for i in range(5)]]
+    design = ["control"] * (2 * n_cells) + [f"ko_{g}" for g in genes[:5] for _ in range(n_cells)]
+    shift = np.zeros((len(design), len(genes)))
+    for cell, label in enumerate(design):
+        if label != "control":
+            shift[cell, genes.index(label.removeprefix("ko_"))] = -2.0
+    z = rng.normal(size=shift.shape) * 0.4 + shift
+    z[:, 1] += 0.9 * z[:, 0]
+    z[:, 2] += 0.9 * z[:, 1]
+    batch = rng.integers(0, 2, len(design))
+    z[:, 3] += 0.5 * batch
+    size = rng.lognormal(0, 0.3, len(design))
+    counts = rng.poisson(size[:, None] * np.exp(1.5 + z)).astype(np.float32)
+    obs = pd.DataFrame(
+        {
+            "drug": pd.Categorical(design),
+            "lane": pd.Categorical(np.where(batch, "lane_2", "lane_1")),
+            "size": 1000 * size,
+        },
+        index=[f"c{i}" for i in range(len(design))],
+    )
+    return ad.AnnData(sp.csr_matrix(counts), obs=obs, var=pd.DataFrame(index=genes))
+
+
+@pytest.fixture(scope="session")
+def gene_counts():
+    return make_gene_counts()
+
+
+COUNTS_SETUP = {
+    "control": "control",
+    "dose_key": None,
+    "features_key": None,
+    "batch_key": "lane",
+    "size_factor_key": "size",
+}
+
+
+@pytest.fixture(scope="session")
+def counts_setup():
+    return COUNTS_SETUP
+
+
+@pytest.fixture(scope="session")
+def counts_model(gene_counts):
+    """Named genes fitted to counts with batches and size factors."""
+    return fit_genes(gene_counts.copy(), setup=COUNTS_SETUP, gene_likelihood="nb")

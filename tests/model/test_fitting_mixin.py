@@ -3,9 +3,6 @@ import pandas as pd
 import pytest
 import torch
 
-from scgim.model._fitting_mixin import orient
-from scgim.scm import Gauge, GaugeProblem
-
 
 def _expression(model, conditions=(("drug_a", 10.0), ("drug_x", 10.0))):
     return model.predict_shift(list(conditions)).X
@@ -108,10 +105,3 @@ def test_perturbations_run_in_combination_only_keep_what_training_learned(make, 
     together = model.predict([("drug_a+drug_b", 100.0)], n_cells=1, seed=0, output="nodes").X
     control = model.predict([("vehicle", 0.0)], n_cells=1, seed=0, output="nodes").X
     assert np.abs(together - control).max() > 0.3
-
-
-def test_the_strongest_genes_of_a_node_go_up():
-    loadings = torch.tensor([[3.0, 0.1], [0.0, -2.0], [0.0, 0.0]]).double()
-    problem = GaugeProblem(loadings, torch.ones(3).double(), torch.eye(2).double(), torch.ones(2))
-    oriented = orient(problem, Gauge(torch.diag(torch.tensor([-1.0, 1.0])).double(), 0.0))
-    assert oriented.directions.diagonal().tolist() == [1.0, -1.0]

@@ -3,8 +3,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scgim.model._interpretation_mixin import log_bayes_factor
-
 TARGET_COLUMNS = [
     "perturbation",
     "node",
@@ -143,15 +141,3 @@ def test_gene_programs_are_genes_by_nodes_around_their_median(model):
     assert programs.index.tolist() == [f"gene_{i}" for i in range(24)]
     assert programs.columns.tolist() == model.node_names_
     np.testing.assert_allclose(programs.median(), 0, atol=1e-6)
-
-
-def test_evidence_for_a_target_is_the_ratio_of_two_normal_densities():
-    shift, null = np.array([0.0, 1.5]), np.array([0.1, 0.3])
-
-    def log_density(variance):
-        return -0.5 * (np.log(2 * np.pi * variance) + shift**2 / variance)
-
-    np.testing.assert_allclose(
-        log_bayes_factor(shift, null), log_density(null + 4.0) - log_density(null)
-    )
-    assert log_bayes_factor(np.zeros(1), np.ones(1))[0] < 0

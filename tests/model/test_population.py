@@ -4,6 +4,7 @@ import torch
 
 from scgim.model._population import Population
 from scgim.model._training_statistics import TrainingStatistics
+from scgim.scm import shift_nodes
 
 
 @pytest.fixture(scope="module")
@@ -17,21 +18,23 @@ def population(model, statistics):
 
 
 def test_no_shift_moves_nothing(population):
-    assert torch.equal(population.mean_shift(torch.zeros(2, 3)), torch.zeros(2, 24))
+    assert torch.equal(population.mean_shift(shift_nodes(torch.zeros(2, 3))), torch.zeros(2, 24))
 
 
 def test_shifts_are_measured_on_the_same_cells(population):
     shift = torch.tensor([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
-    together = population.mean_shift(shift)
+    together = population.mean_shift(shift_nodes(shift))
     for row in range(2):
-        torch.testing.assert_close(population.mean_shift(shift[row : row + 1])[0], together[row])
+        torch.testing.assert_close(
+            population.mean_shift(shift_nodes(shift[row : row + 1]))[0], together[row]
+        )
 
 
 def test_blocks_do_not_change_the_result(population, monkeypatch):
     shift = torch.randn(7, 3, generator=torch.Generator().manual_seed(0))
-    whole = population.mean_shift(shift)
+    whole = population.mean_shift(shift_nodes(shift))
     monkeypatch.setattr("scgim.model._population.MAX_ELEMENTS", 2 * 200 * 24)
-    torch.testing.assert_close(population.mean_shift(shift), whole)
+    torch.testing.assert_close(population.mean_shift(shift_nodes(shift)), whole)
 
 
 def test_only_members_are_drawn(model, statistics):

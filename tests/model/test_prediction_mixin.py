@@ -328,7 +328,7 @@ def test_cells_of_an_unseen_drug_spread_as_widely_as_it_is_uncertain(model, monk
     nodes = model.predict(conditions, n_cells=3000, output="nodes", seed=0).X.reshape(2, 3000, -1)
     control = model.predict([("vehicle", 0.0)], n_cells=3000, output="nodes", seed=0).X
     prepared = prepare_conditions(model, conditions, None)
-    drawn = prepared.draw_shifts(3000, np.random.default_rng(0))[:, 0]
+    drawn = prepared.draw(3000, np.random.default_rng(0)).shift.numpy()[:, 0]
     effect = np.linalg.inv(np.eye(drawn.shape[1]) - model.get_causal_graph().to_numpy())
     extra = np.trace(np.cov(nodes[0].T) - np.cov(control.T))
     assert extra == pytest.approx(np.trace(effect.T @ np.cov(drawn.T) @ effect), rel=0.25)

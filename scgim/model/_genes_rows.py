@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from scgim.scm import Intervention, hill_response
+
+if TYPE_CHECKING:
+    from scgim.scm import NamedNodeModel
+
+
+@dataclass(frozen=True)
+class GenesRows:
+    """Sparse interventions on named genes, one row for each perturbation.
+
+    Attributes
+    ----------
+    probability
+        That a gene is a target, shape ``(n_entries, n_nodes)``; certain where seen.
+    size
+        Shift of a target at saturating dose, or the mean it is set to, same shape.
+    size_variance
+        Variance with which it is known, same shape.
+    is_hard
+        Whether a target is set rather than shifted, same shape.
+    noise_scale
+        Factor on the noise of a target at saturating dose, same shape.
+    kind_index
+        What is done to each target, as a place in the list of kinds, same shape.
+    log10_ec50
+        Dose of half the effect, log10, shape ``(n_entries,)``.
+    log10_ec50_variance
+        Variance with which it is known, same shape.
+    hill
+        Slope of the Hill curve, same shape.
+    target_probability
+        Posterior probability of each target, for the table of targets, shape
+        ``(n_entries, n_nodes)``.
+    evidence
+        Score by which targets rank, same shape.
+    is_seen
+        Whether each was in training.
+    n_summands
+        1: named genes have no prototypes.
+    distance
+        Distance to the nearest seen perturbation by features.
+    """
+
+    probability: np.ndarray
+    size: np.ndarray
+    size_variance: np.ndarray
+    is_hard: np.ndarray
+    noise_scale: np.ndarray
+    kind_index: np.ndarray
+    log10_ec50: np.ndarray
+    log10_ec50_variance: np.ndarray
+    hill: np.ndarray
+    target_probability: np.ndarray
+    evidence: np.ndarray
+    is_seen: np.ndarray
+    n_summands: np.ndarray
+    distance: np.ndarray
+
+    @property
+    def is_uncertain(self) -> np.ndarray:
+        """Whether only features tell about it."""
+        return ~self.is_seen
+
+    def take(self, index: np.ndarray) -> GenesRows:
+        """Pick rows."""
+        return GenesRows(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+    def append(self, other: GenesRows) -> GenesRows:
+        """Put rows behind one another."""
+        joined = {
+            f.name: np.concatenate([getattr(self, f.name), getattr(other, f.name)])
+            for f in fields(self)
+        }
+        return GenesRows(**joined)
+
+    def at(self, log10_dose: np.ndarray) -> Intervention:
+        """Mean intervention at doses, see :class:`~scgim.model._conditions.PerturbationRows`."""
+        return self._intervene(self.probability, self.size, self.log10_ec50, log10_dose)
+
+    def draw(self, log10_dose: np.ndarray, n_draws: int, rng: np.random.Generator) -> Intervention:
+        """Draw targets and their shifts, shape ``(n_draws, n_entries, n_nodes)``."""
+        shape = (n_draws, *self.size.shape)
+        size = self.size + np.sqrt(self.size_variance) * rng.standard_normal(shape)
+        is_target = (rng.random(shape) < self.probability).astype(float)
+        return self._intervene(is_target, size, self.draw_log10_ec50(n_draws, rng), log10_dose)
+
+    def draw_log10_ec50(self, n_draws: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw log10 EC50, shape ``(n_draws, n_entries)``."""
+        noise = rng.standard_normal((n_draws, len(self.log10_ec50)))
+        return self.log10_ec50 + np.sqrt(self.log10_ec50_variance) * noise
+
+    def _intervene(
+        self,
+        is_target: np.ndarray,
+        size: np.ndarray,
+        log10_ec50: np.ndarray,
+        log10_dose: np.ndarray,
+    ) -> Intervention:
+        response = hill_response(
+            torch.as_tensor(log10_dose).expand(log10_ec50.shape),
+            torch.as_tensor(log10_ec50),
+            torch.as_tensor(self.hill),
+        )[..., None]
+        targeted = torch.as_tensor(is_target)
+        # Dose zero is the control: nothing is cut.
+        is_cut = targeted * torch.as_tensor(self.is_hard) * (response > 0)
+        change = torch.as_tensor(self.noise_scale) - 1
+        return Intervention(
+            shift=targeted * torch.as_tensor(size) * response,
+            noise_scale=1 + torch.where(is_cut > 0, is_cut, targeted * response) * change,
+            is_cut=is_cut,
+        )
+
+
+def seen_rows(model: NamedNodeModel, size_variance: np.ndarray) -> GenesRows:
+    """Rows of the perturbations that were run alone.
+
+    Parameters
+    ----------
+    model
+        Fitted model.
+    size_variance
+        Variance of the shifts at saturation, shape ``(n_perturbations, n_nodes)``.
+
+    Returns
+    -------
+    The rows, in the order of the model.
+    """
+    n_rows = len(model.structure.is_target)
+    saturated = model.seen(np.arange(n_rows), np.full(n_rows, np.inf))
+    potency = model.potency.rows
+    return GenesRows(
+        probability=saturated.probability,
+        size=saturated.value,
+        size_variance=size_variance,
+        is_hard=saturated.is_hard & (saturated.probability > 0),
+        noise_scale=saturated.noise_scale,
+        kind_index=np.maximum(model.structure.kind_index, 0),
+        log10_ec50=potency[:, 1],
+        log10_ec50_variance=np.zeros(n_rows),
+        hill=np.exp(potency[:, 2]),
+        target_probability=model.structure.target_probability,
+        evidence=model.structure.target_evidence,
+        is_seen=np.ones(n_rows, bool),
+        n_summands=np.ones(n_rows, int),
+        distance=np.zeros(n_rows),
+    )
+
+
+def unseen_rows(model: NamedNodeModel, features: np.ndarray) -> GenesRows:
+    """Rows of perturbations that were not run, from their features.
+
+    Parameters
+    ----------
+    model
+        Fitted model with a predictor.
+    features
+        Shape ``(n_perturbations, n_features)``.
+
+    Returns
+    -------
+    The rows, with probabilities of the targets.
+    """
+    n_rows = len(features)
+    saturated = model.unseen(features, np.full(n_rows, np.inf))
+    scaled = (features - model.feature_center) / model.feature_scale
+    potency = model.potency.predict_rows(scaled)
+    residual = left_out_rows(model) - model.potency.rows
+    relative = np.mean(residual[:, 0] ** 2) / np.mean(model.potency.rows[:, 0] ** 2)
+    probability = np.clip(saturated.probability, 1e-9, 1 - 1e-9)
+    return GenesRows(
+        probability=saturated.probability,
+        size=saturated.value,
+        size_variance=relative * saturated.value**2,
+        is_hard=np.array(saturated.is_hard),
+        noise_scale=np.array(saturated.noise_scale),
+        kind_index=np.tile(_usual_kind(model), (n_rows, 1)),
+        log10_ec50=potency[:, 1],
+        log10_ec50_variance=np.full(n_rows, np.mean(residual[:, 1] ** 2)),
+        hill=np.exp(potency[:, 2]),
+        target_probability=saturated.probability,
+        evidence=np.log(probability / (1 - probability)),
+        is_seen=np.zeros(n_rows, bool),
+        n_summands=np.ones(n_rows, int),
+        distance=_distance(scaled, model.potency.features),
+    )
+
+
+def left_out_rows(model: NamedNodeModel) -> np.ndarray:
+    """Potency, log10 EC50 and log slope of each perturbation, predicted from the others.
+
+    Parameters
+    ----------
+    model
+        Fitted model.
+
+    Returns
+    -------
+    Shape ``(n_perturbations, 3)``; in closed form, with the scales of the whole fit.
+    """
+    deviation = model.potency.rows - model.potency.center
+    columns = []
+    for output, gram in enumerate(model.potency.prior_covariances()):
+        precision = np.linalg.inv(gram)
+        columns.append(deviation[:, output] - precision @ deviation[:, output] / np.diag(precision))
+    return model.potency.center + np.column_stack(columns)
+
+
+def _usual_kind(model: NamedNodeModel) -> np.ndarray:
+    """Kind that is done most often to each gene when it is a target, shape ``(n_nodes,)``."""
+    counts = [
+        (model.structure.kind_index == k).sum(axis=0) for k in range(len(model.structure.kinds))
+    ]
+    return np.argmax(counts, axis=0)
+
+
+def _distance(scaled: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Distance to the nearest seen perturbation, over what is usual among the seen ones."""
+    between = np.linalg.norm(known[:, None] - known, axis=-1)
+    np.fill_diagonal(between, np.inf)
+    usual = np.quantile(between.min(axis=1), 0.95)
+    nearest = np.linalg.norm(scaled[:, None] - known, axis=-1).min(axis=1)
+    return nearest / max(usual, 1e-12)

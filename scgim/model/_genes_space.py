@@ -1,0 +1,413 @@
+"""Where named genes differ from programs and latent factors: the observation model and the fit."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from scvi import settings
+
+from scgim._validation import (
+    check_count_options,
+    check_gene_nodes,
+    check_new_features,
+    check_no_minibatches,
+    check_node_number,
+    check_nodes_vary,
+    raise_cannot_map,
+    warn_if_stopped,
+    warn_if_targets_agree,
+)
+from scgim.model._calibration import N_DRAWS, ShiftErrors, uncalibrated, upper_doses
+from scgim.model._genes_data import GenesData
+from scgim.model._genes_fit import (
+    GenesFit,
+    GenesOptions,
+    count_buffers,
+    fit_counts,
+    fit_expression,
+    saturating_variance,
+)
+from scgim.model._genes_rows import GenesRows, left_out_rows, seen_rows, unseen_rows
+from scgim.model._global_state import one_thread
+from scgim.model._graph_search import GraphSearch
+from scgim.model._named_nodes_state import pack, unpack
+from scgim.model._training_statistics import TrainingStatistics
+from scgim.module import NamedNodeModule
+from scgim.scm import GeneratorReport, NamedNodeModel, TargetPredictor, shift_nodes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch import Tensor
+
+    from scgim.model._conditions import Conditions
+    from scgim.model._parts import ModelParts
+    from scgim.scm import SearchProgress
+
+logger = logging.getLogger(__name__)
+
+MAX_NODES = 400
+MIN_PERTURBATIONS = 4
+N_DRAWN_CELLS = 4000
+AMBIGUOUS = (0.1, 0.9)
+MAX_P_VALUE = 0.05
+TRAIN_DEFAULTS = {
+    "max_epochs": None,
+    "batch_size": 256,
+    "train_size": None,
+    "early_stopping": True,
+    "fix_gauge": True,
+    "accelerator": "auto",
+    "devices": "auto",
+    "plan_kwargs": None,
+    "datasplitter_kwargs": None,
+}
+
+
+class GenesSpace:
+    """Named genes: a searched graph, sparse targets, and a fit in closed form.
+
+    Parameters
+    ----------
+    model
+        The model.
+    n_nodes
+        Number of nodes as the user set it.
+    options
+        Kinds of mechanisms and interventions, and how the graph is found.
+    """
+
+    def __init__(self, model: ModelParts, n_nodes: int | None, options: GenesOptions) -> None:
+        self.node_names = [str(name) for name in model.get_var_names()]
+        n_cells = int(model.screen.conditions.n_cells.sum())
+        check_gene_nodes(n_nodes, len(self.node_names), model.gene_likelihood)
+        check_node_number(len(self.node_names), n_cells, MAX_NODES)
+        check_count_options(options.mechanism, options.structure, model.gene_likelihood)
+        self._model = model
+        self._options = options
+        self._fitted: tuple[int, NamedNodeModel] | None = None
+
+    # The observation model.
+
+    def make_module(self, **shared: Any) -> NamedNodeModule:  # noqa: ANN401
+        """Build the module, see :class:`~scgim.model._space.Space`."""
+        shared.pop("mean_log_expression", None)
+        return NamedNodeModule(is_linear=self._options.mechanism == "linear", **shared)
+
+    def control_sd(self) -> np.ndarray:
+        """Nodes are standardised by control cells."""
+        return np.ones(len(self.node_names))
+
+    def gene_programs(self) -> np.ndarray:
+        """Each gene is its own program."""
+        return np.eye(len(self.node_names))
+
+    def fix_gauge(self, n_starts: int, seed: int) -> None:
+        """Do nothing: genes name the nodes, so their basis is not free."""
+        del n_starts, seed
+        logger.info("The genes name the nodes, so their basis is left as it is.")
+
+    # The fit.
+
+    def train(self, options: dict[str, Any]) -> None:
+        """Search the graph, then fit mechanisms, targets and potencies in closed form."""
+        search = options.pop("search") or GraphSearch()
+        is_shown = options.pop("enable_progress_bar", True)
+        check_no_minibatches(
+            [name for name, value in options.items() if value != TRAIN_DEFAULTS.get(name, ...)]
+        )
+        model = self._model
+        module = model.module
+        loader = model._make_data_loader(adata=model.adata, batch_size=2048)  # noqa: SLF001
+        data = GenesData.collect(module, model.screen, loader)
+        check_nodes_vary(data.within, self.node_names)
+        prior = search.prior(self.node_names, data.groups, model.screen.table.perturbations)
+        module.assign(
+            center=data.center, scale=data.scale, covariate_effects=data.covariate_effects
+        )
+        features = self._features(data)
+        rng = np.random.default_rng(settings.seed)
+        with one_thread(), _Progress(is_shown=is_shown) as progress:
+            arguments = (data, features, self._options, search, prior)
+            if model.gene_likelihood == "normal":
+                fit = fit_expression(*arguments, rng=rng, callback=progress.report)
+            else:
+                fit, buffers = fit_counts(*arguments, rng=rng, callback=progress.report)
+                module.assign(**buffers)
+        module.mechanism.assign(fit.model.mechanism, data.values)
+        self._assign_noise(data, rng)
+        self._remember(fit, data)
+        module.eval()
+        model.is_trained_ = True
+        self.learn_interventions(None)
+        climbs = len(fit.structure.trace)
+        model.history_ = {
+            "structure_score": pd.DataFrame(
+                {"structure_score": fit.structure.trace},
+                index=pd.RangeIndex(climbs, name="climb"),
+            )
+        }
+        warn_if_stopped(climbs, search.n_restarts, was_stopped=fit.structure.was_stopped)
+        warn_if_targets_agree(fit.structure.is_target, self.node_names)
+
+    def learn_interventions(self, dataloader: Iterable[dict[str, Tensor]] | None) -> None:
+        """Learn the width of intervals; targets and potencies are final already."""
+        model = self._model
+        if dataloader is None:
+            dataloader = model._make_data_loader(adata=model.adata, batch_size=2048)  # noqa: SLF001
+        statistics = TrainingStatistics.collect(model.module, dataloader)
+        model.statistics_ = statistics.to_dict()
+        model.calibration_ = self._calibrate(statistics)
+
+    # What the fit says of interventions.
+
+    @property
+    def interventions(self) -> NamedNodeModel | None:
+        """Graph, targets and generator; ``None`` before training."""
+        state = getattr(self._model, "named_nodes_", None)
+        if state is None:
+            return None
+        if self._fitted is None or self._fitted[0] != id(state):
+            self._fitted = (id(state), unpack(state["model"]))
+        return self._fitted[1]
+
+    @property
+    def fitted(self) -> NamedNodeModel:
+        """What training found."""
+        assert self.interventions is not None
+        return self.interventions
+
+    @property
+    def has_generator(self) -> bool:
+        """Whether unseen perturbations can be predicted."""
+        return self.interventions is not None and self.interventions.predictor is not None
+
+    def require_generator(self) -> TargetPredictor:
+        """Give what predicts targets from features, or say why this model cannot."""
+        predictor = self.fitted.predictor
+        if predictor is None:
+            table = self._model.screen.table
+            reason = (
+                "no `features_key` was given to `GIM.setup_anndata`"
+                if table.features is None
+                else f"fewer than {MIN_PERTURBATIONS} perturbations were run alone or none has a "
+                "target"
+            )
+            message = (
+                f"This model cannot predict unseen perturbations: {reason}. Register a screen "
+                "with perturbation features and train again."
+            )
+            raise RuntimeError(message)
+        return predictor
+
+    def report_generator(self, n_permutations: int, seed: int) -> GeneratorReport:
+        """Say how well features predict targets, by leaving perturbations out."""
+        predictor = self.require_generator()
+        is_target = self.fitted.structure.is_target
+        rng = np.random.default_rng(seed)
+        errors = [
+            TargetPredictor.fit(rng.permutation(predictor.features), is_target).left_out_error
+            for _ in range(n_permutations)
+        ]
+        as_good = sum(error <= predictor.left_out_error for error in errors)
+        share = max(1 - predictor.left_out_error, 0.0)
+        p_value = (1 + as_good) / (1 + n_permutations)
+        return GeneratorReport(
+            left_out_r2={"targets": 1 - predictor.left_out_error},
+            weights={"targets": 1.0},
+            far_weights={"targets": 1.0},
+            feature_use=share,
+            p_value=p_value,
+            is_informative=p_value <= MAX_P_VALUE,
+        )
+
+    def rows(self, names: list[str], features: pd.DataFrame | None) -> GenesRows:
+        """Interventions of named perturbations, from the screen or from their features."""
+        table = self._model.screen.table
+        state = self._model.named_nodes_
+        place = {name: row for row, name in enumerate(table.perturbations)}
+        unseen = sorted(set(names) - set(place))
+        rows = GenesRows(**state["rows"])
+        if unseen:
+            self.require_generator()
+            new = check_new_features(features, table.features, unseen)
+            rows = rows.append(unseen_rows(self.fitted, new))
+        place |= {name: len(place) + row for row, name in enumerate(unseen)}
+        return rows.take(np.array([place[name] for name in names], dtype=int))
+
+    def call_targets(self, conditions: Conditions) -> dict[str, np.ndarray]:
+        """Targets with their probability, and whether they are shifted or set."""
+        rows, member = conditions.rows, conditions.condition
+        assert isinstance(rows, GenesRows)
+        shape = (len(conditions.obs), len(self.node_names))
+        probability, evidence = np.ones(shape), np.full(shape, -np.inf)
+        np.multiply.at(probability, member, 1 - rows.target_probability)
+        np.maximum.at(evidence, member, rows.evidence)
+        kind_index = np.full(shape, -1)
+        np.maximum.at(kind_index, member, np.where(rows.probability > 0.5, rows.kind_index, -1))
+        probability = 1 - probability
+        kinds = [*self._model.named_nodes_["kinds"], ""]
+        columns = {
+            "probability": probability,
+            "evidence": np.where(np.isfinite(evidence), evidence, 0.0),
+            "is_target": kind_index >= 0,
+            "ambiguous": (probability > AMBIGUOUS[0]) & (probability < AMBIGUOUS[1]),
+            "kind": np.array(kinds, dtype=object)[kind_index],
+        }
+        scores = self._model.named_nodes_["scores"]
+        known = {name: row for row, name in enumerate(self._model.screen.table.perturbations)}
+        index = [known.get(label, -1) for label in conditions.obs.iloc[:, 0]]
+        for name, values in scores.items():
+            columns[name] = np.vstack([values, np.full(shape[1], np.nan)])[index]
+        return columns
+
+    def check_can_map(self) -> None:
+        """Raise: a fit in closed form has no weights that could learn the new cells alone."""
+        raise_cannot_map()
+
+    def edge_weights(self) -> np.ndarray:
+        """Weights of the edges between standardised genes; mean slopes of neural mechanisms."""
+        adjacency = self._model.module.mechanism.adjacency
+        return adjacency.cpu().numpy().astype(np.float64)
+
+    def edge_probability(self) -> np.ndarray:
+        """Probabilities of the edges, from resampled searches or from the score."""
+        return self._model.named_nodes_["edge_probability"]
+
+    def edge_ambiguity(self) -> np.ndarray:
+        """Whether graphs that explain the screen about as well disagree on an edge."""
+        probability = self.edge_probability()
+        return (probability > AMBIGUOUS[0]) & (probability < AMBIGUOUS[1])
+
+    def _features(self, data: GenesData) -> np.ndarray | None:
+        features = self._model.screen.table.features
+        if features is None or data.n_single < MIN_PERTURBATIONS:
+            return None
+        names = [parts[0] for parts in data.groups[: data.n_single]]
+        return features.loc[names].to_numpy(np.float64)
+
+    def _assign_noise(self, data: GenesData, rng: np.random.Generator) -> None:
+        """Fit what lies between nodes and expression, on cells drawn from the causal model."""
+        module = self._model.module
+        if module.gene_likelihood == "normal":
+            return
+        shape = (N_DRAWN_CELLS, len(self.node_names))
+        noise = torch.as_tensor(rng.standard_normal(shape)).float()
+        nodes = module.mechanism.push(noise, shift_nodes(torch.zeros(shape[1])))
+        module.assign(**count_buffers(data, nodes.numpy(), float(module.median_library)))
+
+    def _remember(self, fit: GenesFit, data: GenesData) -> None:
+        """Keep what was learned as plain arrays, to be saved with the model."""
+        single = seen_rows(fit.model, saturating_variance(fit, data))
+        names = [parts[0] for parts in data.groups[: data.n_single]]
+        rows = combine_parts(single, names, self._model.screen.table.perturbations)
+        scores = {}
+        if fit.evidence is not None:
+            place = [
+                names.index(n) if n in names else -1 for n in self._model.screen.table.perturbations
+            ]
+            for name in ("marginal", "residual"):
+                values = getattr(fit.evidence, name)[: data.n_single]
+                scores[name] = np.vstack([values, np.full(values.shape[1], np.nan)])[place]
+        self._model.named_nodes_ = {
+            "model": pack(fit.model),
+            "rows": asdict(rows),
+            "kinds": [kind.name for kind in fit.structure.kinds],
+            "scores": scores,
+            "explained": np.nan if fit.evidence is None else fit.evidence.explained,
+            "uses_graph": True if fit.evidence is None else fit.evidence.uses_graph,
+            "edge_probability": fit.structure.edge_probability,
+        }
+
+    def _calibrate(self, statistics: TrainingStatistics) -> dict[str, dict[str, object]]:
+        """Widths of intervals from errors on training conditions and of left-out perturbations."""
+        screen, rng = self._model.screen, np.random.default_rng(0)
+        single = statistics.single_rows(screen)
+        if not len(single):
+            return {"seen": uncalibrated(), "unseen": uncalibrated()}
+        with np.errstate(divide="ignore"):
+            dose = statistics.dose[single]
+            log10_dose = np.where(np.isnan(dose), np.inf, np.log10(dose))
+        chosen = upper_doses(log10_dose)
+        single, log10_dose = single[chosen], log10_dose[chosen]
+        errors = ShiftErrors(self._model, statistics, single)
+        owner = screen.table.components[statistics.label[single]].max(1)
+        names = [screen.table.perturbations[row] for row in owner]
+
+        def calibrate(rows: GenesRows) -> dict[str, object]:
+            draws = rows.draw(log10_dose, N_DRAWS, rng)
+            return errors.calibrate(
+                rows.at(log10_dose), draws, is_averaged=bool(rows.is_uncertain.all())
+            )
+
+        seen = calibrate(self.rows(names, None))
+        if self.fitted.predictor is None:
+            return {"seen": seen, "unseen": uncalibrated()}
+        alone = sorted(set(names))
+        left_out = left_out_interventions(self.fitted)
+        return {
+            "seen": seen,
+            "unseen": calibrate(left_out.take(np.array([alone.index(name) for name in names]))),
+        }
+
+
+def combine_parts(single: GenesRows, names: list[str], perturbations: tuple[str, ...]) -> GenesRows:
+    """Order rows as the perturbations of the screen."""
+    place = {name: row for row, name in enumerate(names)}
+    return single.take(np.array([place[name] for name in perturbations], dtype=int))
+
+
+def left_out_interventions(model: NamedNodeModel) -> GenesRows:
+    """Rows of the seen perturbations, each predicted from the others by its features."""
+    assert model.predictor is not None
+    rows = left_out_rows(model)
+    n_rows = len(rows)
+    features = model.potency.features * model.feature_scale + model.feature_center
+    generated = unseen_rows(model, features)
+    size = rows[:, :1] * model.potency.sensitivity
+    scale = np.divide(size**2, generated.size**2, out=np.ones_like(size), where=generated.size != 0)
+    changed = asdict(generated) | {
+        "probability": model.predictor.left_out_probability,
+        "size": size,
+        "size_variance": generated.size_variance * scale,
+        "log10_ec50": rows[:, 1],
+        "hill": np.exp(rows[:, 2]),
+        "is_hard": np.broadcast_to(model.hard_share > 0.5, (n_rows, len(model.hard_share))),
+    }
+    return GenesRows(**changed)
+
+
+class _Progress:
+    """Progress bar of a structure search; one step per climb."""
+
+    def __init__(self, *, is_shown: bool) -> None:
+        self._bar = Progress(
+            *Progress.get_default_columns(),
+            "{task.fields[score]}",
+            console=Console(stderr=True),
+            disable=not is_shown,
+        )
+
+    def __enter__(self) -> _Progress:
+        self._bar.start()
+        self._task = self._bar.add_task("Searching the graph", total=None, score="")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def report(self, progress: SearchProgress) -> None:
+        """Show where the search stands."""
+        self._bar.update(
+            self._task,
+            total=progress.n_restarts,
+            completed=progress.restart,
+            score=f"best score {progress.best_score:.1f}",
+        )
