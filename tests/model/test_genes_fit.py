@@ -35,4 +35,4 @@ def test_known_targets_are_called(train_genes, gene_counts, counts_setup):
     )
     targets = model.get_intervention_targets(["ko_a"]).set_index("node")
     assert targets.is_target["other_4"]
-    assert targets.probability["other_4"] == 1
+    assert targets.probability["other_4"] > 0.999

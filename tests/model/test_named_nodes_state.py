@@ -21,7 +21,7 @@ def test_what_is_saved_is_plain(genes_model):
     def kinds(value):
         if isinstance(value, dict):
             return set().union(*map(kinds, value.values()))
-        if isinstance(value, tuple):
+        if isinstance(value, list | tuple):
             return set().union(*map(kinds, value))
         return {type(value)}
 
