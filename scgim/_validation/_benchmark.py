@@ -89,3 +89,26 @@ def check_has_control_cells(argument: str | None, context: str, *, n_cells: int)
             "out."
         )
         raise ValueError(msg)
+
+
+def check_target_screen(name: str, columns: Collection[str], entries: Collection[str]) -> None:
+    """Raise if a screen lacks what a benchmark of targets reads.
+
+    Parameters
+    ----------
+    name
+        Screen as the user typed it.
+    columns
+        Columns of ``obs``.
+    entries
+        Entries of ``uns``.
+    """
+    missing = [f"obs[{key!r}]" for key in ("perturbation", "is_control") if key not in columns]
+    missing += [] if "known_targets" in entries else ["uns['known_targets']"]
+    if missing:
+        msg = (
+            f"The screen {name!r} has no {', '.join(missing)}, but a benchmark of targets reads the "
+            "perturbation of each cell, which cells are control, and the known targets (columns "
+            "`perturbation` and `target`). Add them."
+        )
+        raise ValueError(msg)

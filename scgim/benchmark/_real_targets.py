@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 from rich.table import Table
-from scipy.stats import rankdata
-from sklearn.metrics import average_precision_score
 
+from scgim._validation._benchmark import check_target_screen
 from scgim._validation._datasets import check_choice
+from scgim.benchmark._left_out_effects import score_left_out_effects
+from scgim.benchmark._real_graphs import GraphScores, score_dream4, score_sachs
+from scgim.benchmark._target_rankings import (
+    N_RESAMPLES,
+    baseline_rankings,
+    known_targets,
+    method_rankings,
+    score_rankings,
+    select_panel,
+    to_count_screen,
+)
 from scgim.datasets import hill2018, papalexi2021
-from scgim.scm import CountScreen, TargetEvidence, compute_target_evidence, control_deviation
+from scgim.scm import compute_target_evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable
 
-    import anndata as ad
-    from numpy.typing import NDArray
     from rich.console import Console
 
-ScreenName = Literal["papalexi", "hill"]
-
-SCREENS = {"papalexi": papalexi2021, "hill": hill2018}
+SCREENS: dict[str, Callable[[], ad.AnnData]] = {"papalexi": papalexi2021, "hill": hill2018}
+GRAPHS: dict[str, Callable[[], GraphScores]] = {"dream4": score_dream4, "sachs": score_sachs}
 PANELS: dict[str, tuple[int | None, ...]] = {"papalexi": (60, 120, None), "hill": (None,)}
-KNOCK_OUT = -1
-N_RESAMPLES = 500
-INTERVAL = (0.05, 0.95)
-PSEUDO_COUNT = 0.01
-METHODS = {"combined", "residual", "combined, unsigned"}
+LEFT_OUT_PANEL = {"papalexi": 60}
 
 
 @dataclass(frozen=True)
@@ -42,18 +46,27 @@ class TargetsBenchmark:
     Attributes
     ----------
     scores
-        One row per panel and method: ``n_genes``, ``method``, ``average_precision``, ``lower``,
-        ``upper`` (90 % bootstrap over perturbations), ``mrr``, ``recall_at_1``, ``gain`` over the best
-        baseline and its ``gain_lower`` and ``gain_upper``.
+        One row per panel and method: ``panel``, ``n_genes``, ``method``, ``average_precision``,
+        ``lower``, ``upper`` (90 % bootstrap over perturbations), ``mrr``, ``recall_at_1``, ``gain``
+        over the best baseline and its ``gain_lower`` and ``gain_upper``.
     explained
-        Per panel, the share of the other genes' shift that the residual takes away.
+        Per panel, the share of the other genes' shift that the residual takes away; the residual
+        counts in the combined score only where that is more than half.
     screen
         Name of the screen.
+    edges
+        Where a graph is known or agreed on: ``graph``, ``method``, ``average_precision``, ``edge_f1``,
+        ``shd``, ``chance``.
+    left_out_effects
+        Where it was asked for: ``method``, ``r2``, ``n_edges``, see
+        :func:`~scgim.benchmark.benchmark_targets`.
     """
 
     scores: pd.DataFrame
-    explained: dict[int, float]
+    explained: dict[str, float]
     screen: str
+    edges: pd.DataFrame = field(default_factory=pd.DataFrame)
+    left_out_effects: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def write_json(self, path: Path) -> None:
         """Write the scores.
@@ -67,10 +80,12 @@ class TargetsBenchmark:
             "benchmark": "targets",
             "screen": self.screen,
             "explained": {
-                str(size): share if np.isfinite(share) else None
-                for size, share in self.explained.items()
+                panel: share if np.isfinite(share) else None
+                for panel, share in self.explained.items()
             },
-            "scores": self.scores.to_dict("records"),
+            "rankings": _records(self.scores),
+            "edges": _records(self.edges),
+            "left_out_effects": _records(self.left_out_effects),
         }
         path.write_text(json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
@@ -82,32 +97,64 @@ class TargetsBenchmark:
         console
             Where to print.
         """
-        for size, group in self.scores.groupby("n_genes"):
-            share = self.explained[int(size)]
-            title = f"{self.screen}, {size} genes; share of the other genes' shift explained {share:.2f}"
-            table = Table(title=title, title_justify="left")
-            for column in ("method", "average precision", "MRR", "recall@1", "gain"):
-                table.add_column(column, justify="left" if column == "method" else "right")
-            for row in group.sort_values("average_precision", ascending=False).to_dict("records"):
-                table.add_row(
-                    str(row["method"]),
-                    f"{row['average_precision']:.3f} [{row['lower']:.2f}, {row['upper']:.2f}]",
-                    f"{row['mrr']:.2f}",
-                    f"{row['recall_at_1']:.2f}",
-                    f"{row['gain']:+.3f} [{row['gain_lower']:+.2f}, {row['gain_upper']:+.2f}]",
-                )
+        for panel, group in self.scores.groupby("panel", sort=False):
+            console.print(self._ranking_table(str(panel), group))
+        if len(self.edges):
+            console.print(self._edge_table())
+        if len(self.left_out_effects):
+            title = "Shift of the other genes, from that of the target alone"
+            table = Table("method", "R²", title=title, title_justify="left")
+            for row in self.left_out_effects.sort_values("r2", ascending=False).itertuples():
+                table.add_row(str(row.method), f"{row.r2:.3f}")
             console.print(table)
+
+    def _ranking_table(self, panel: str, group: pd.DataFrame) -> Table:
+        title = f"{self.screen}, {panel}"
+        share = self.explained.get(panel, np.nan)
+        if np.isfinite(share):
+            title += f"; share of the other genes' shift explained {share:.2f}"
+        table = Table(title=title, title_justify="left")
+        for column in ("method", "average precision", "MRR", "recall@1", "gain"):
+            table.add_column(column, justify="left" if column == "method" else "right")
+        for row in group.sort_values("average_precision", ascending=False).to_dict("records"):
+            table.add_row(
+                str(row["method"]),
+                f"{row['average_precision']:.3f} [{row['lower']:.2f}, {row['upper']:.2f}]",
+                f"{row['mrr']:.2f}",
+                f"{row['recall_at_1']:.2f}",
+                f"{row['gain']:+.3f} [{row['gain_lower']:+.2f}, {row['gain_upper']:+.2f}]",
+            )
+        return table
+
+    def _edge_table(self) -> Table:
+        table = Table(title=f"{self.screen}: edges", title_justify="left")
+        for column in ("graph", "method", "average precision", "chance", "F1", "SHD"):
+            table.add_column(column, justify="left" if column in {"graph", "method"} else "right")
+        for row in self.edges.to_dict("records"):
+            called = [
+                "" if np.isnan(row[name]) else f"{row[name]:.3g}" for name in ("edge_f1", "shd")
+            ]
+            numbers = [f"{row[name]:.3f}" for name in ("average_precision", "chance")]
+            table.add_row(str(row["graph"]), str(row["method"]), *numbers, *called)
+        return table
 
 
 def benchmark_targets(
-    screen: ScreenName, *, seed: int = 0, n_splits: int = 20, n_resamples: int = N_RESAMPLES
+    screen: str, *, seed: int = 0, n_splits: int = 20, n_resamples: int = N_RESAMPLES
 ) -> TargetsBenchmark:
-    """Rank all genes as the target of each knock-out, beside ten baselines.
+    """Rank all genes as the target of each perturbation, beside baselines.
+
+    On counts (``"papalexi"``, ``"hill"``, or your own screen) ten measures of differential expression
+    are the baselines. ``"dream4"`` and ``"sachs"`` also have graphs, beside which correlation and the
+    z-score of perturbations are set. On ``"papalexi"`` every knock-out is also left out in turn, and
+    the shift of all other genes predicted from that of its target.
 
     Parameters
     ----------
     screen
-        ``"papalexi"`` or ``"hill"``, read through ``SCGIM_DATA``.
+        ``"papalexi"``, ``"hill"``, ``"dream4"`` or ``"sachs"``, read through ``SCGIM_DATA``; or an
+        h5ad file of knock-outs with counts in ``X``, ``obs["perturbation"]``, ``obs["is_control"]``
+        and ``uns["known_targets"]`` (columns ``perturbation`` and ``target``).
     seed
         Seed of the thinning and of the bootstrap.
     n_splits
@@ -120,214 +167,44 @@ def benchmark_targets(
     Average precision pooled over the perturbations with a measured target, mean reciprocal rank and
     recall at rank 1, with bootstrap intervals. The best baseline is picked afterwards, in its favour.
     """
-    check_choice("screen", screen, SCREENS)
-    adata = SCREENS[screen]()
+    if screen in GRAPHS:
+        return _score_graphs(screen, seed, n_resamples)
+    if not Path(screen).is_file():
+        check_choice("screen", screen, [*SCREENS, *GRAPHS])
+    adata = SCREENS[screen]() if screen in SCREENS else ad.read_h5ad(screen)
+    check_target_screen(screen, adata.obs.columns, adata.uns)
     tables, explained = [], {}
-    for n_genes in PANELS[screen]:
+    effects = pd.DataFrame()
+    for n_genes in PANELS.get(screen, (None,)):
         panel = select_panel(adata, n_genes)
         rng = np.random.default_rng(seed)
         counts, names = to_count_screen(adata, panel)
-        is_target = _known_targets(adata, names, list(adata.var_names[panel]))
+        is_target = known_targets(adata, names, list(adata.var_names[panel]))
         evidence = compute_target_evidence(counts, rng, n_splits=n_splits)
         rankings = baseline_rankings(counts, evidence) | method_rankings(evidence)
         table = score_rankings(rankings, is_target, rng, n_resamples=n_resamples)
-        tables.append(table.assign(n_genes=len(panel)))
-        explained[len(panel)] = evidence.explained
-    return TargetsBenchmark(pd.concat(tables, ignore_index=True), explained, screen)
+        label = f"{len(panel)} genes"
+        tables.append(table.assign(panel=label, n_genes=len(panel)))
+        explained[label] = evidence.explained
+        if LEFT_OUT_PANEL.get(screen, 0) == n_genes:
+            effects = score_left_out_effects(counts, is_target, rng)
+    scores = pd.concat(tables, ignore_index=True)
+    name = Path(screen).stem if screen not in SCREENS else screen
+    return TargetsBenchmark(scores, explained, name, left_out_effects=effects)
 
 
-def select_panel(adata: ad.AnnData, n_genes: int | None) -> NDArray[np.int64]:
-    """Choose all known targets and the genes of largest mean count; genes without counts go.
-
-    Parameters
-    ----------
-    adata
-        Counts.
-    n_genes
-        Genes of largest mean, ``None`` for all.
-
-    Returns
-    -------
-    Positions of the genes.
-    """
-    mean = np.asarray(adata.X.mean(axis=0)).ravel()
-    if n_genes is None or n_genes >= adata.n_vars:
-        return np.flatnonzero(mean > 0)
-    known = adata.var_names.isin(adata.uns["known_targets"]["target"])
-    largest = np.argsort(-mean)[:n_genes]
-    return np.union1d(np.flatnonzero(known), largest)
-
-
-def to_count_screen(adata: ad.AnnData, panel: NDArray[np.int64]) -> tuple[CountScreen, list[str]]:
-    """Read counts, depths, perturbations and batches.
-
-    Parameters
-    ----------
-    adata
-        Counts, with ``obs["perturbation"]`` and ``obs["is_control"]``.
-    panel
-        Positions of the genes.
-
-    Returns
-    -------
-    The screen, and the names of its perturbations in the order of their codes.
-    """
-    counts = adata.X.toarray() if hasattr(adata.X, "toarray") else np.asarray(adata.X)
-    depth = adata.obs["nUMI"].to_numpy(dtype=float) if "nUMI" in adata.obs else counts.sum(axis=1)
-    depth = np.maximum(depth, 1.0)
-    label = adata.obs["perturbation"].astype(str).to_numpy()
-    is_control = adata.obs["is_control"].to_numpy(dtype=bool)
-    names = sorted(set(label[~is_control]))
-    code = np.where(is_control, -1, pd.Index(names).get_indexer(label))
-    batch = (
-        pd.get_dummies(adata.obs["bio_rep"], drop_first=True) if "bio_rep" in adata.obs else None
-    )
-    covariates = np.zeros((adata.n_obs, 0)) if batch is None else batch.to_numpy(dtype=float)
-    screen = CountScreen(
-        np.rint(counts[:, panel]).astype(np.int64), depth / np.median(depth), code, covariates
-    )
-    return screen, names
-
-
-def baseline_rankings(
-    screen: CountScreen, evidence: TargetEvidence
-) -> dict[str, NDArray[np.float64]]:
-    """Score targets by ten measures of differential expression.
-
-    Parameters
-    ----------
-    screen
-        The counts.
-    evidence
-        Its marginal score is z relative to the other perturbations.
-
-    Returns
-    -------
-    Scores, higher for likelier targets, by name.
-    """
-    mean, deviation = control_deviation(screen)
-    values = (screen.log_expression(screen.counts) - mean) / deviation
-    scaled = screen.counts / screen.size_factor[:, None]
-    control = screen.is_control
-    z, ranks, fold = [], [], []
-    for code in range(int(screen.perturbation.max()) + 1):
-        treated = screen.perturbation == code
-        error = (
-            values[treated].var(axis=0) / treated.sum()
-            + values[control].var(axis=0) / control.sum()
+def _score_graphs(screen: str, seed: int, n_resamples: int) -> TargetsBenchmark:
+    found = GRAPHS[screen]()
+    rng = np.random.default_rng(seed)
+    tables = [
+        score_rankings(rankings, truth, rng, n_resamples=n_resamples).assign(
+            panel=panel, n_genes=truth.shape[1]
         )
-        z.append((values[treated].mean(axis=0) - values[control].mean(axis=0)) / np.sqrt(error))
-        ranks.append(_rank_sum(values[control], values[treated]))
-        top, bottom = scaled[treated].mean(axis=0), scaled[control].mean(axis=0)
-        fold.append(np.log((top + PSEUDO_COUNT) / (bottom + PSEUDO_COUNT)))
-    centred = np.stack(z) - np.median(z, axis=0)
-    signed = {
-        "z": np.stack(z),
-        "z over perturbations": centred / np.median(np.abs(centred), axis=0),
-        "z specific": evidence.marginal,
-        "rank sum": np.stack(ranks),
-        "log fold change": np.stack(fold),
-    }
-    by_sign = {f"-{name}": KNOCK_OUT * score for name, score in signed.items()}
-    return by_sign | {f"|{name}|": np.abs(score) for name, score in signed.items()}
+        for panel, (rankings, truth) in found.rankings.items()
+    ]
+    return TargetsBenchmark(pd.concat(tables, ignore_index=True), {}, screen, edges=found.edges)
 
 
-def method_rankings(evidence: TargetEvidence) -> dict[str, NDArray[np.float64]]:
-    """Score targets by the causal evidence.
-
-    Parameters
-    ----------
-    evidence
-        Marginal and residual scores.
-
-    Returns
-    -------
-    Scores, higher for likelier targets, by name.
-    """
-    return {
-        "combined": evidence.combine(sign=KNOCK_OUT),
-        "residual": KNOCK_OUT * evidence.residual,
-        "combined, unsigned": evidence.combine(),
-    }
-
-
-def score_rankings(
-    rankings: dict[str, NDArray[np.float64]],
-    is_target: NDArray[np.bool_],
-    rng: np.random.Generator,
-    *,
-    n_resamples: int = N_RESAMPLES,
-) -> pd.DataFrame:
-    """Score rankings, with bootstrap intervals over perturbations.
-
-    Parameters
-    ----------
-    rankings
-        Scores by name, shape ``(n_perturbations, n_genes)`` each.
-    is_target
-        Known targets, same shape; perturbations without one do not count.
-    rng
-        Source of the resamples, which all methods share.
-    n_resamples
-        How many.
-
-    Returns
-    -------
-    One row per method.
-    """
-    rows = np.flatnonzero(is_target.any(axis=1))
-    samples = [rng.choice(rows, len(rows)) for _ in range(n_resamples)]
-    point = {name: _pooled_precision(score, is_target, rows) for name, score in rankings.items()}
-    spread = {
-        name: np.array([_pooled_precision(score, is_target, chosen) for chosen in samples])
-        for name, score in rankings.items()
-    }
-    best = max((name for name in rankings if name not in METHODS), key=point.__getitem__)
-    table = []
-    for name, score in rankings.items():
-        rank = _target_rank(score[rows], is_target[rows])
-        lower, upper = np.quantile(spread[name], INTERVAL)
-        gain_lower, gain_upper = np.quantile(spread[name] - spread[best], INTERVAL)
-        table.append(
-            {
-                "method": name,
-                "average_precision": point[name],
-                "lower": lower,
-                "upper": upper,
-                "mrr": float((1 / rank).mean()),
-                "recall_at_1": float((rank == 1).mean()),
-                "gain": point[name] - point[best],
-                "gain_lower": gain_lower,
-                "gain_upper": gain_upper,
-            }
-        )
-    return pd.DataFrame(table)
-
-
-def _known_targets(
-    adata: ad.AnnData, names: Sequence[str], genes: Sequence[str]
-) -> NDArray[np.bool_]:
-    known = adata.uns["known_targets"]
-    pairs = set(zip(known["perturbation"].astype(str), known["target"].astype(str), strict=True))
-    return np.array([[(name, gene) in pairs for gene in genes] for name in names])
-
-
-def _pooled_precision(
-    score: NDArray[np.float64], is_target: NDArray[np.bool_], rows: NDArray[np.int64]
-) -> float:
-    return float(average_precision_score(is_target[rows].ravel(), score[rows].ravel()))
-
-
-def _target_rank(score: NDArray[np.float64], is_target: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Rank of the best target in each row, ties in the middle."""
-    best = np.where(is_target, score, -np.inf).max(axis=1, keepdims=True)
-    return (score > best).sum(axis=1) + ((score == best).sum(axis=1) + 1) / 2
-
-
-def _rank_sum(control: NDArray[np.float64], treated: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standardised rank-sum statistic of each gene, corrected for ties."""
-    ranks = rankdata(np.vstack([control, treated]), axis=0)
-    n_treated, n = len(treated), len(ranks)
-    excess = ranks[len(control) :].sum(axis=0) - n_treated * (n + 1) / 2
-    variance = n_treated * len(control) / (n - 1) * ranks.var(axis=0)
-    return excess / np.sqrt(variance + 1e-12)
+def _records(table: pd.DataFrame) -> list[dict[str, object]]:
+    """Rows of a table with ``None`` for what was not measured, which JSON can say."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")

@@ -225,13 +225,16 @@ def benchmark_genes(  # noqa: PLR0913, PLR0917 - the options of a shell command
 @benchmark_app.command("targets")
 def benchmark_targets(
     screen: Annotated[
-        Literal["papalexi", "hill"],
-        typer.Argument(help="Real screen, read from the folder named by SCGIM_DATA."),
+        str,
+        typer.Argument(
+            help="papalexi, hill, dream4 or sachs (read from the folder named by SCGIM_DATA), or an "
+            "h5ad file of knock-outs with known targets.",
+        ),
     ],
     seed: Annotated[int, typer.Option(help="Seed of thinning and bootstrap.")] = 0,
     json: Json = None,
 ) -> None:
-    """Rank all genes as the target of each knock-out, beside measures of differential expression."""
+    """Rank all genes as the target of each perturbation of a real screen, beside baselines."""
     from scgim.cli._benchmark import run_targets  # noqa: PLC0415 - heavy
 
     run_targets(screen, seed, json, Console())

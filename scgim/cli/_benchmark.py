@@ -79,15 +79,13 @@ def run_genes(
         result.write_json(json)
 
 
-def run_targets(
-    screen: Literal["papalexi", "hill"], seed: int, json: Path | None, console: Console
-) -> None:
+def run_targets(screen: str, seed: int, json: Path | None, console: Console) -> None:
     """Run the benchmark of targets on a real screen, print it and write it.
 
     Parameters
     ----------
     screen
-        Name of the screen.
+        Name of the screen, or an h5ad file.
     seed
         Seed of thinning and bootstrap.
     json

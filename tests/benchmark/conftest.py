@@ -76,3 +76,24 @@ def tiny():
     adata = ad.AnnData(counts, obs=obs)
     adata.uns["drug_features"] = pd.DataFrame({"kind": [0.0, 1.0, 0.1]}, index=["A", "B", "like A"])
     return TrainingScreen(adata)
+
+
+@pytest.fixture(scope="module")
+def knock_outs():
+    """Knock-outs of the first three of six genes, whose counts fall to a third."""
+    rng = np.random.default_rng(0)
+    label = np.repeat(["control", "gene_0", "gene_1", "gene_2"], [400, 80, 80, 80])
+    rate = np.tile(np.array([4.0, 5.0, 6.0, 2.0, 3.0, 0.0]), (640, 1))
+    for gene in range(3):
+        rate[label == f"gene_{gene}", gene] /= 3
+    genes = [f"gene_{gene}" for gene in range(6)]
+    adata = ad.AnnData(
+        rng.poisson(rate).astype(np.float32),
+        obs=pd.DataFrame(
+            {"perturbation": label, "is_control": label == "control"},
+            index=[f"cell_{cell}" for cell in range(640)],
+        ),
+        var=pd.DataFrame(index=genes),
+    )
+    adata.uns["known_targets"] = pd.DataFrame({"perturbation": genes[:3], "target": genes[:3]})
+    return adata

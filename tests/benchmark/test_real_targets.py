@@ -1,59 +1,20 @@
 import json
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
 
 from scgim.benchmark import _real_targets
-from scgim.benchmark._real_targets import (
-    benchmark_targets,
-    score_rankings,
-    select_panel,
-    to_count_screen,
-)
+from scgim.benchmark._real_graphs import GraphScores
+from scgim.benchmark._real_targets import benchmark_targets
 
 
 @pytest.fixture(scope="module")
-def screen():
-    """Knock-outs of the first three of six genes, whose counts fall to a third."""
-    rng = np.random.default_rng(0)
-    label = np.repeat(["control", "gene_0", "gene_1", "gene_2"], [400, 80, 80, 80])
-    rate = np.tile(np.array([4.0, 5.0, 6.0, 2.0, 3.0, 0.0]), (640, 1))
-    for gene in range(3):
-        rate[label == f"gene_{gene}", gene] /= 3
-    genes = [f"gene_{gene}" for gene in range(6)]
-    adata = ad.AnnData(
-        rng.poisson(rate).astype(np.float32),
-        obs=pd.DataFrame(
-            {"perturbation": label, "is_control": label == "control"},
-            index=[f"cell_{cell}" for cell in range(640)],
-        ),
-        var=pd.DataFrame(index=genes),
-    )
-    adata.uns["known_targets"] = pd.DataFrame({"perturbation": genes[:3], "target": genes[:3]})
-    return adata
-
-
-@pytest.fixture(scope="module")
-def result(screen):
+def result(knock_outs):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(_real_targets.SCREENS, "hill", lambda: screen)
+        patch.setitem(_real_targets.SCREENS, "hill", lambda: knock_outs)
         return benchmark_targets("hill", n_splits=2, n_resamples=20)
-
-
-def test_panel_has_all_known_targets_and_no_gene_without_counts(screen):
-    assert select_panel(screen, None).tolist() == [0, 1, 2, 3, 4]
-    assert select_panel(screen, 1).tolist() == [0, 1, 2]
-
-
-def test_perturbations_are_coded_and_controls_are_minus_one(screen):
-    counts, names = to_count_screen(screen, np.arange(5))
-    assert names == ["gene_0", "gene_1", "gene_2"]
-    assert (counts.perturbation[:400] == -1).all()
-    assert counts.perturbation[-1] == 2
-    assert np.median(counts.size_factor) == pytest.approx(1.0)
 
 
 def test_obvious_knock_outs_are_found_by_everything_signed(result):
@@ -74,19 +35,10 @@ def test_result_is_printed_and_written(result, tmp_path):
     result.print(console)
     assert "combined" in console.export_text()
     result.write_json(tmp_path / "targets.json")
-    assert json.loads((tmp_path / "targets.json").read_text())["screen"] == "hill"
-
-
-def test_ranks_of_ties_are_in_the_middle():
-    is_target = np.array([[True, False, False, False]])
-    table = score_rankings(
-        {"flat": np.zeros((1, 4)), "right": np.array([[1.0, 0, 0, 0]])},
-        is_target,
-        np.random.default_rng(0),
-        n_resamples=5,
-    ).set_index("method")
-    assert table.loc["flat", "mrr"] == pytest.approx(1 / 2.5)
-    assert table.loc["right", "recall_at_1"] == 1.0
+    document = json.loads((tmp_path / "targets.json").read_text())
+    assert document["screen"] == "hill"
+    assert len(document["rankings"]) == 13
+    assert document["edges"] == []
 
 
 def test_unknown_screen_is_named():
@@ -105,3 +57,51 @@ def test_papalexi_bar_is_kept(real_data):
 def test_hill_is_not_harmed(real_data):
     table = benchmark_targets("hill", n_resamples=10).scores.set_index("method")
     assert table.loc["combined", "gain"] >= -0.02
+
+
+def test_a_screen_of_your_own_is_read_from_a_file(knock_outs, result, tmp_path):
+    knock_outs.write_h5ad(tmp_path / "mine.h5ad")
+    own = benchmark_targets(str(tmp_path / "mine.h5ad"), n_splits=2, n_resamples=20)
+    assert own.screen == "mine"
+    assert own.scores["panel"].unique().tolist() == ["5 genes"]
+    left = own.scores.set_index("method")["average_precision"]
+    right = result.scores.set_index("method")["average_precision"]
+    assert left.to_dict() == pytest.approx(right.to_dict())
+
+
+def test_screens_with_a_graph_are_scored_and_printed(monkeypatch, tmp_path):
+    edges = pd.DataFrame(
+        [
+            {
+                "graph": "one",
+                "method": "search",
+                "average_precision": 0.5,
+                "edge_f1": 0.4,
+                "shd": 3,
+            },
+            {"graph": "one", "method": "correlation", "average_precision": 0.2},
+        ]
+    ).assign(chance=0.1)
+    truth = np.eye(3, dtype=bool)
+    rankings = {"three": ({"combined": truth * 1.0, "-z": truth * 2.0}, truth)}
+    monkeypatch.setitem(
+        _real_targets.GRAPHS, "sachs", lambda: GraphScores(rankings=rankings, edges=edges)
+    )
+    result = benchmark_targets("sachs", n_resamples=5)
+    assert (result.scores["average_precision"] == 1.0).all()
+    console = Console(record=True, width=120)
+    result.print(console)
+    assert "correlation" in console.export_text()
+    result.write_json(tmp_path / "sachs.json")
+    assert json.loads((tmp_path / "sachs.json").read_text())["edges"][1]["shd"] is None
+
+
+def test_left_out_effects_are_part_of_a_screen_that_asks_for_them(monkeypatch, knock_outs):
+    monkeypatch.setitem(_real_targets.SCREENS, "papalexi", lambda: knock_outs)
+    monkeypatch.setitem(_real_targets.PANELS, "papalexi", (5,))
+    monkeypatch.setitem(_real_targets.LEFT_OUT_PANEL, "papalexi", 5)
+    result = benchmark_targets("papalexi", n_splits=2, n_resamples=5)
+    assert "causal graph" in set(result.left_out_effects["method"])
+    console = Console(record=True, width=120)
+    result.print(console)
+    assert "R²" in console.export_text()
