@@ -123,3 +123,22 @@ def check_same_conditions(found: int, expected: int) -> None:
             "Use the screen that it was made for."
         )
         raise ValueError(msg)
+
+
+def check_can_predict_unseen(kind: str, *, has_features: bool) -> None:
+    """Raise if whole perturbations are held out and nothing is known about them.
+
+    Parameters
+    ----------
+    kind
+        Kind of split.
+    has_features
+        Whether there are features, or none are needed.
+    """
+    if not has_features:
+        msg = (
+            f"`--split {kind}` holds out whole perturbations, but there are no features by which a model "
+            "could predict them. Pass `--features`, or hold out something else: `interior_dose`, "
+            "`top_dose`, `perturbation_in_context` or `combination`."
+        )
+        raise ValueError(msg)

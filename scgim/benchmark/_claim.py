@@ -215,7 +215,8 @@ def _numbers(differences: pd.DataFrame) -> str:
         if rows.empty:
             parts.append(f"no metric of {family} applies")
             continue
-        shown = rows[rows["metric"] == rows["metric"].iloc[min(1, rows["metric"].nunique() - 1)]]
+        names = rows["metric"].unique()
+        shown = rows[rows["metric"] == names[min(1, len(names) - 1)]]
         mean = shown[["predictor_score", "baseline_score"]].mean()
         parts.append(
             f"{shown['metric'].iloc[0]} {mean['predictor_score']:.3f} against "

@@ -1,4 +1,4 @@
-"""The shell: ``scgim demo | fit | predict | benchmark``."""
+"""The shell: ``scgim demo | fit | evaluate | predict | benchmark``."""
 
 from scgim.cli._app import app, main
 

@@ -127,6 +127,70 @@ def fit(  # noqa: PLR0913, PLR0917 - the options of a shell command
     run_fit(file, out, settings, Console())
 
 
+@app.command(cls=MultiValueCommand)
+def evaluate(  # noqa: PLR0913, PLR0917 - the options of a shell command
+    file: Annotated[Path, typer.Argument(help="AnnData file (h5ad).", exists=True, dir_okay=False)],
+    perturbation: Annotated[str, typer.Option(help="Column of obs that names the perturbation.")],
+    control: Annotated[str, typer.Option(help="Label of the control cells in that column.")],
+    dose: Annotated[str | None, typer.Option(help="Column of obs with the dose.")] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            help="Perturbation features: an entry of uns, or a CSV file with one row per perturbation."
+        ),
+    ] = None,
+    context: Annotated[
+        str | None,
+        typer.Option(help="Column of obs with contexts, each with control cells of its own."),
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer with the counts; X by default.")] = None,
+    split: Annotated[
+        Literal[
+            "drug",
+            "perturbation",
+            "interior_dose",
+            "top_dose",
+            "context",
+            "perturbation_in_context",
+            "combination",
+        ],
+        typer.Option(help="What is held out; drug and perturbation are the same."),
+    ] = "drug",
+    fraction: Annotated[float, typer.Option(help="Share of the candidates to hold out.")] = 0.2,
+    seeds: Annotated[
+        list[int],
+        typer.Option("--seeds", help="Seeds of split and training, for example: --seeds 0 1 2."),
+    ] = [0, 1, 2],  # noqa: B006 - Typer copies it
+    n_nodes: Annotated[int, typer.Option(help="Number of nodes of the causal graph.")] = 16,
+    max_epochs: Annotated[
+        int | None, typer.Option(help="Passes over the cells; chosen by default.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write.", file_okay=False)] = Path(
+        "scgim-evaluate"
+    ),
+) -> None:
+    """Hold out part of your file, train, and say whether GIM is better than simple baselines.
+
+    Writes one page that a browser opens from disk, with tables and splits beside it.
+    """
+    from scgim.cli._evaluate import EvaluateSettings, run_evaluate  # noqa: PLC0415 - heavy
+
+    settings = EvaluateSettings(
+        perturbation=perturbation,
+        control=control,
+        dose=dose,
+        features=features,
+        context=context,
+        layer=layer,
+        split=split,
+        fraction=fraction,
+        seeds=tuple(seeds),
+        n_nodes=n_nodes,
+        max_epochs=max_epochs,
+    )
+    run_evaluate(file, out, settings, Console())
+
+
 @app.command()
 def predict(
     model: Annotated[

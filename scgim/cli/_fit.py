@@ -22,13 +22,11 @@ from scgim.cli._model_figures import (
     dose_grid,
 )
 from scgim.cli._quiet import quiet_packages
-from scgim.cli._tables_from_files import read_features
+from scgim.cli._tables_from_files import place_features
 from scgim.model import GIM
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-FEATURES_KEY = "perturbation_features"
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def run_fit(file: Path, out: Path, settings: FitSettings, console: Console) -> N
     scvi.settings.seed = settings.seed
     adata = ad.read_h5ad(file)
     check_layer(settings.layer, list(adata.layers))
-    features_key = _place_features(adata, settings.features)
+    features_key = place_features(adata, settings.features)
     GIM.setup_anndata(
         adata,
         perturbation_key=settings.perturbation,
@@ -115,21 +113,6 @@ def run_fit(file: Path, out: Path, settings: FitSettings, console: Console) -> N
         _describe_run(file, settings, time.perf_counter() - start),
     )
     console.print(f"Done in {time.perf_counter() - start:.0f} s. Open {report} in a browser.")
-
-
-def _place_features(adata: ad.AnnData, features: str | None) -> str | None:
-    """Return the entry of ``uns`` that holds the features, read from a file if they are there."""
-    if features is None or features in adata.uns:
-        return features
-    if Path(features).is_file():
-        adata.uns[FEATURES_KEY] = read_features(Path(features))
-        return FEATURES_KEY
-    tables = [key for key, value in adata.uns.items() if hasattr(value, "columns")]
-    msg = (
-        f"`--features {features}` is neither a table in `uns` nor a file. The tables in `uns` are "
-        f"{tables[:5]}. Pass one of them, or a CSV file with one row per perturbation."
-    )
-    raise ValueError(msg)
 
 
 def _write_tables(

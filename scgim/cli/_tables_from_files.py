@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import anndata as ad
 import pandas as pd
+
+FEATURES_KEY = "perturbation_features"
 
 
 def read_features(path: Path) -> pd.DataFrame:
@@ -30,6 +33,33 @@ def read_features(path: Path) -> pd.DataFrame:
         )
         raise ValueError(msg)
     return table
+
+
+def place_features(adata: ad.AnnData, features: str | None) -> str | None:
+    """Find perturbation features, and read them into ``uns`` if they are in a file.
+
+    Parameters
+    ----------
+    adata
+        Annotated data, which gets an entry of ``uns`` where the features are in a file.
+    features
+        Entry of ``uns``, or a CSV file; ``None`` without features.
+
+    Returns
+    -------
+    The entry of ``uns`` that holds the features, if any.
+    """
+    if features is None or features in adata.uns:
+        return features
+    if Path(features).is_file():
+        adata.uns[FEATURES_KEY] = read_features(Path(features))
+        return FEATURES_KEY
+    tables = [key for key, value in adata.uns.items() if hasattr(value, "columns")]
+    msg = (
+        f"`--features {features}` is neither a table in `uns` nor a file. The tables in `uns` are "
+        f"{tables[:5]}. Pass one of them, or a CSV file with one row per perturbation."
+    )
+    raise ValueError(msg)
 
 
 def read_conditions(path: Path, perturbation_key: str) -> pd.DataFrame:

@@ -1,0 +1,74 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from scgim.benchmark._scoring import METRICS, R2_CONTROL, WMSE
+from scgim.cli._evaluation_report import difference_table, left_out, mean_scores, stratify
+
+
+def scores_of(doses=(1.0, 10.0)):
+    rows = []
+    for predictor, kind in (("technical duplicate", "ceiling"), ("GIM", "evaluated"),
+                            ("additive", "baseline"), ("no effect", "baseline")):  # fmt: skip
+        for metric in METRICS:
+            for number, dose in enumerate(doses):
+                value = np.nan if predictor == "additive" else float(number)
+                reason = "not a combination" if predictor == "additive" else ""
+                rows.append((predictor, kind, "A", dose, "", metric.name, value, reason, 0))
+    columns = ["predictor", "kind", "perturbation", "dose", "context", "metric", "value"]
+    return pd.DataFrame(rows, columns=[*columns, "reason", "seed"])
+
+
+def test_predictors_are_ordered_by_kind_and_none_is_dropped():
+    table = mean_scores(scores_of(), "effect")
+    assert table.index.tolist() == ["GIM", "additive", "no effect", "technical duplicate"]
+    assert table["kind"].tolist() == ["evaluated", "baseline", "baseline", "ceiling"]
+    assert table.loc["GIM", f"{R2_CONTROL} ↑"] == 0.5
+    assert np.isnan(table.loc["additive", f"{WMSE} ↓"])
+
+
+def test_left_out_counts_rows_by_reason():
+    table = left_out(scores_of())
+    assert table.loc["not a combination"].to_dict() == {
+        "predictors": "additive",
+        "metrics": "all",
+        "rows": str(2 * len(METRICS)),
+    }
+
+
+def test_several_doses_are_strata_in_their_order():
+    table, kind = stratify(scores_of(doses=(10.0, 1.0)))
+    assert kind == "dose"
+    assert list(dict.fromkeys(table["stratum"])) == ["1", "10"]
+
+
+def test_one_dose_is_stratified_by_the_size_of_the_effect():
+    scores = pd.concat(
+        [
+            scores_of(doses=(1.0,)).assign(perturbation=f"drug {i}", value=float(i))
+            for i in (2, 0, 1)
+        ]
+    )
+    table, kind = stratify(scores)
+    assert kind == "size of the effect"
+    first = table.drop_duplicates("perturbation")
+    assert dict(zip(first["perturbation"], first["stratum"], strict=True)) == {
+        "drug 0": "weak effect",
+        "drug 1": "medium effect",
+        "drug 2": "strong effect",
+    }
+
+
+def test_difference_table_names_metric_and_seed():
+    row = dict.fromkeys(("predictor_score", "baseline_score", "difference", "lower", "upper"), 0.1)
+    differences = pd.DataFrame(
+        [{"metric": "rank", "seed": 2, "baseline": "ridge", "n_perturbations": 7, **row}]
+    )
+    table = difference_table(differences)
+    assert table.index.tolist() == ["rank, seed 2"]
+    assert table["perturbations"].tolist() == ["7"]
+
+
+@pytest.mark.parametrize("family", ["specificity", "changed genes", "distribution", "uncertainty"])
+def test_every_family_has_a_table(family):
+    assert len(mean_scores(scores_of(), family).columns) > 2 - (family == "uncertainty")
