@@ -30,11 +30,12 @@ from scgim._validation._genes import (
 from scgim._validation._messages import check_choice, closest, quote_some, warn
 from scgim._validation._prediction import (
     check_conditions,
+    check_do,
+    check_do_kind,
     check_genes,
     check_is_trained,
     check_new_features,
     check_seen_labels,
-    check_shifts,
     warn_if_features_say_nothing,
 )
 from scgim._validation._query import (
@@ -58,6 +59,8 @@ __all__ = [
     "check_choice",
     "check_conditions",
     "check_count_options",
+    "check_do",
+    "check_do_kind",
     "check_edge_table",
     "check_expression",
     "check_files_present",
@@ -84,7 +87,6 @@ __all__ = [
     "check_saved_cells",
     "check_screen",
     "check_seen_labels",
-    "check_shifts",
     "check_space_options",
     "closest",
     "describe_damage",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import pandas as pd
 
-from scgim._validation._messages import closest, quote_some, warn
+from scgim._validation._messages import check_choice, closest, quote_some, warn
 from scgim._validation._screen import check_feature_table
 
 if TYPE_CHECKING:
@@ -263,18 +263,68 @@ def warn_if_features_say_nothing(names: list[str], p_value: float, *, is_informa
         )
 
 
-def check_shifts(shifts: Mapping[str, float], node_names: list[str]) -> None:
-    """Raise where a shift is not of a node, or not a number."""
-    for name, value in shifts.items():
+def check_do(interventions: Mapping[str, object], node_names: list[str]) -> None:
+    """Raise where an intervention is not on a node, or neither a number nor an intervention.
+
+    Parameters
+    ----------
+    interventions
+        What the user passed to ``GIM.do``.
+    node_names
+        Names of the nodes.
+    """
+    if not interventions:
+        message = "`GIM.do` got no intervention. Pass at least one, for example `{name: -2.0}`."
+        raise ValueError(message)
+    for name, value in interventions.items():
         if name not in node_names:
             message = (
                 f"{name!r} is not a node of the causal graph. The nodes closest to it are "
-                f"{closest(name, node_names)}. Pass shifts of these."
+                f"{closest(name, node_names)}. Intervene on these."
             )
             raise ValueError(message)
-        if not np.isfinite(value):
-            message = f"The shift of {name!r} is {value!r}, but it must be a finite number."
+        if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
+            if not np.isfinite(value):
+                message = (
+                    f"The intervention on {name!r} is {value!r}, but it must be a finite number."
+                )
+                raise ValueError(message)
+            continue
+        shape = getattr(getattr(value, "shift", None), "shape", None)
+        if shape is None:
+            message = (
+                f"The intervention on {name!r} is a {type(value).__name__}, but it must be a number "
+                "or an intervention on one node. Make it with `scgim.scm.shift_node`, `set_node` or "
+                "`scale_node`."
+            )
+            raise TypeError(message)
+        if len(shape):
+            message = (
+                f"The intervention on {name!r} has tensors of shape {tuple(shape)}, but one on a "
+                "single node holds single numbers. Make it with `scgim.scm.shift_node`, `set_node` "
+                "or `scale_node`."
+            )
             raise ValueError(message)
+
+
+def check_do_kind(kind: str, factors: Iterable[float]) -> None:
+    """Raise unless the kind of an intervention by hand is known and fits its numbers.
+
+    Parameters
+    ----------
+    kind
+        What the user passed.
+    factors
+        The plain numbers.
+    """
+    check_choice("kind", kind, ("shift", "set", "scale"))
+    negative = [factor for factor in factors if factor < 0]
+    if kind == "scale" and negative:
+        message = (
+            f"`kind='scale'` multiplies the noise of a node, but got {negative[0]:g}. Pass factors "
+            "from 0 up."
+        )
+        raise ValueError(message)
 
 
 def check_seen_labels(labels: Tensor, n_seen: int) -> None:

@@ -10,7 +10,7 @@ from anndata import AnnData
 from scvi import REGISTRY_KEYS as SCVI_KEYS
 from torch import Tensor
 
-from scgim._validation import check_choice, check_is_trained, check_shifts
+from scgim._validation import check_choice, check_do, check_do_kind, check_is_trained
 from scgim.model._calibration import N_CELLS, N_DRAWS, QUANTILE_LEVELS
 from scgim.model._conditions import Conditions, ConditionsLike, prepare_conditions
 from scgim.model._global_state import keep_random_state
@@ -18,13 +18,19 @@ from scgim.model._parts import ModelParts
 from scgim.model._population import Population
 from scgim.model._training_statistics import TrainingStatistics
 from scgim.module import ExpectedExpression, make_distribution
-from scgim.scm import Intervention, shift_nodes
+from scgim.scm import Intervention, scale_node, set_node, shift_node, shift_nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 Output = Literal["counts", "normalized", "nodes"]
+DoKind = Literal["shift", "set", "scale"]
+DO_KINDS: dict[str, Callable[[float], Intervention]] = {
+    "shift": shift_node,
+    "set": set_node,
+    "scale": scale_node,
+}
 BLOCK = 8192
 N_SHIFT_CELLS = 512
 DEFAULT_LEVEL = 0.8
@@ -98,8 +104,9 @@ class PredictionMixin(ModelParts):
     @keep_random_state
     def do(
         self,
-        shifts: Mapping[str, float],
+        shifts: Mapping[str, float | Intervention],
         *,
+        kind: DoKind = "shift",
         n_cells: int = 500,
         adata: AnnData | None = None,
         output: Output = "counts",
@@ -110,7 +117,14 @@ class PredictionMixin(ModelParts):
         Parameters
         ----------
         shifts
-            Shift of the mechanism of each named node, in its noise standard deviations.
+            What is done to each named node: a number, whose meaning is ``kind``, or an
+            intervention on one node (:func:`scgim.scm.shift_node`, :func:`~scgim.scm.set_node`,
+            :func:`~scgim.scm.scale_node` or one of your own).
+        kind
+            Meaning of plain numbers: ``"shift"`` moves the mechanism and keeps its edges,
+            ``"set"`` clamps the node to a value and cuts its parents, ``"scale"`` multiplies its
+            noise. Shifts and values are in node units: control standard deviations of a named
+            gene, noise standard deviations of a program or latent factor.
         n_cells
             Cells to draw, without ``adata``.
         adata
@@ -124,14 +138,30 @@ class PredictionMixin(ModelParts):
         -------
         As :meth:`predict`. With the shifts of a drug at a dose, the same cells as
         :meth:`predict` gives for it.
+
+        Raises
+        ------
+        RuntimeError
+            Before training.
+        ValueError
+            For a node that is not in the graph, or a number that is not finite.
+
+        Examples
+        --------
+        >>> model.do({"STAT1": -2.0})  # doctest: +SKIP
+        >>> model.do({"STAT1": scgim.scm.set_node(0.0), "JAK2": 1.5})  # doctest: +SKIP
         """
         check_is_trained(self, "do")
-        check_shifts(shifts, self.node_names_)
-        shift = pd.Series(shifts, dtype=np.float64).reindex(self.node_names_, fill_value=0.0)
-        intervention = shift_nodes(torch.as_tensor(shift.to_numpy()[None]))
-        table = pd.DataFrame({"intervention": [", ".join(f"{k}={v:g}" for k, v in shifts.items())]})
+        check_do(shifts, self.node_names_)
+        numbers = [v for v in shifts.values() if not isinstance(v, Intervention)]
+        check_do_kind(kind, numbers)
+        intervention = shift_nodes(torch.zeros(len(self.node_names_)))
+        for name, value in shifts.items():
+            single = value if isinstance(value, Intervention) else DO_KINDS[kind](value)
+            intervention = intervention.at_node(self.node_names_.index(name), single)
+        table = pd.DataFrame({"intervention": [describe_do(shifts, kind)]})
         n_each = n_cells if adata is None else adata.n_obs
-        of_cells = intervention.map(lambda values: values[:, None].expand(-1, n_each, -1))
+        of_cells = intervention.map(lambda values: values.expand(1, n_each, -1))
         return self._predict_cells(table, of_cells, adata, output, seed)
 
     @keep_random_state
@@ -357,3 +387,16 @@ def as_tensor(values: np.ndarray) -> Tensor:
 
 def _text_index(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.set_axis(frame.index.map(str))
+
+
+def describe_do(interventions: Mapping[str, float | Intervention], kind: DoKind) -> str:
+    """Write an intervention by hand as text: ``a=1`` shifts, ``b:=0`` sets, ``c*2`` scales."""
+    parts = []
+    for name, value in interventions.items():
+        single = value if isinstance(value, Intervention) else DO_KINDS[kind](value)
+        scale, is_cut = float(single.noise_scale), bool(single.is_cut)
+        factor = "" if scale == (0 if is_cut else 1) else f"*{scale:g}"
+        is_moved = is_cut or bool(single.shift) or not factor
+        sign = ":=" if is_cut else "="
+        parts.append(name + (f"{sign}{float(single.shift):g}" if is_moved else "") + factor)
+    return ", ".join(parts)

@@ -17,7 +17,15 @@ from scgim.scm._graph_mechanism import GraphMechanism
 from scgim.scm._intervention_generator import GeneratedRows, GeneratorReport, InterventionGenerator
 from scgim.scm._intervention_kinds import GroupResiduals, InterventionKind, InterventionKindName
 from scgim.scm._intervention_table import InterventionTable
-from scgim.scm._interventions import Intervention, scale_nodes, set_nodes, shift_nodes
+from scgim.scm._interventions import (
+    Intervention,
+    scale_node,
+    scale_nodes,
+    set_node,
+    set_nodes,
+    shift_node,
+    shift_nodes,
+)
 from scgim.scm._mechanism import LinearMechanism, Mechanism
 from scgim.scm._mlp_mechanism import MLPMechanism, fit_mlp_mechanism
 from scgim.scm._named_node_fit import fit_named_nodes
@@ -115,9 +123,12 @@ __all__ = [
     "hill_response",
     "match_nodes",
     "replay",
+    "scale_node",
     "scale_nodes",
     "search_structure",
+    "set_node",
     "set_nodes",
+    "shift_node",
     "shift_nodes",
     "solve_intervened",
     "thin_counts",

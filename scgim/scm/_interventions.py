@@ -60,6 +60,27 @@ class Intervention:
         """
         return Intervention(function(self.shift), function(self.noise_scale), function(self.is_cut))
 
+    def at_node(self, node: int, other: Intervention) -> Intervention:
+        """Replace what is done to one node.
+
+        Parameters
+        ----------
+        node
+            Place of the node.
+        other
+            Intervention on one node, whose tensors hold single numbers.
+
+        Returns
+        -------
+        The changed intervention.
+        """
+        place = torch.arange(self.shift.shape[-1], device=self.shift.device) == node
+        return Intervention(
+            shift=torch.where(place, other.shift.to(self.shift), self.shift),
+            noise_scale=torch.where(place, other.noise_scale.to(self.shift), self.noise_scale),
+            is_cut=torch.where(place, other.is_cut.to(self.shift), self.is_cut),
+        )
+
     def then(self, other: Intervention) -> Intervention:
         """Add another intervention: shifts add, noise scales multiply, cuts stay cut.
 
@@ -131,3 +152,55 @@ def scale_nodes(noise_scale: Tensor) -> Intervention:
     The scale intervention.
     """
     return Intervention(torch.zeros_like(noise_scale), noise_scale, torch.zeros_like(noise_scale))
+
+
+def shift_node(shift: float) -> Intervention:
+    """Move the mechanism of one node and keep its edges.
+
+    Parameters
+    ----------
+    shift
+        Displacement in node units.
+
+    Returns
+    -------
+    Intervention on one node, for example for :meth:`scgim.model.GIM.do`.
+    """
+    return shift_nodes(torch.tensor(float(shift)))
+
+
+def set_node(value: float, noise_scale: float = 0.0) -> Intervention:
+    """Set one node and cut its incoming edges.
+
+    Parameters
+    ----------
+    value
+        Node value, as in ``GIM.predict(..., output="nodes")``.
+    noise_scale
+        Noise that is left to it; 0 clamps it.
+
+    Returns
+    -------
+    Intervention on one node.
+
+    Examples
+    --------
+    >>> set_node(-2.0).shift, set_node(-2.0).is_cut
+    (tensor(-2.), tensor(1.))
+    """
+    return set_nodes(torch.tensor(1.0), torch.tensor(float(value)), noise_scale)
+
+
+def scale_node(factor: float) -> Intervention:
+    """Multiply the exogenous noise of one node and keep its mean and edges.
+
+    Parameters
+    ----------
+    factor
+        Factor, at least 0.
+
+    Returns
+    -------
+    Intervention on one node.
+    """
+    return scale_nodes(torch.tensor(float(factor)))

@@ -1,4 +1,5 @@
 import re
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -7,11 +8,12 @@ import torch
 
 from scgim._validation import (
     check_conditions,
+    check_do,
+    check_do_kind,
     check_genes,
     check_is_trained,
     check_new_features,
     check_seen_labels,
-    check_shifts,
     warn_if_features_say_nothing,
 )
 from scgim.data import PerturbationTable, Screen
@@ -198,18 +200,70 @@ def test_an_untrained_model_is_told_to_train():
         check_is_trained(Untrained(), "do")
 
 
-def test_shifts_of_nodes_that_do_not_exist_are_named():
+@dataclass
+class FakeIntervention:
+    shift: torch.Tensor
+
+
+@pytest.mark.parametrize(
+    ("interventions", "error", "message"),
+    [
+        (
+            {},
+            ValueError,
+            "`GIM.do` got no intervention. Pass at least one, for example `{name: -2.0}`.",
+        ),
+        (
+            {"MAPKs": 1.0},
+            ValueError,
+            (
+                "'MAPKs' is not a node of the causal graph. The nodes closest to it are ['MAPK']. "
+                "Intervene on these."
+            ),
+        ),
+        (
+            {"p53": float("inf")},
+            ValueError,
+            "The intervention on 'p53' is inf, but it must be a finite number.",
+        ),
+        (
+            {"p53": "up"},
+            TypeError,
+            (
+                "The intervention on 'p53' is a str, but it must be a number or an intervention on "
+                "one node. Make it with `scgim.scm.shift_node`, `set_node` or `scale_node`."
+            ),
+        ),
+        (
+            {"p53": FakeIntervention(torch.zeros(3))},
+            ValueError,
+            (
+                "The intervention on 'p53' has tensors of shape (3,), but one on a single node holds "
+                "single numbers. Make it with `scgim.scm.shift_node`, `set_node` or `scale_node`."
+            ),
+        ),
+    ],
+)
+def test_interventions_by_hand_are_on_nodes(interventions, error, message):
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        check_do(interventions, ["p53", "MAPK"])
+
+
+def test_numbers_and_interventions_on_one_node_can_be_done():
+    check_do({"p53": -2.0, "MAPK": FakeIntervention(torch.tensor(1.0))}, ["p53", "MAPK"])
+
+
+def test_kinds_of_interventions_by_hand_fit_their_numbers():
+    check_do_kind("set", [-1.0])
+    check_do_kind("scale", [0.0, 2.0])
+    message = r"^`kind='clamp'` is not a choice\. Choose one of \['shift', 'set', 'scale'\]\.$"
+    with pytest.raises(ValueError, match=message):
+        check_do_kind("clamp", [1.0])
     message = (
-        "'MAPKs' is not a node of the causal graph. The nodes closest to it are ['MAPK']. Pass "
-        "shifts of these."
+        r"^`kind='scale'` multiplies the noise of a node, but got -1\. Pass factors from 0 up\.$"
     )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        check_shifts({"MAPKs": 1.0}, ["p53", "MAPK"])
-    with pytest.raises(
-        ValueError, match=r"^The shift of 'p53' is inf, but it must be a finite number\.$"
-    ):
-        check_shifts({"p53": float("inf")}, ["p53"])
-    check_shifts({"p53": -2.0}, ["p53"])
+    with pytest.raises(ValueError, match=message):
+        check_do_kind("scale", [-1.0])
 
 
 def test_likelihood_of_cells_under_unseen_perturbations_is_refused():

@@ -7,6 +7,7 @@ import torch
 
 from scgim.model import GIM
 from scgim.model._conditions import prepare_conditions
+from scgim.scm import scale_node, set_node
 
 
 def _dense(adata):
@@ -193,14 +194,42 @@ def test_doing_nothing_is_the_control(model, control):
     assert model.do({"program_1": 1.0}, adata=control).n_obs == control.n_obs
 
 
+@pytest.mark.parametrize("name", ["model", "genes_model", "counts_model"])
+def test_a_node_that_is_set_has_its_value_and_no_parents(request, name):
+    model = request.getfixturevalue(name)
+    node = model.node_names_[-1]
+    cells = model.do({node: 1.5}, kind="set", n_cells=50, output="nodes", seed=0)
+    np.testing.assert_allclose(cells[:, node].X, 1.5, rtol=1e-5)
+    free = model.do({node: 0.0}, n_cells=50, output="nodes", seed=0)
+    graph = model.get_causal_graph()
+    others = [n for n in model.node_names_ if n != node and graph.loc[node, n] == 0]
+    first = [n for n in others if not graph[n].any()]
+    np.testing.assert_array_equal(cells[:, first].X, free[:, first].X)
+
+
+@pytest.mark.parametrize("name", ["model", "genes_model"])
+def test_noise_can_be_scaled_beside_other_interventions(request, name):
+    model = request.getfixturevalue(name)
+    graph = model.get_causal_graph()
+    root = next(n for n in graph if not graph[n].any())
+    other = next(n for n in graph if n != root)
+    query = {root: scale_node(3.0), other: set_node(0.5, noise_scale=0.1)}
+    cells = model.do(query, n_cells=400, output="nodes", seed=0)
+    free = model.do({root: 0.0}, n_cells=400, output="nodes", seed=0)
+    ratio = cells[:, root].X.std() / free[:, root].X.std()
+    assert ratio == pytest.approx(3.0, rel=1e-4)
+    assert cells[:, other].X.mean() == pytest.approx(0.5, abs=0.1)
+    assert cells.obs.intervention.iloc[0] == f"{root}*3, {other}:=0.5*0.1"
+
+
 def test_unknown_nodes_and_shifts_that_are_no_numbers_are_named(model):
     message = (
         r"^'programm_1' is not a node of the causal graph\. The nodes closest to it are "
-        r"\['program_1', 'program_2', 'program_0'\]\. Pass shifts of these\.$"
+        r"\['program_1', 'program_2', 'program_0'\]\. Intervene on these\.$"
     )
     with pytest.raises(ValueError, match=message):
         model.do({"programm_1": 1.0})
-    with pytest.raises(ValueError, match=r"^The shift of 'program_1' is nan, but it must be a"):
+    with pytest.raises(ValueError, match=r"^The intervention on 'program_1' is nan, but it must"):
         model.do({"program_1": float("nan")})
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from scgim.scm import scale_nodes, set_nodes, shift_nodes
+from scgim.scm import scale_node, scale_nodes, set_node, set_nodes, shift_node, shift_nodes
 
 
 def _same(one, other):
@@ -52,3 +52,22 @@ def test_setting_without_noise_clamps_the_target():
 def test_shift_and_scale_keep_all_edges(kinds):
     assert kinds[0].is_cut.sum() == 0
     assert kinds[2].is_cut.sum() == 0
+
+
+def test_interventions_on_one_node_take_its_place(kinds):
+    placed = shift_nodes(torch.zeros(3))
+    placed = placed.at_node(0, shift_node(1.0)).at_node(1, set_node(3.0, noise_scale=0.5))
+    assert _same(
+        placed.at_node(2, scale_node(0.25)), kinds[1].then(kinds[2]).at_node(0, shift_node(1))
+    )
+
+
+def test_a_later_intervention_on_a_node_replaces_the_earlier_one():
+    placed = shift_nodes(torch.zeros(3)).at_node(1, set_node(2.0)).at_node(1, shift_node(1.0))
+    assert _same(placed, shift_nodes(torch.tensor([0.0, 1.0, 0.0])))
+
+
+def test_interventions_of_a_batch_can_be_picked(kinds):
+    batch = shift_nodes(torch.eye(3))
+    assert _same(batch[1], shift_nodes(torch.tensor([0.0, 1.0, 0.0])))
+    assert kinds[1].map(lambda values: values.double()).shift.dtype == torch.float64
