@@ -281,6 +281,30 @@ def saturating_variance(fit: GenesFit, data: GenesData) -> np.ndarray:
     return np.where(fit.model.structure.is_target, variance, 0.0)
 
 
+def group_shifts(fit: GenesFit, data: GenesData) -> np.ndarray:
+    """Shift of the targets of each group at its highest dose, ``(n_groups, n_nodes)``.
+
+    Parameters
+    ----------
+    fit
+        The fit.
+    data
+        The cells.
+
+    Returns
+    -------
+    Mean residual of the targets; 0 elsewhere.
+    """
+    mechanism, values = fit.model.mechanism, data.values
+    expected = np.column_stack([mechanism.mean(j, values) for j in range(values.shape[1])])
+    residual = data.screen().condition_means(values - expected)
+    shifts = np.zeros(fit.structure.is_target.shape)
+    for condition in np.argsort(data.log10_dose, kind="stable"):
+        if data.group[condition] >= 0:
+            shifts[data.group[condition]] = residual[condition]
+    return np.where(fit.structure.is_target, shifts, 0.0)
+
+
 def _keep_singles(structure: Structure, n_single: int) -> Structure:
     rows = slice(0, n_single)
     return replace(

@@ -11,6 +11,8 @@ from scgim.scm import Intervention, hill_response
 if TYPE_CHECKING:
     from scgim.scm import NamedNodeModel
 
+MIN_SIZE = 1e-6
+
 
 @dataclass(frozen=True)
 class GenesRows:
@@ -153,6 +155,63 @@ def seen_rows(model: NamedNodeModel, size_variance: np.ndarray) -> GenesRows:
         n_summands=np.ones(n_rows, int),
         distance=np.zeros(n_rows),
     )
+
+
+def complete_rows(
+    single: GenesRows, names: list[str], groups: list[tuple[str, ...]], totals: np.ndarray
+) -> tuple[GenesRows, list[str]]:
+    """Add rows of perturbations that were run in combinations only.
+
+    The shift of a combination less those of its known parts is shared out between the parts that
+    are left, as evenly as the combinations allow (least squares of least norm).
+
+    Parameters
+    ----------
+    single
+        Rows of the perturbations that were run alone.
+    names
+        Their names.
+    groups
+        Perturbations in each group of cells.
+    totals
+        Shift of each group, shape ``(n_groups, n_nodes)``.
+
+    Returns
+    -------
+    The rows with those of the others behind, and all names.
+    """
+    place = {name: row for row, name in enumerate(names)}
+    others = sorted({part for parts in groups for part in parts} - set(names))
+    if not others:
+        return single, names
+    chosen = [row for row, parts in enumerate(groups) if not set(parts) <= set(names)]
+    left, member = totals[chosen].copy(), np.zeros((len(chosen), len(others)))
+    for row, group in enumerate(chosen):
+        for part in groups[group]:
+            if part in place:
+                left[row] -= single.size[place[part]] * single.probability[place[part]]
+            else:
+                member[row, others.index(part)] = 1
+    size = np.linalg.lstsq(member, left, rcond=None)[0]
+    n_rows, no = len(others), np.zeros(size.shape)
+    is_moved = np.abs(size) > MIN_SIZE
+    added = GenesRows(
+        probability=is_moved.astype(float),
+        size=size * is_moved,
+        size_variance=no,
+        is_hard=no > 0,
+        noise_scale=no + 1,
+        kind_index=np.zeros(size.shape, int),
+        log10_ec50=np.full(n_rows, single.log10_ec50.mean() if names else 0.0),
+        log10_ec50_variance=np.zeros(n_rows),
+        hill=np.full(n_rows, single.hill.mean() if names else 1.0),
+        target_probability=is_moved.astype(float),
+        evidence=np.abs(size),
+        is_seen=np.ones(n_rows, bool),
+        n_summands=np.ones(n_rows, int),
+        distance=np.zeros(n_rows),
+    )
+    return single.append(added), [*names, *others]
 
 
 def unseen_rows(model: NamedNodeModel, features: np.ndarray) -> GenesRows:

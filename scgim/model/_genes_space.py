@@ -32,9 +32,10 @@ from scgim.model._genes_fit import (
     count_buffers,
     fit_counts,
     fit_expression,
+    group_shifts,
     saturating_variance,
 )
-from scgim.model._genes_rows import GenesRows, left_out_rows, seen_rows, unseen_rows
+from scgim.model._genes_rows import GenesRows, complete_rows, left_out_rows, seen_rows, unseen_rows
 from scgim.model._global_state import one_thread
 from scgim.model._graph_search import GraphSearch
 from scgim.model._named_nodes_state import pack, unpack
@@ -305,17 +306,15 @@ class GenesSpace:
 
     def _remember(self, fit: GenesFit, data: GenesData) -> None:
         """Keep what was learned as plain arrays, to be saved with the model."""
-        single = seen_rows(fit.model, saturating_variance(fit, data))
+        order = self._model.screen.table.perturbations
         names = [parts[0] for parts in data.groups[: data.n_single]]
-        rows = combine_parts(single, names, self._model.screen.table.perturbations)
+        single = seen_rows(fit.model, saturating_variance(fit, data))
+        rows, all_names = complete_rows(single, names, data.groups, group_shifts(fit, data))
+        rows = rows.take(np.array([all_names.index(name) for name in order], dtype=int))
         scores = {}
-        if fit.evidence is not None:
-            place = [
-                names.index(n) if n in names else -1 for n in self._model.screen.table.perturbations
-            ]
-            for name in ("marginal", "residual"):
-                values = getattr(fit.evidence, name)[: data.n_single]
-                scores[name] = np.vstack([values, np.full(values.shape[1], np.nan)])[place]
+        for name in ("marginal", "residual") if fit.evidence is not None else ():
+            values = pd.DataFrame(getattr(fit.evidence, name)[: data.n_single], index=names)
+            scores[name] = values.reindex(order).to_numpy()
         self._model.named_nodes_ = {
             "model": pack(fit.model),
             "rows": asdict(rows),
@@ -356,12 +355,6 @@ class GenesSpace:
             "seen": seen,
             "unseen": calibrate(left_out.take(np.array([alone.index(name) for name in names]))),
         }
-
-
-def combine_parts(single: GenesRows, names: list[str], perturbations: tuple[str, ...]) -> GenesRows:
-    """Order rows as the perturbations of the screen."""
-    place = {name: row for row, name in enumerate(names)}
-    return single.take(np.array([place[name] for name in perturbations], dtype=int))
 
 
 def left_out_interventions(model: NamedNodeModel) -> GenesRows:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 Edges: TypeAlias = "pd.DataFrame | Iterable[tuple[str, str]]"
 
-LIKELY_LOG_ODDS = 3.0
-
 
 @dataclass(frozen=True)
 class GraphSearch:
@@ -41,9 +39,9 @@ class GraphSearch:
         Most parents of a gene.
     edge_penalty
         Cost of an edge, in units of the extended Bayesian information criterion.
-    n_resamples
-        Resampled screens on which the search is repeated, so that probabilities of edges and
-        targets tell how stable they are; 0 takes them from the score alone.
+    n_walk_steps
+        Steps of the walk over graphs that explain the screen about as well, over which
+        probabilities of edges and targets are averaged; 1 asks the best graph alone.
     edges
         Likely edges, for example a regulon table; a column ``weight`` says how likely (its
         largest absolute value adds 3 nats to the log-odds of an edge). Rows that name other genes
@@ -62,7 +60,7 @@ class GraphSearch:
     n_candidates: int = 24
     max_parents: int = 12
     edge_penalty: float = 1.0
-    n_resamples: int = 0
+    n_walk_steps: int = 500
     edges: Edges | None = None
     allowed: Edges | None = None
     forbidden: Edges | None = None
@@ -87,6 +85,7 @@ class GraphSearch:
             n_candidates=self.n_candidates,
             max_parents=self.max_parents,
             edge_penalty=self.edge_penalty,
+            n_walk_steps=self.n_walk_steps,
         )
 
     def prior(
@@ -113,12 +112,11 @@ class GraphSearch:
         if self.allowed is not None:
             prior.forbidden[~self._read("allowed", genes)] = True
         check_prior_edges(prior.forbidden, prior.required, genes)
-        prior.edge_log_odds[:] = self._likely(genes)
         known = self._targets(genes, perturbations)
         for row, parts in enumerate(groups):
             for part in parts:
                 prior.targets[row, known.get(part, [])] = 1
-        return prior
+        return self._with_likely_edges(prior, genes)
 
     def _read(self, name: str, genes: Sequence[str]) -> np.ndarray:
         is_edge = np.zeros((len(genes), len(genes)), bool)
@@ -131,21 +129,21 @@ class GraphSearch:
         is_edge[index.get_indexer(table.source), index.get_indexer(table.target)] = True
         return is_edge
 
-    def _likely(self, genes: Sequence[str]) -> np.ndarray:
-        """Log-odds of likely edges; rows about other genes are left out."""
-        log_odds = np.zeros((len(genes), len(genes)))
+    def _with_likely_edges(self, prior: PriorKnowledge, genes: Sequence[str]) -> PriorKnowledge:
+        """Add likely edges; rows about other genes are left out."""
         if self.edges is None:
-            return log_odds
+            return prior
         table = _to_table("edges", self.edges)
-        table = table[table.source != table.target]
         known = table[table.source.isin(list(genes)) & table.target.isin(list(genes))]
+        known = known[known.source != known.target]
         if known.empty:
             check_are_nodes("search.edges", _names(table), genes)
-        weight = known.weight.abs() if "weight" in known else pd.Series(1.0, known.index)
         index = pd.Index(genes)
-        place = index.get_indexer(known.source), index.get_indexer(known.target)
-        log_odds[place] = LIKELY_LOG_ODDS * weight / max(weight.max(), 1e-12)
-        return log_odds
+        return prior.with_likely_edges(
+            index.get_indexer(known.source),
+            index.get_indexer(known.target),
+            known.weight.to_numpy(np.float64) if "weight" in known else None,
+        )
 
     def _targets(self, genes: Sequence[str], perturbations: Sequence[str]) -> dict[str, list[int]]:
         known = {} if self.known_targets is None else dict(self.known_targets)

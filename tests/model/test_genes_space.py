@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+import pytest
 import scvi
 import torch
 from sklearn.metrics import average_precision_score
@@ -234,3 +235,39 @@ def test_a_batch_can_be_asked_for(counts_model):
     ratio = cells[2000:].mean(0) / cells[:2000].mean(0)
     assert ratio[3] > 1.3
     np.testing.assert_allclose(ratio[5:], 1, atol=0.15)
+
+
+@pytest.fixture(scope="module")
+def combination_screen(gene_counts):
+    """Knock-outs of a and other_0 alone, and of a and c together; c alone never."""
+    adata = gene_counts[gene_counts.obs.drug.isin(["control", "ko_a", "ko_c", "ko_other_0"])].copy()
+    adata.obs["drug"] = adata.obs.drug.astype(str).replace({"ko_c": "ko_a+ko_c"})
+    both = (adata.obs.drug == "ko_a+ko_c").to_numpy()
+    values = np.log1p(adata.X.toarray())
+    values[both] += values[(adata.obs.drug == "ko_a").to_numpy()].mean(0)
+    values[both] -= values[(adata.obs.drug == "control").to_numpy()].mean(0)
+    adata.X = values
+    return adata
+
+
+def test_perturbations_run_in_combination_only_get_what_the_known_ones_leave(
+    combination_screen, train_genes, counts_setup
+):
+    adata = combination_screen.copy()
+    setup = counts_setup | {"batch_key": None, "size_factor_key": None}
+    model = train_genes(adata, setup=setup)
+    assert set(model.screen.table.perturbations) == {"ko_a", "ko_c", "ko_other_0"}
+    targets = model.get_intervention_targets(["ko_c"]).set_index("node")
+    assert targets.evidence.idxmax() == "c"
+    both = (adata.obs.drug == "ko_a+ko_c").to_numpy()
+    control = (adata.obs.drug == "control").to_numpy()
+    observed = adata.X[both].mean(0) - adata.X[control].mean(0)
+    predicted = model.predict_shift(["ko_c+ko_a"]).X[0]
+    np.testing.assert_allclose(predicted, observed, atol=0.15)
+
+
+def test_combinations_only_can_be_fitted(combination_screen, train_genes, counts_setup):
+    adata = combination_screen[combination_screen.obs.drug.isin(["control", "ko_a+ko_c"])].copy()
+    setup = counts_setup | {"batch_key": None, "size_factor_key": None}
+    model = train_genes(adata, setup=setup)
+    assert np.isfinite(model.predict_shift(["ko_a+ko_c", "ko_a"]).X).all()
