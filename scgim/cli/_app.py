@@ -98,9 +98,27 @@ def fit(  # noqa: PLR0913, PLR0917 - the options of a shell command
     batch: Annotated[str | None, typer.Option(help="Column of obs with the batch.")] = None,
     layer: Annotated[str | None, typer.Option(help="Layer with the counts; X by default.")] = None,
     causal_space: Annotated[
-        Literal["programs", "latent"], typer.Option(help="What the nodes of the graph are.")
+        Literal["genes", "programs", "latent"],
+        typer.Option(help="What the nodes of the graph are."),
     ] = "programs",
-    n_nodes: Annotated[int, typer.Option(help="Number of nodes of the causal graph.")] = 16,
+    likelihood: Annotated[
+        Literal["nb", "zinb", "poisson", "normal"],
+        typer.Option(help="Likelihood of the expression; normal for transformed expression."),
+    ] = "nb",
+    n_nodes: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of nodes of the causal graph, 16 by default; genes are all nodes."
+        ),
+    ] = None,
+    edges: Annotated[
+        Path | None,
+        typer.Option(
+            help="Likely edges between genes: a CSV file with source, target and weight.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
     max_epochs: Annotated[
         int | None, typer.Option(help="Passes over the cells; chosen by default.")
     ] = None,
@@ -120,7 +138,9 @@ def fit(  # noqa: PLR0913, PLR0917 - the options of a shell command
         batch=batch,
         layer=layer,
         causal_space=causal_space,
+        likelihood=likelihood,
         n_nodes=n_nodes,
+        edges=edges,
         max_epochs=max_epochs,
         seed=seed,
     )

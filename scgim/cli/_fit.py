@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import anndata as ad
+import pandas as pd
 import scvi
 
 from scgim._validation._chemistry import check_layer
@@ -23,7 +24,7 @@ from scgim.cli._model_figures import (
 )
 from scgim.cli._quiet import quiet_packages
 from scgim.cli._tables_from_files import place_features
-from scgim.model import GIM
+from scgim.model import GIM, GraphSearch
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,8 +50,12 @@ class FitSettings:
         Layer with the counts.
     causal_space
         What the nodes are.
+    likelihood
+        Likelihood of the expression.
     n_nodes
-        Number of nodes.
+        Number of nodes, None for the model's default.
+    edges
+        CSV file of likely edges between genes.
     max_epochs
         Passes over the cells, None for the model's default.
     seed
@@ -63,8 +68,10 @@ class FitSettings:
     features: str | None = None
     batch: str | None = None
     layer: str | None = None
-    causal_space: Literal["programs", "latent"] = "programs"
-    n_nodes: int = 16
+    causal_space: Literal["genes", "programs", "latent"] = "programs"
+    likelihood: Literal["nb", "zinb", "poisson", "normal"] = "nb"
+    n_nodes: int | None = None
+    edges: Path | None = None
     max_epochs: int | None = None
     seed: int = 0
 
@@ -98,9 +105,15 @@ def run_fit(file: Path, out: Path, settings: FitSettings, console: Console) -> N
         batch_key=settings.batch,
         layer=settings.layer,
     )
-    model = GIM(adata, causal_space=settings.causal_space, n_nodes=settings.n_nodes)
+    model = GIM(
+        adata,
+        causal_space=settings.causal_space,
+        gene_likelihood=settings.likelihood,
+        n_nodes=settings.n_nodes,
+    )
+    search = None if settings.edges is None else GraphSearch(edges=pd.read_csv(settings.edges))
     console.print(f"[bold]1/2[/] Training on {adata.n_obs} cells x {adata.n_vars} genes")
-    model.train(max_epochs=settings.max_epochs)
+    model.train(max_epochs=settings.max_epochs, search=search)
     console.print(f"[bold]2/2[/] Writing {out}/")
     folder = OutputFolder(out)
     model.save(str(out / "model"), overwrite=True)
@@ -109,7 +122,7 @@ def run_fit(file: Path, out: Path, settings: FitSettings, console: Console) -> N
     adata.write_h5ad(out / "annotated.h5ad")
     report = folder.write_report(
         f"scgim fit: {file.name}",
-        _summary(adata, settings),
+        _summary(adata, settings, len(model.node_names_)),
         _describe_run(file, settings, time.perf_counter() - start),
     )
     console.print(f"Done in {time.perf_counter() - start:.0f} s. Open {report} in a browser.")
@@ -133,14 +146,15 @@ def _write_tables(
         response.to_csv(tables / "dose_response.csv", index=False)
         add_dose_response(folder, response)
     add_graph(folder, graph)
-    add_programs(folder, programs)
+    if settings.causal_space != "genes":  # a gene is its own program
+        add_programs(folder, programs)
 
 
-def _summary(adata: ad.AnnData, settings: FitSettings) -> list[str]:
+def _summary(adata: ad.AnnData, settings: FitSettings, n_nodes: int) -> list[str]:
     n_perturbations = adata.obs[settings.perturbation].nunique() - 1
     return [
         (
-            f"A generative intervention model with {settings.n_nodes} nodes, trained on "
+            f"A generative intervention model with {n_nodes} nodes, trained on "
             f"{adata.n_obs} cells, {adata.n_vars} genes and {n_perturbations} perturbations."
         ),
         (

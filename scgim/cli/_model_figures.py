@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 N_DOSES = 60
 HELD_OUT_SCORE = "shift_r2_validation"
+STRUCTURE_SCORE = "structure_score"
+MAX_DRAWN_NODES = 40
 
 
 def add_training(folder: OutputFolder, model: GIM) -> None:
@@ -27,6 +29,20 @@ def add_training(folder: OutputFolder, model: GIM) -> None:
     model
         Trained model.
     """
+    if STRUCTURE_SCORE in model.history:
+        folder.add_figure(
+            "search",
+            pl.training_history(
+                model.history, metrics=[STRUCTURE_SCORE], label="score (nats, lower is better)"
+            ),
+            title="Search of the causal graph",
+            description="Line chart of the score at the end of each climb.",
+            note=(
+                "Each climb starts from another graph. The best score should be reached more than "
+                "once; if it is not, search with more restarts."
+            ),
+        )
+        return
     folder.add_figure(
         "training",
         pl.training_history(model.history, label="negative ELBO per cell"),
@@ -96,6 +112,11 @@ def add_graph(folder: OutputFolder, adjacency: pd.DataFrame) -> None:
     adjacency
         Table of ``GIM.get_causal_graph``.
     """
+    n_nodes = len(adjacency)
+    strength = adjacency.abs().sum() + adjacency.abs().sum(axis=1)
+    drawn = strength.nlargest(MAX_DRAWN_NODES).index
+    adjacency = adjacency.loc[adjacency.index.isin(drawn), adjacency.columns.isin(drawn)]
+    left_out = f", the {len(drawn)} best connected of {n_nodes}" if len(drawn) < n_nodes else ""
     edges = adjacency.stack()  # noqa: PD013 - a square table has nothing to melt
     strongest = edges[edges.abs() > 0.1 * edges.abs().max()] if edges.any() else edges[edges != 0]
     listed = ", ".join(
@@ -105,7 +126,7 @@ def add_graph(folder: OutputFolder, adjacency: pd.DataFrame) -> None:
         "causal_graph",
         pl.causal_graph(adjacency),
         title="Causal graph",
-        description=f"Directed acyclic graph over {len(adjacency)} nodes. Edges: {listed or 'none'}.",
+        description=f"Directed acyclic graph over {len(adjacency)} nodes{left_out}. Edges: {listed or 'none'}.",
         note="Parents stand left of the nodes they move. Arrows raise, dashed lines with a bar lower.",
     )
 

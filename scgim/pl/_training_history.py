@@ -25,7 +25,7 @@ def training_history(
     width: float = _style.SINGLE_COLUMN,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw logged metrics against the epoch.
+    """Draw logged metrics against the epoch, or the climbs of a structure search.
 
     Parameters
     ----------
@@ -71,6 +71,10 @@ def training_history(
             markevery=[-1] if len(values) > 1 else None,
             label=name,
         )
-    _style.style_axes(ax, xlabel="epoch", ylabel=label)
+    _style.style_axes(ax, xlabel=_index_name(history, metrics), ylabel=label)
     ax.legend(frameon=False, fontsize=_style.SMALL_FONT_SIZE, handlelength=2.6)
     return ax
+
+
+def _index_name(history: Mapping[str, pd.DataFrame], metrics: Sequence[str]) -> str:
+    return str(pd.DataFrame(history[metrics[0]]).index.name or "epoch")

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from scgim.cli import main
-from scgim.datasets import ProgramsWorld
+from scgim.datasets import GenesWorld, ProgramsWorld
 
 KEYS = ("--perturbation", "drug", "--control", "vehicle", "--dose", "dose")
 
@@ -87,3 +87,33 @@ def test_mistakes_are_one_message_and_exit_code_2(screen, tmp_path, capsys, opti
     assert message in printed
     assert "Traceback" not in printed
     assert not out.exists()
+
+
+@pytest.fixture(scope="module")
+def genes_screen(tmp_path_factory):
+    world = GenesWorld(n_nodes=5, n_drugs=8, n_unseen=2, n_control=200, n_cells=20, graph="er1")
+    adata = world.screen()
+    for key in ("truth", "held_out"):
+        del adata.uns[key]
+    folder = tmp_path_factory.mktemp("genes")
+    adata.write_h5ad(folder / "screen.h5ad")
+    edges = pd.DataFrame({"source": adata.var_names[:2], "target": adata.var_names[1:3]})
+    edges.assign(weight=1.0).to_csv(folder / "edges.csv", index=False)
+    return folder
+
+
+def test_named_genes_are_fitted_with_likely_edges(genes_screen):
+    options = ("--features", "drug_features", "--causal-space", "genes", "--likelihood", "normal")
+    out = genes_screen / "fitted"
+    edges = ("--edges", genes_screen / "edges.csv")
+    assert _run("fit", genes_screen / "screen.h5ad", *KEYS, *options, *edges, "--out", out) == 0
+    graph = pd.read_csv(out / "tables" / "causal_graph.csv", index_col=0)
+    assert list(graph) == [f"gene_{i}" for i in range(5)]
+    assert "Search of the causal graph" in (out / "report.html").read_text()
+    assert not (out / "figures" / "gene_programs.png").exists()
+
+
+def test_named_genes_ask_for_counts_unless_told_otherwise(genes_screen, capsys):
+    options = ("--causal-space", "genes", "--out", genes_screen / "counts")
+    assert _run("fit", genes_screen / "screen.h5ad", *KEYS, *options) != 0
+    assert "gene_likelihood='normal'" in capsys.readouterr().err.replace("\n", " ")
