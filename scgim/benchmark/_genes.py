@@ -16,27 +16,27 @@ from rich.table import Table
 from scgim._validation._datasets import check_at_least
 from scgim._validation._genes import check_gradient_world
 from scgim.benchmark._figures import Figure, summarize
+from scgim.benchmark._genes_baselines import ControlMean, NearestCondition, Network, RidgeWithDose
 from scgim.benchmark._genes_figures import (
     EDGE_AP,
     EDGE_F1,
     KIND_RIGHT,
     MEAN_ERROR,
+    NLL,
     SEARCH,
     SECONDS,
     SHD,
+    SID,
+    SLICED_WASSERSTEIN,
     SPLITS,
     TARGET_AP,
     TARGET_PRECISION,
     genes_figures,
 )
 from scgim.benchmark._genes_predictors import (
-    ControlMean,
     GenesPredictor,
     GenesScreen,
     GradientGraph,
-    NearestCondition,
-    Network,
-    RidgeWithDose,
     SearchedGraph,
     true_edges,
     true_targets,
@@ -46,10 +46,20 @@ from scgim.datasets import GenesWorld
 from scgim.metrics import (
     edge_f1,
     graph_average_precision,
+    interventional_nll,
+    mean_error,
+    sliced_wasserstein,
     structural_hamming_distance,
+    structural_intervention_distance,
     target_average_precision,
 )
-from scgim.scm import GradientSettings, SearchSettings, Structure
+from scgim.scm import (
+    GradientSettings,
+    SearchSettings,
+    Structure,
+    compute_log_densities,
+    sample_nodes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,6 +72,8 @@ if TYPE_CHECKING:
 
 StructureName = Literal["search", "gradient"]
 
+EVERY, N_CELLS = 4, 200
+MAX_NODES_FOR_SID = 50
 PACKAGES = ("scgim", "torch", "scikit-learn", "numpy", "scipy")
 
 
@@ -278,6 +290,7 @@ class _HeldOut:
 
     conditions: dict[str, pd.DataFrame]
     means: dict[str, NDArray[np.float64]]
+    cells: dict[str, NDArray[np.float64]]  # of every few conditions
 
     @classmethod
     def of(cls, world: GenesWorld) -> _HeldOut:
@@ -288,7 +301,13 @@ class _HeldOut:
         }
         conditions = {split: table for split, table in conditions.items() if len(table)}
         means = {split: world.expected_mean(table) for split, table in conditions.items()}
-        return cls(conditions, means)
+        cells = {
+            split: np.asarray(
+                world.sample(table.iloc[::EVERY], N_CELLS, seed=0).X, dtype=float
+            ).reshape(-1, N_CELLS, world.n_nodes)
+            for split, table in conditions.items()
+        }
+        return cls(conditions, means, cells)
 
 
 def _predictors(world: GenesWorld, settings: GenesSettings) -> list[GenesPredictor]:
@@ -312,8 +331,9 @@ def _score(
         {"split": "", "metric": SECONDS, "value": time.process_time() - start}
     ]
     for split, conditions in truth.conditions.items():
-        error = np.linalg.norm(predictor.predict_mean(conditions) - truth.means[split], axis=1)
-        rows.append({"split": split, "metric": MEAN_ERROR, "value": float(error.mean())})
+        error = mean_error(predictor.predict_mean(conditions), truth.means[split])
+        rows.append({"split": split, "metric": MEAN_ERROR, "value": error})
+        rows += [row | {"split": split} for row in _distribution_rows(predictor, truth, split)]
         called = predictor.predict_targets(conditions)
         if called is None:
             continue
@@ -321,6 +341,25 @@ def _score(
         precision = target_average_precision(called, targets)
         rows.append({"split": split, "metric": TARGET_AP, "value": precision})
     return rows + _structure_rows(predictor, world, screen)
+
+
+def _distribution_rows(
+    predictor: GenesPredictor, truth: _HeldOut, split: str
+) -> list[dict[str, object]]:
+    """Score cells of every few conditions, of predictors that have a causal model."""
+    cells = truth.cells[split]
+    what = predictor.predict_interventions(truth.conditions[split].iloc[::EVERY])
+    if what is None:
+        return []
+    mechanism, order, interventions = what
+    sampled = sample_nodes(mechanism, order, interventions, N_CELLS, np.random.default_rng(2))
+    distance = [sliced_wasserstein(one, other) for one, other in zip(sampled, cells, strict=True)]
+    without, targeted = compute_log_densities(mechanism, cells, interventions)
+    probability = np.repeat(interventions.probability, N_CELLS, axis=0)
+    return [
+        {"metric": SLICED_WASSERSTEIN, "value": float(np.mean(distance))},
+        {"metric": NLL, "value": interventional_nll(without, targeted, probability)},
+    ]
 
 
 def _structure_rows(
@@ -356,12 +395,15 @@ def _share_of_right_kind(found: Structure, world: GenesWorld, drugs: list[str]) 
 def _graph_scores(
     adjacency: NDArray[np.bool_], evidence: NDArray[np.float64], edges: NDArray[np.bool_]
 ) -> dict[str, float]:
+    sid: dict[str, float] = {}
+    if len(edges) <= MAX_NODES_FOR_SID:
+        sid = {SID: float(structural_intervention_distance(adjacency, edges))}
     rank = np.argsort(np.argsort(evidence, axis=None, kind="stable")).reshape(evidence.shape)
     return {
         EDGE_F1: edge_f1(adjacency, edges),
         SHD: float(structural_hamming_distance(adjacency, edges)),
         EDGE_AP: graph_average_precision(rank, edges),
-    }
+    } | sid
 
 
 def _called_edges(predictor: SearchedGraph, world: GenesWorld) -> _Called:

@@ -12,14 +12,18 @@ if TYPE_CHECKING:
 
 EDGE_F1 = "edge F1"
 SHD = "structural Hamming distance"
+SID = "structural intervention distance"
 EDGE_AP = "edge average precision"
 TARGET_AP = "target average precision"
 TARGET_PRECISION = "target precision"
 KIND_RIGHT = "share of targets of the right kind"
 MEAN_ERROR = "mean error"
+SLICED_WASSERSTEIN = "sliced Wasserstein distance"
+NLL = "nats per cell"
 SECONDS = "CPU seconds to fit"
 SEARCH = "search"
 SPLITS = {"training": "training", "new_dose": "new dose", "unseen_drug": "unseen drug"}
+PER_SPLIT = (TARGET_AP, MEAN_ERROR, SLICED_WASSERSTEIN, NLL)
 ANY = (-math.inf, math.inf)
 
 
@@ -62,9 +66,9 @@ def genes_figures(world: GenesWorld) -> tuple[Figure, ...]:
     elif has_hard:
         bars = {(EDGE_F1, ""): ((0.9, math.inf), None), (KIND_RIGHT, ""): ((0.9, math.inf), None)}
     bars[SECONDS, ""] = ((-math.inf, 60.0), (-math.inf, 20.0))
-    measured = [(metric, "") for metric in (EDGE_F1, SHD, EDGE_AP, TARGET_PRECISION)]
+    measured = [(metric, "") for metric in (EDGE_F1, SHD, SID, EDGE_AP, TARGET_PRECISION)]
     measured += [(KIND_RIGHT, "")] if world.intervention != "shift" else []
-    measured += [(metric, split) for metric in (TARGET_AP, MEAN_ERROR) for split in SPLITS]
+    measured += [(metric, split) for metric in PER_SPLIT for split in SPLITS]
     figures = []
     for metric, split in [*measured, (SECONDS, "")]:
         bar, moonshot = bars.get((metric, split), (ANY, None))

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import Ridge
-from sklearn.model_selection import GridSearchCV, GroupKFold
-from sklearn.neural_network import MLPRegressor
 
 from scgim.scm import (
     GradientModel,
     GradientSettings,
     NamedNodeModel,
     NamedNodeScreen,
+    NodeInterventions,
+    NodeMechanism,
     PriorKnowledge,
+    causal_order,
     compute_linear_mean,
     fit_named_nodes,
     fit_structure_by_gradient,
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
     from scgim.datasets import GenesWorld
     from scgim.scm import SearchSettings
-
-RIDGE_PENALTIES = np.logspace(-2, 4, 25)
-N_FOLDS = 8
 
 
 class GenesScreen(NamedTuple):
@@ -192,6 +189,23 @@ class GenesPredictor(ABC):
         del conditions
         return None
 
+    def predict_interventions(
+        self, conditions: pd.DataFrame
+    ) -> tuple[NodeMechanism, list[int], NodeInterventions] | None:
+        """Predict mechanisms and interventions; ``None`` where there is no causal model.
+
+        Parameters
+        ----------
+        conditions
+            Columns ``drug`` and ``dose``.
+
+        Returns
+        -------
+        Mechanisms, a causal order of the nodes, and one intervention per condition.
+        """
+        del conditions
+        return None
+
 
 class SearchedGraph(GenesPredictor):
     """The causal model of named genes: searched graph and targets, then fitted.
@@ -254,16 +268,36 @@ class SearchedGraph(GenesPredictor):
         -------
         Means, shape ``(n_conditions, n_nodes)``.
         """
+        what = self._interventions(conditions)
+        return self._model.mean(what, np.random.default_rng(1))
+
+    def predict_interventions(
+        self, conditions: pd.DataFrame
+    ) -> tuple[NodeMechanism, list[int], NodeInterventions]:
+        """Predict mechanisms and interventions.
+
+        Parameters
+        ----------
+        conditions
+            Columns ``drug`` and ``dose``; seen drugs, or unseen ones, not both.
+
+        Returns
+        -------
+        Mechanisms, a causal order of the nodes, and one intervention per condition.
+        """
+        order = causal_order(self._model.structure.adjacency)
+        return self._model.mechanism, order, self._interventions(conditions)
+
+    def _interventions(self, conditions: pd.DataFrame) -> NodeInterventions:
         log10_dose = np.log10(conditions["dose"].to_numpy(dtype=float))
         code = self._screen.codes(conditions)
         if (code >= 0).all():
-            what = self._model.seen(code, log10_dose)
-        else:
-            what = self._model.unseen(self._screen.features_of(conditions), log10_dose)
-            if self._is_oracle:
-                targets = true_targets(self._world, conditions["drug"])
-                what = what._replace(probability=targets.astype(float))
-        return self._model.mean(what, np.random.default_rng(1))
+            return self._model.seen(code, log10_dose)
+        what = self._model.unseen(self._screen.features_of(conditions), log10_dose)
+        if self._is_oracle:
+            targets = true_targets(self._world, conditions["drug"])
+            what = what._replace(probability=targets.astype(float))
+        return what
 
     def predict_targets(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
         """Score targets: evidence for seen drugs, predicted probability for unseen ones.
@@ -281,7 +315,8 @@ class SearchedGraph(GenesPredictor):
         if (code >= 0).all():
             return self._model.structure.target_evidence[code]
         log10_dose = np.log10(conditions["dose"].to_numpy(dtype=float))
-        return self._model.unseen(self._screen.features_of(conditions), log10_dose).probability
+        features = self._screen.features_of(conditions)
+        return self._model.unseen(features, log10_dose).probability
 
 
 class GradientGraph(GenesPredictor):
@@ -320,9 +355,28 @@ class GradientGraph(GenesPredictor):
         -------
         Means, shape ``(n_conditions, n_nodes)``.
         """
+        return compute_linear_mean(self._model.mechanism, self._interventions(conditions))
+
+    def predict_interventions(
+        self, conditions: pd.DataFrame
+    ) -> tuple[NodeMechanism, list[int], NodeInterventions]:
+        """Predict mechanisms and interventions.
+
+        Parameters
+        ----------
+        conditions
+            Columns ``drug`` and ``dose``.
+
+        Returns
+        -------
+        Mechanisms, a causal order of the nodes, and one intervention per condition.
+        """
+        order = causal_order(self._model.adjacency)
+        return self._model.mechanism, order, self._interventions(conditions)
+
+    def _interventions(self, conditions: pd.DataFrame) -> NodeInterventions:
         log10_dose = np.log10(conditions["dose"].to_numpy(dtype=float))
-        what = self._model.interventions(self._screen.features_of(conditions), log10_dose)
-        return compute_linear_mean(self._model.mechanism, what)
+        return self._model.interventions(self._screen.features_of(conditions), log10_dose)
 
     def predict_targets(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
         """Score targets by their probability.
@@ -336,178 +390,4 @@ class GradientGraph(GenesPredictor):
         -------
         Scores, shape ``(n_conditions, n_nodes)``.
         """
-        log10_dose = np.log10(conditions["dose"].to_numpy(dtype=float))
-        features = self._screen.features_of(conditions)
-        return self._model.interventions(features, log10_dose).probability
-
-
-class ControlMean(GenesPredictor):
-    """No effect: the mean of the control cells."""
-
-    name = "no effect"
-
-    def fit(self, screen: GenesScreen) -> None:
-        """Learn the mean of the control cells.
-
-        Parameters
-        ----------
-        screen
-            The training cells.
-        """
-        nodes = screen.nodes
-        self._mean = nodes.condition_means(nodes.values)[nodes.perturbation < 0].mean(axis=0)
-
-    def predict_mean(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
-        """Predict the mean of the control cells.
-
-        Parameters
-        ----------
-        conditions
-            Columns ``drug`` and ``dose``.
-
-        Returns
-        -------
-        Means, shape ``(n_conditions, n_nodes)``.
-        """
-        return np.tile(self._mean, (len(conditions), 1))
-
-
-class NearestCondition(GenesPredictor):
-    """The measured mean of the most similar drug at the nearest dose."""
-
-    name = "nearest drug"
-
-    def fit(self, screen: GenesScreen) -> None:
-        """Remember the means of the conditions.
-
-        Parameters
-        ----------
-        screen
-            The training cells.
-        """
-        self._screen = screen
-        self._means = screen.nodes.condition_means(screen.nodes.values)
-
-    def predict_mean(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
-        """Look up the nearest measured condition.
-
-        Parameters
-        ----------
-        conditions
-            Columns ``drug`` and ``dose``.
-
-        Returns
-        -------
-        Means, shape ``(n_conditions, n_nodes)``.
-        """
-        nodes = self._screen.nodes
-        assert nodes.features is not None
-        treated = np.flatnonzero(nodes.perturbation >= 0)
-        features = nodes.features[nodes.perturbation[treated]]
-        asked = self._screen.features_of(conditions)
-        distance = ((asked[:, None] - features) ** 2).sum(axis=-1)
-        dose = np.log10(conditions["dose"].to_numpy(dtype=float))
-        apart = np.abs(dose[:, None] - nodes.log10_dose[treated])
-        # The drug decides first, the dose among its conditions.
-        return self._means[treated[(1e3 * distance + apart).argmin(axis=1)]]
-
-
-class _Regression(GenesPredictor):
-    """Base of regressions from features and dose to the mean."""
-
-    _regression: GridSearchCV | MLPRegressor
-
-    def fit(self, screen: GenesScreen) -> None:
-        """Learn from the means of the treated conditions.
-
-        Parameters
-        ----------
-        screen
-            The training cells.
-        """
-        self._screen = screen
-        nodes = screen.nodes
-        assert nodes.features is not None
-        treated = nodes.perturbation >= 0
-        owner = nodes.perturbation[treated]
-        dose = 10.0 ** nodes.log10_dose[treated]
-        self._center, self._scale = dose.mean(), dose.std() or 1.0
-        design = self._design(nodes.features[owner], dose)
-        self._regress(design, nodes.condition_means(nodes.values)[treated], owner)
-
-    def predict_mean(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
-        """Predict mean standardised expression.
-
-        Parameters
-        ----------
-        conditions
-            Columns ``drug`` and ``dose``.
-
-        Returns
-        -------
-        Means, shape ``(n_conditions, n_nodes)``.
-        """
-        dose = conditions["dose"].to_numpy(dtype=float)
-        design = self._design(self._screen.features_of(conditions), dose)
-        return np.asarray(self._regression.predict(design))
-
-    def _design(
-        self, features: NDArray[np.float64], dose: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        scaled = ((dose - self._center) / self._scale)[:, None]
-        return np.hstack([scaled, features])
-
-    @abstractmethod
-    def _regress(
-        self,
-        design: NDArray[np.float64],
-        means: NDArray[np.float64],
-        owner: NDArray[np.int64],
-    ) -> None:
-        """Learn the regression; ``owner`` is the drug of each row."""
-
-
-class RidgeWithDose(_Regression):
-    """Ridge on features, dose and their products; penalty chosen by leaving out whole drugs."""
-
-    name = "ridge with dose interactions"
-
-    def _design(
-        self, features: NDArray[np.float64], dose: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        plain = super()._design(features, dose)
-        scaled = plain[:, :1]
-        return np.hstack([plain, scaled**2, scaled * features])
-
-    def _regress(
-        self,
-        design: NDArray[np.float64],
-        means: NDArray[np.float64],
-        owner: NDArray[np.int64],
-    ) -> None:
-        folds = GroupKFold(min(N_FOLDS, len(np.unique(owner))))
-        search = GridSearchCV(
-            Ridge(), {"alpha": RIDGE_PENALTIES}, cv=folds, scoring="neg_mean_squared_error"
-        )
-        self._regression = search.fit(design, means, groups=owner)
-
-
-class Network(_Regression):
-    """A multi-layer perceptron on features and dose."""
-
-    name = "MLP"
-
-    def _regress(
-        self,
-        design: NDArray[np.float64],
-        means: NDArray[np.float64],
-        owner: NDArray[np.int64],  # noqa: ARG002 - as ridge
-    ) -> None:
-        self._regression = MLPRegressor(
-            hidden_layer_sizes=(64, 64),
-            alpha=1.0,
-            learning_rate_init=3e-3,
-            max_iter=4000,
-            tol=1e-5,
-            random_state=0,
-        ).fit(design, means)
+        return self._interventions(conditions).probability

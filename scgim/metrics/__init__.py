@@ -6,6 +6,12 @@ from scgim.metrics._calibration import (
     rank_correlation,
     risk_coverage,
 )
+from scgim.metrics._causal import (
+    interventional_nll,
+    mean_error,
+    sliced_wasserstein,
+    structural_intervention_distance,
+)
 from scgim.metrics._differential_expression import (
     ChangedGenes,
     Moments,
@@ -59,8 +65,10 @@ __all__ = [
     "find_changed_genes",
     "graph_average_precision",
     "interval_coverage",
+    "interventional_nll",
     "largest_shifts",
     "match_nodes",
+    "mean_error",
     "mmd",
     "normalized_energy_distance",
     "overlap_at_k",
@@ -70,7 +78,9 @@ __all__ = [
     "shift_correlation",
     "shift_r2",
     "sign_agreement",
+    "sliced_wasserstein",
     "structural_hamming_distance",
+    "structural_intervention_distance",
     "target_average_precision",
     "target_recall_at_k",
     "wasserstein_per_gene",

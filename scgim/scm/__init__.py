@@ -37,6 +37,8 @@ from scgim.scm._named_nodes import (
     NodeMechanism,
     causal_order,
     compute_linear_mean,
+    compute_log_densities,
+    sample_nodes,
 )
 from scgim.scm._potency_model import PotencyModel, ShiftObservations
 from scgim.scm._prior_knowledge import PriorKnowledge
@@ -111,6 +113,7 @@ __all__ = [
     "compute_denoised_covariance",
     "compute_expression_evidence",
     "compute_linear_mean",
+    "compute_log_densities",
     "compute_sufficient_statistics",
     "compute_target_evidence",
     "compute_total_effects",
@@ -123,6 +126,7 @@ __all__ = [
     "hill_response",
     "match_nodes",
     "replay",
+    "sample_nodes",
     "scale_node",
     "scale_nodes",
     "search_structure",

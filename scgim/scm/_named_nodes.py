@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     BoolArray = NDArray[np.bool_]
 
 N_CELLS_FOR_MEAN = 1000
+MIN_NOISE_SCALE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -331,19 +332,84 @@ class NamedNodeModel:
         -------
         Node values, shape ``(n_conditions, n_cells, n_nodes)``.
         """
-        n_conditions, n_nodes = interventions.value.shape
-        shape = (n_conditions * n_cells, n_nodes)
-        each = np.repeat(np.arange(n_conditions), n_cells)
-        is_target = rng.random(shape) < interventions.probability[each]
-        is_cut = is_target & interventions.is_hard[each]
-        value = np.where(is_target, interventions.value[each], 0.0)
-        noise = rng.standard_normal(shape) * np.sqrt(self.mechanism.noise_variance)
-        noise *= np.where(is_target, interventions.noise_scale[each], 1.0)
-        cells = np.zeros(shape)
-        for node in causal_order(self.structure.adjacency):
-            mean = np.where(is_cut[:, node], 0.0, self.mechanism.mean(node, cells))
-            cells[:, node] = mean + value[:, node] + noise[:, node]
-        return cells.reshape(n_conditions, n_cells, n_nodes)
+        return sample_nodes(
+            self.mechanism, causal_order(self.structure.adjacency), interventions, n_cells, rng
+        )
+
+
+def sample_nodes(
+    mechanism: NodeMechanism,
+    order: list[int],
+    interventions: NodeInterventions,
+    n_cells: int,
+    rng: np.random.Generator,
+) -> FloatArray:
+    """Simulate cells, node by node.
+
+    Parameters
+    ----------
+    mechanism
+        How nodes follow their parents.
+    order
+        Nodes, parents before children.
+    interventions
+        One row per condition.
+    n_cells
+        Cells per condition.
+    rng
+        Source of randomness.
+
+    Returns
+    -------
+    Node values, shape ``(n_conditions, n_cells, n_nodes)``.
+    """
+    n_conditions, n_nodes = interventions.value.shape
+    shape = (n_conditions * n_cells, n_nodes)
+    each = np.repeat(np.arange(n_conditions), n_cells)
+    is_target = rng.random(shape) < interventions.probability[each]
+    is_cut = is_target & interventions.is_hard[each]
+    value = np.where(is_target, interventions.value[each], 0.0)
+    noise = rng.standard_normal(shape) * np.sqrt(mechanism.noise_variance)
+    noise *= np.where(is_target, interventions.noise_scale[each], 1.0)
+    cells = np.zeros(shape)
+    for node in order:
+        mean = np.where(is_cut[:, node], 0.0, mechanism.mean(node, cells))
+        cells[:, node] = mean + value[:, node] + noise[:, node]
+    return cells.reshape(n_conditions, n_cells, n_nodes)
+
+
+def compute_log_densities(
+    mechanism: NodeMechanism, cells: FloatArray, interventions: NodeInterventions
+) -> tuple[FloatArray, FloatArray]:
+    """Log density of every node given its parents, without and with the intervention on it.
+
+    Parameters
+    ----------
+    mechanism
+        How nodes follow their parents.
+    cells
+        Node values, shape ``(n_conditions, n_cells, n_nodes)``.
+    interventions
+        One row per condition; targets with some noise left.
+
+    Returns
+    -------
+    Log densities without and with the intervention, each of shape ``(n_conditions * n_cells,
+    n_nodes)``.
+    """
+    n_nodes = cells.shape[-1]
+    flat = cells.reshape(-1, n_nodes)
+    mean = np.column_stack([mechanism.mean(node, flat) for node in range(n_nodes)])
+    each = np.repeat(np.arange(len(cells)), cells.shape[1])
+    sd = np.sqrt(mechanism.noise_variance)
+    targeted = np.where(interventions.is_hard[each], 0.0, mean) + interventions.value[each]
+    scale = sd * np.maximum(interventions.noise_scale[each], MIN_NOISE_SCALE)
+    return _log_normal(flat - mean, sd), _log_normal(flat - targeted, scale)
+
+
+def _log_normal(residual: FloatArray, sd: FloatArray) -> FloatArray:
+    density: FloatArray = -0.5 * (residual / sd) ** 2 - np.log(sd) - 0.5 * np.log(2 * np.pi)
+    return density
 
 
 def causal_order(adjacency: BoolArray) -> list[int]:

@@ -71,6 +71,15 @@ def test_gradient_is_refused_where_it_was_not_written_for():
         benchmark_genes([0], settings=GenesSettings(world=world, structures=("gradient",)))
 
 
+def test_causal_predictors_are_scored_as_distributions_too(result):
+    for predictor in ("search", "gradient (as published)", "oracle graph and targets"):
+        distance = value(result, predictor, "sliced Wasserstein distance", "new_dose")
+        assert 0 < distance < 2
+    search = value(result, "search", "nats per cell", "new_dose")
+    assert search < value(result, "gradient (as published)", "nats per cell", "new_dose")
+    assert value(result, "search", "structural intervention distance") <= 30
+
+
 def test_reliability_of_edges_and_targets_is_part_of_the_result(result):
     counts = result.reliability.groupby("what")["n"].sum()
     assert counts.to_dict() == {"edges": 30, "targets": 14 * 6}

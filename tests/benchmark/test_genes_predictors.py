@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 
 from scgim.benchmark._genes_predictors import (
-    ControlMean,
     GenesScreen,
-    NearestCondition,
-    Network,
-    RidgeWithDose,
+    GradientGraph,
+    SearchedGraph,
+    true_edges,
+    true_targets,
 )
 from scgim.datasets import GenesWorld
+from scgim.scm import GradientSettings, SearchSettings
 
 
 @pytest.fixture(scope="module")
@@ -31,29 +32,24 @@ def test_conditions_of_the_screen_match_its_cells(world, screen):
     np.testing.assert_allclose(dose[treated], adata.obs["dose"][treated])
 
 
-def test_nearest_drug_of_a_seen_condition_is_itself(world, screen):
-    predictor = NearestCondition()
+def test_oracle_knows_graph_and_targets_of_unseen_drugs(world, screen):
+    predictor = SearchedGraph(world, SearchSettings(n_restarts=1), is_oracle=True)
     predictor.fit(screen)
-    conditions = world.training_conditions
-    adata = world.screen()
-    cells = (adata.obs["drug"] == "drug_03") & (adata.obs["dose"] == 1.5)
-    row = np.flatnonzero((conditions["drug"] == "drug_03") & (conditions["dose"] == 1.5))
-    np.testing.assert_allclose(
-        predictor.predict_mean(conditions)[row[0]], adata.X[cells].mean(axis=0), atol=1e-5
-    )
+    np.testing.assert_array_equal(predictor.model.structure.adjacency, true_edges(world))
+    unseen = world.held_out.query("split == 'unseen_drug'")
+    _, _, what = predictor.predict_interventions(unseen)
+    np.testing.assert_array_equal(what.probability > 0.5, true_targets(world, unseen["drug"]))
 
 
-def test_no_effect_predicts_the_control(world, screen):
-    predictor = ControlMean()
-    predictor.fit(screen)
-    np.testing.assert_allclose(predictor.predict_mean(world.held_out), 0.0, atol=1e-6)
-
-
-@pytest.mark.parametrize("predictor", [RidgeWithDose(), Network()])
-def test_regressions_beat_no_effect_at_new_doses(world, screen, predictor):
-    conditions = world.held_out.query("split == 'new_dose'")
-    truth = world.expected_mean(conditions)
-    predictor.fit(screen)
-    error = np.linalg.norm(predictor.predict_mean(conditions) - truth, axis=1).mean()
-    assert error < 0.7 * np.linalg.norm(truth, axis=1).mean()
-    assert predictor.predict_targets(conditions) is None
+def test_cells_of_every_causal_predictor_have_the_predicted_mean(world, screen):
+    unseen = world.held_out.query("split == 'new_dose'").iloc[:3]
+    for predictor in (
+        SearchedGraph(world, SearchSettings(n_restarts=2)),
+        GradientGraph(GradientSettings(n_steps=20)),
+    ):
+        predictor.fit(screen)
+        mechanism, order, what = predictor.predict_interventions(unseen)
+        assert sorted(order) == list(range(6))
+        assert what.value.shape == (3, 6)
+        assert mechanism.noise_variance.shape == (6,)
+        assert predictor.predict_mean(unseen).shape == (3, 6)

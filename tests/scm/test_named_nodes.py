@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from scgim.scm._intervention_kinds import HARD, SCALE, SHIFT
 from scgim.scm._named_nodes import (
@@ -9,6 +10,7 @@ from scgim.scm._named_nodes import (
     NodeInterventions,
     causal_order,
     compute_linear_mean,
+    compute_log_densities,
 )
 from scgim.scm._potency_model import PotencyModel
 from scgim.scm._structure import Structure
@@ -125,3 +127,29 @@ def test_conditions_are_averaged_and_counted():
     assert screen.condition_means(screen.values).tolist() == [[2.0], [5.0]]
     assert screen.condition_sizes.tolist() == [2.0, 1.0]
     assert (screen.n_nodes, screen.n_perturbations) == (1, 1)
+
+
+def test_log_densities_are_those_of_the_intervened_mechanisms():
+    cells = np.random.default_rng(0).standard_normal((2, 3, N_NODES))
+    value = np.zeros((2, N_NODES))
+    value[0, 0], value[1, 1] = 2.0, -1.0
+    is_hard = np.zeros((2, N_NODES), dtype=bool)
+    is_hard[1, 1] = True
+    what = NodeInterventions((value != 0).astype(float), value, is_hard, np.full((2, N_NODES), 0.5))
+    kept, hit = compute_log_densities(MECHANISM, cells, what)
+    mean = cells.reshape(6, N_NODES) @ WEIGHTS + 0.5
+    sd = np.sqrt(MECHANISM.noise_variance)
+    flat = cells.reshape(6, N_NODES)
+    np.testing.assert_allclose(kept, norm.logpdf(flat, mean, sd))
+    shifted = norm.logpdf(flat[:3, 0], mean[:3, 0] + 2.0, 0.5 * sd[0])
+    np.testing.assert_allclose(hit[:3, 0], shifted)
+    np.testing.assert_allclose(hit[3:, 1], norm.logpdf(flat[3:, 1], -1.0, 0.5 * sd[1]))
+
+
+def test_cells_are_likeliest_under_the_intervention_that_made_them(model):
+    what = model.seen(np.array([0, 1, 2]), np.full(3, np.inf))
+    cells = model.sample(what, 400, np.random.default_rng(1))
+    kept, hit = compute_log_densities(model.mechanism, cells, what)
+    for condition in range(3):
+        rows = slice(400 * condition, 400 * (condition + 1))
+        assert hit[rows, condition].sum() > kept[rows, condition].sum() + 50
