@@ -8,6 +8,7 @@ from scgim.benchmark._baselines import (
 )
 from scgim.benchmark._claim import Verdict, judge
 from scgim.benchmark._evaluate import evaluate
+from scgim.benchmark._export import CellEvalPair, to_cell_eval, to_pertpy
 from scgim.benchmark._genes import (
     GenesBenchmark,
     GenesSettings,
@@ -35,6 +36,7 @@ from scgim.benchmark._simple_baselines import (
     DoseInterpolation,
     MeanOfTreated,
     NoEffect,
+    OtherContexts,
     SameDoseMean,
 )
 from scgim.benchmark._speed import SpeedBenchmark, SpeedSettings, benchmark_speed
@@ -44,6 +46,7 @@ from scgim.benchmark._training_screen import ScreenKeys, TrainingScreen
 
 __all__ = [
     "AdditiveShifts",
+    "CellEvalPair",
     "ContextMean",
     "DoseInterpolation",
     "GIMPredictor",
@@ -57,6 +60,7 @@ __all__ = [
     "NearestPerturbation",
     "NoEffect",
     "OracleGenerator",
+    "OtherContexts",
     "Predictor",
     "ProgramsBenchmark",
     "ProgramsSettings",
@@ -82,4 +86,6 @@ __all__ = [
     "perturbation_folds",
     "split",
     "tanimoto_groups",
+    "to_cell_eval",
+    "to_pertpy",
 ]

@@ -189,7 +189,7 @@ def _sentence(predictor: str, word: Word, differences: pd.DataFrame) -> str:
             "compared on these held-out conditions."
         )
     n_seeds = differences["seed"].nunique()
-    n_perturbations = int(differences["n_perturbations"].min())
+    n_perturbations = int(differences["n_perturbations"].max())
     seeds = "1 seed" if n_seeds == 1 else f"{n_seeds} seeds"
     start = {
         "better": f"{predictor} is better than the best baseline on this split",

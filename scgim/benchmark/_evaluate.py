@@ -45,6 +45,7 @@ from scgim.benchmark._simple_baselines import (
     DoseInterpolation,
     MeanOfTreated,
     NoEffect,
+    OtherContexts,
     SameDoseMean,
 )
 from scgim.benchmark._trained_gim import TrainedGIM
@@ -116,6 +117,7 @@ def all_baselines() -> list[MovedControl]:
         SameDoseMean(),
         AdditiveShifts(),
         DoseInterpolation(),
+        OtherContexts(),
         NearestPerturbation(),
         RidgeOnFeatures(),
         MLPEnsemble(),
@@ -200,7 +202,7 @@ def run_evaluation(
     settings = settings or ScoringSettings()
     screen, truth = prepare(adata, split, settings)
     run = _Run(Scorer(screen, truth, settings), say or (lambda _: None))
-    named = _named(predictors)
+    named = name_predictors(predictors)
     ablation = GeneratorOnComponents()
     others = [*all_baselines(), ablation]
     repeated = Counter([*named, *(other.name for other in others), *CEILINGS])
@@ -259,6 +261,44 @@ def evaluation_keys(split: Split) -> ScreenKeys:
     return replace(split.keys, context=split.keys.context or split.context)
 
 
+def predict_held_out(
+    name: str,
+    value: Evaluated,
+    screen: TrainingScreen,
+    truth: HeldOutCells,
+    settings: ScoringSettings,
+) -> tuple[Prediction, TrainedGIM | None]:
+    """Get predictions of the held-out conditions from whatever was handed over.
+
+    Parameters
+    ----------
+    name
+        Name in the tables of results.
+    value
+        A trained GIM, predicted cells or a predictor, which is fitted.
+    screen
+        The training cells.
+    truth
+        The held-out cells.
+    settings
+        How many cells to ask for.
+
+    Returns
+    -------
+    The predictions, and the GIM that made them if it was one.
+    """
+    if isinstance(value, ad.AnnData):
+        return read_cells(value, name, screen, truth, settings), None
+    predictor: Predictor = TrainedGIM(value, name) if isinstance(value, GIM) else value
+    if not all(hasattr(predictor, part) for part in ("fit", "predict_shift", "predict_cells")):
+        raise refuse_predictor(value)
+    if isinstance(value, GIM):
+        _check_honest(TrainedGIM(value, name), screen, truth)
+    predictor.fit(screen)
+    prediction = replace(ask(predictor, truth, settings), name=name)
+    return prediction, predictor if isinstance(predictor, TrainedGIM) else None
+
+
 class _Run:
     """Collects the scores of one evaluation."""
 
@@ -270,26 +310,19 @@ class _Run:
 
     def add_evaluated(self, name: str, value: Evaluated) -> TrainedGIM | None:
         """Score what was handed over; returns a GIM that ceilings can be taken from."""
+        self.say(name)
         scorer = self.scorer
-        if isinstance(value, ad.AnnData):
-            self.say(name)
-            settings = scorer.settings
-            self._add(read_cells(value, name, scorer.screen, scorer.truth, settings), EVALUATED)
-            return None
-        if isinstance(value, GIM):
-            value = TrainedGIM(value, name)
-            _check_honest(value, scorer)
-        if not all(hasattr(value, part) for part in ("fit", "predict_shift", "predict_cells")):
-            raise refuse_predictor(value)
-        self.add_predictor(value, EVALUATED, name)
-        return value if isinstance(value, TrainedGIM) else None
+        prediction, gim = predict_held_out(
+            name, value, scorer.screen, scorer.truth, scorer.settings
+        )
+        self._add(prediction, EVALUATED)
+        return gim
 
-    def add_predictor(self, predictor: Predictor, kind: str, name: str | None = None) -> None:
+    def add_predictor(self, predictor: Predictor, kind: str) -> None:
         """Fit a predictor on the training cells and score it."""
-        self.say(name or predictor.name)
+        self.say(predictor.name)
         predictor.fit(self.scorer.screen)
-        prediction = ask(predictor, self.scorer.truth, self.scorer.settings)
-        self._add(replace(prediction, name=name or predictor.name), kind)
+        self._add(ask(predictor, self.scorer.truth, self.scorer.settings), kind)
 
     def add_ceilings(self, models: list[TrainedGIM]) -> None:
         """Score the ceilings; those of a GIM for the first model that is one."""
@@ -313,7 +346,18 @@ class _Run:
         self.tables.append(scores.assign(predictor=prediction.name, kind=kind))
 
 
-def _named(predictors: Evaluated | Mapping[str, Evaluated]) -> dict[str, Evaluated]:
+def name_predictors(predictors: Evaluated | Mapping[str, Evaluated]) -> dict[str, Evaluated]:
+    """Give each of the predictors a name.
+
+    Parameters
+    ----------
+    predictors
+        As for :func:`evaluate`.
+
+    Returns
+    -------
+    Predictors by name.
+    """
     if isinstance(predictors, Mapping):
         return {str(name): value for name, value in predictors.items()}
     if isinstance(predictors, ad.AnnData):
@@ -327,15 +371,15 @@ def _name_of(predictor: Predictor) -> str:
     return predictor.name
 
 
-def _check_honest(gim: TrainedGIM, scorer: Scorer) -> None:
+def _check_honest(gim: TrainedGIM, training: TrainingScreen, truth: HeldOutCells) -> None:
     """Refuse a model that has seen a held-out condition, in whatever context."""
-    keys, screen = scorer.screen.keys, gim.model.screen
+    keys, screen = training.keys, gim.model.screen
     columns = ["perturbation"] if keys.dose is None else ["perturbation", "dose"]
-    allowed = pd.MultiIndex.from_frame(scorer.screen.conditions[columns])
-    asked = pd.MultiIndex.from_frame(scorer.truth.plain[columns])
+    allowed = pd.MultiIndex.from_frame(training.conditions[columns])
+    asked = pd.MultiIndex.from_frame(truth.plain[columns])
     seen = pd.MultiIndex.from_frame(screen.conditions[columns].astype({"perturbation": str}))
     is_seen = asked.isin(seen) & ~asked.isin(allowed)
-    check_not_trained_on(describe_conditions(scorer.truth.conditions[is_seen]))
+    check_not_trained_on(describe_conditions(truth.conditions[is_seen]))
 
 
 def _without_values(name: str, n_conditions: int, reason: str) -> pd.DataFrame:

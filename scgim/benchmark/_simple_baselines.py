@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from scgim.benchmark._training_screen import TrainingScreen
 
 NO_DOSES = "the screen has no doses"
+NO_CONTEXTS = "the screen has no contexts"
 
 
 class NoEffect(MovedControl):
@@ -62,7 +63,7 @@ class ContextMean(_WholeLabel):
     name = "context mean"
 
     def _lacks(self, screen: TrainingScreen) -> str:
-        return "the screen has no contexts" if screen.keys.context is None else ""
+        return NO_CONTEXTS if screen.keys.context is None else ""
 
     def _fit_shift(self, screen: TrainingScreen) -> None:
         contexts = screen.conditions["context"].to_numpy()
@@ -127,6 +128,48 @@ class AdditiveShifts(MovedControl):
                 for name, context, dose in _rows_of(single)
             ]
         )
+
+
+class OtherContexts(_WholeLabel):
+    """The measured shift of the same perturbation at the nearest dose, averaged over other contexts.
+
+    Combinations are taken as a whole.
+    """
+
+    name = "other contexts"
+
+    def _lacks(self, screen: TrainingScreen) -> str:
+        return NO_CONTEXTS if screen.keys.context is None else ""
+
+    def _fit_shift(self, screen: TrainingScreen) -> None:
+        self._measured = _MeasuredShifts(screen)
+        self._contexts = screen.contexts
+
+    def _why_not_condition(
+        self, screen: TrainingScreen, label: str, dose: float, context: str
+    ) -> str:
+        is_measured = not screen.split(label) or dose == 0 or self._elsewhere(label, context)
+        return "" if is_measured else "not measured in another context"
+
+    def _shift_of(self, screen: TrainingScreen, single: pd.DataFrame) -> NDArray[np.float64]:
+        del screen
+        return np.array(
+            [
+                np.mean(
+                    [
+                        self._measured.at_nearest_dose(name, other, dose)
+                        for other in self._elsewhere(name, context)
+                    ],
+                    axis=0,
+                )
+                for name, context, dose in _rows_of(single)
+            ]
+        )
+
+    def _elsewhere(self, label: str, context: str) -> list[str]:
+        """Contexts other than the given one in which a perturbation was measured."""
+        others = [other for other in self._contexts if other != context]
+        return [other for other in others if self._measured.doses(label, other)]
 
 
 class DoseInterpolation(_WholeLabel):

@@ -8,6 +8,9 @@ import numpy as np
 
 from scgim._validation._evaluation import check_predicted_genes
 from scgim.benchmark._expression_space import log_normalize, read_expression
+from scgim.model._conditions import prepare_conditions
+from scgim.model._population import Population
+from scgim.model._training_statistics import TrainingStatistics
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -17,11 +20,11 @@ if TYPE_CHECKING:
     from scgim.benchmark._training_screen import TrainingScreen
     from scgim.model import GIM
 
-CELLS_FOR_MEAN = 400
+N_SHIFT_CELLS = 512
 
 
 class TrainedGIM:
-    """A generative intervention model, used through its public methods only.
+    """A generative intervention model that was trained before.
 
     Parameters
     ----------
@@ -84,8 +87,8 @@ class TrainedGIM:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Predict mean shifts with an interval.
 
-        In a screen with contexts, the mean is that of predicted cells of the context minus that of its
-        predicted control cells; the width of the interval is that over all contexts.
+        In a screen with contexts, the mean is that over control cells of the context; the width of the
+        interval is that over all contexts.
 
         Parameters
         ----------
@@ -105,8 +108,8 @@ class TrainedGIM:
         )
         if not set(conditions.columns) & set(self._categories()):
             return mean, lower, upper
-        in_context = self._shift_of_cells(conditions)
-        return in_context, in_context + lower - mean, in_context + upper - mean
+        move = self._in_order(self._move_to_context(conditions))
+        return mean + move, lower + move, upper + move
 
     def predict_cells(
         self, conditions: pd.DataFrame, n_cells: int, *, seed: int
@@ -149,16 +152,34 @@ class TrainedGIM:
     def _in_order(self, table: NDArray[Any]) -> NDArray[Any]:
         return table if self._genes is None else table[:, self._genes]
 
-    def _shift_of_cells(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
+    def _move_to_context(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
+        """Compute how the mean shift over control cells of the context differs from that over all."""
+        model = self.model
+        statistics = TrainingStatistics.from_dict(model.statistics_)
+        intervention = prepare_conditions(model, conditions, None).intervention()
+        masks = [self._is_in_context(row, statistics) for row in conditions.to_dict("records")]
+        moves = {}
+        overall = Population(model.module, statistics, n_cells=N_SHIFT_CELLS)
+        everywhere = overall.mean_shift(intervention).numpy()
+        for mask in masks:
+            if mask.tobytes() not in moves:
+                there = Population(model.module, statistics, n_cells=N_SHIFT_CELLS, is_member=mask)
+                moves[mask.tobytes()] = there.mean_shift(intervention).numpy() - everywhere
+        return np.array([moves[mask.tobytes()][row] for row, mask in enumerate(masks)])
+
+    def _is_in_context(
+        self, row: dict[str, object], statistics: TrainingStatistics
+    ) -> NDArray[np.bool_]:
+        """Whether each control cell that the model remembers has the covariates of a condition."""
         screen = self.model.screen
-        control = conditions.assign(**{screen.perturbation_key: screen.table.control})
-        if screen.dose_key is not None:
-            control[screen.dose_key] = 0.0
-        treated, untreated = (
-            self.predict_cells(table, CELLS_FOR_MEAN, seed=0).mean(axis=1, dtype=np.float64)
-            for table in (conditions, control)
-        )
-        return treated - untreated
+        codes = {str(screen.batch_key): (statistics.control_batch, screen.batches)}
+        for column, (key, values) in enumerate(screen.categorical_covariates.items()):
+            codes[key] = (statistics.control_categories[:, column], values)
+        is_in = np.ones(len(statistics.control_library), dtype=bool)
+        for key, (code, values) in codes.items():
+            if row.get(key) is not None:
+                is_in &= code == [str(value) for value in values].index(str(row[key]))
+        return is_in
 
     def _categories(self) -> dict[str, set[str]]:
         """Values of batch and categorical covariates that the model knows."""

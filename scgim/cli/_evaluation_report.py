@@ -17,7 +17,7 @@ from scgim.cli._report import ReportTable
 
 COVERAGE_LEVELS = (0.5, 0.65, 0.8, 0.9, 0.95)
 KIND_ORDER = ("evaluated", "baseline", "ablation", "ceiling")
-READING = {"higher": "↑", "lower": "↓", "zero": "0"}
+READING = {"higher": "↑", "lower": "↓", "zero": "(near 0)"}
 MAX_STRATA = 8
 EFFECT_NAMES = ("weak effect", "medium effect", "strong effect")
 MAX_NAMED = 3
@@ -48,7 +48,7 @@ FAMILY_NOTES = {
         "Are the cells right?",
         (
             "Energy distance and MMD in principal components of the training cells; Wasserstein-1 and "
-            "dispersion over the genes that move most in training. 0: nearer to zero is better; dispersion "
+            "dispersion over the genes that move most in training. Dispersion "
             "above 0 is too wide."
         ),
     ),

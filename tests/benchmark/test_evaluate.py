@@ -26,6 +26,7 @@ ALWAYS = {
         "same-dose mean",
         "additive",
         "dose interpolation",
+        "other contexts",
         "nearest drug",
         "ridge",
         "MLP ensemble",
@@ -253,7 +254,7 @@ def test_screen_without_features_or_doses_but_with_contexts(knock_outs, seeded):
     )
     assert effect["GIM"] > 0.5
     assert np.isnan(effect["ridge"])
-    assert effect["context mean"] < 0.5
+    assert effect["context mean"] < 0.5 < effect["other contexts"]
     reasons = scores.groupby("predictor")["reason"].agg(set)
     assert reasons["ridge"] == {"the screen has no features of perturbations"}
     assert reasons["same-dose mean"] == {"the screen has no doses"}

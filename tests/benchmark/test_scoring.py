@@ -1,10 +1,15 @@
+import time
+import tracemalloc
 from dataclasses import replace
 
+import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse as sp
 
 from scgim import metrics
-from scgim.benchmark import split
+from scgim.benchmark import ScreenKeys, Split, split
 from scgim.benchmark._evaluate import prepare
 from scgim.benchmark._scoring import (
     COVERAGE,
@@ -129,3 +134,38 @@ def test_genes_and_components_do_not_change_with_the_held_out_cells(small_world)
     np.testing.assert_array_equal(first.moving_genes, second.moving_genes)
     np.testing.assert_array_equal(first.screen.pca.components_, second.screen.pca.components_)
     np.testing.assert_array_equal(first.perturbed_shift, second.perturbed_shift)
+
+
+@pytest.mark.slow
+def test_metrics_of_25000_cells_500_genes_and_750_conditions_take_seconds_and_little_memory():
+    rng = np.random.default_rng(0)
+    design = [("vehicle", 0.0)] * 1000 + [
+        (f"drug {i}", dose) for i in range(200) for dose in (1, 10, 100, 1000) for _ in range(30)
+    ]
+    obs = pd.DataFrame(design, columns=["drug", "dose"])
+    mean = rng.lognormal(7, 0.3, (len(obs), 1)) * rng.dirichlet(np.full(500, 0.5))
+    counts = sp.csr_matrix(rng.poisson(mean).astype(np.float32))
+    adata = ad.AnnData(counts, obs=obs.set_axis(obs.index.astype(str)))
+    held_out = obs[1000:].drop_duplicates().reset_index(drop=True)[:750]
+    keys = ScreenKeys(features=None)
+    settings = ScoringSettings()
+    tracemalloc.start()
+    start = time.process_time()
+    screen, truth = prepare(adata, Split("perturbation", 0, keys, None, held_out), settings)
+    shift = truth.shift + rng.normal(size=truth.shift.shape)
+    prediction = Prediction(
+        "noisy truth",
+        shift,
+        [""] * truth.n_conditions,
+        lambda rows: [truth.cells_of(row) + 0.1 for row in rows],
+        half_width=np.ones_like(shift),
+    )
+    table = Scorer(screen, truth, settings).score(prediction)
+    seconds = time.process_time() - start
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert adata.shape == (25000, 500)
+    assert truth.n_conditions == 750
+    assert table.query("metric == 'energy distance'")["value"].notna().all()
+    assert seconds < 120
+    assert peak < 4e9

@@ -110,3 +110,12 @@ def test_without_doses_there_is_nothing_to_interpolate(pairs, name):
 def test_without_contexts_there_is_no_context_mean(pairs):
     predictor = fitted(_simple_baselines.ContextMean, pairs)
     assert predictor.why_not(pd.DataFrame({"target": ["A"]})) == ["the screen has no contexts"]
+
+
+def test_other_contexts_of_the_same_perturbation_are_averaged(lines):
+    predictor = fitted(_simple_baselines.OtherContexts, lines)
+    asked = pd.DataFrame({"drug": ["A", "A", "B"], "line": ["one", "three", "one"]})
+    assert predictor.why_not(asked) == ["", "", "not measured in another context"]
+    shift = predictor.predict_shift(asked)
+    np.testing.assert_allclose(shift[0], lines.shift[1])
+    np.testing.assert_allclose(shift[1], lines.shift[:2].mean(axis=0))
