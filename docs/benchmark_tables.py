@@ -28,26 +28,38 @@ def render_results(folder: Path) -> str:
 
 def render_result(document: dict) -> str:
     """Render one result: figures with their bars, every predictor, settings and versions."""
-    scenario = document.get("scenario")
-    title = document["benchmark"] + (f", {scenario}" if scenario else "")
+    variant = document.get("scenario") or document.get("screen")
+    title = document["benchmark"] + (f", {variant}" if variant else "")
     parts = [f"## {title}"]
     scores = pd.DataFrame(document.get("scores", []))
     if "seed" in scores:
-        seeds = " ".join(map(str, sorted(scores["seed"].unique())))
-        option = f" --scenario {scenario}" if scenario else ""
-        parts.append(f"`scgim benchmark {document['benchmark']}{option} --seeds {seeds}`")
+        parts.append(f"`{_command(document, scores['seed'])}`")
     if document.get("figures"):
         parts.append(to_markdown(pd.DataFrame(document["figures"])))
     if {"predictor", "split", "metric", "value"} <= set(scores):
         parts += [render_metric(name, rows) for name, rows in scores.groupby("metric", sort=False)]
+    for name, rows in document.get("tables", {}).items():
+        parts.append(f"### {name}\n\n" + to_markdown(pd.DataFrame(rows)))
     for name in ("settings", "versions"):
-        entries = ", ".join(f"{key} {value}" for key, value in document.get(name, {}).items())
-        parts.append(f"{name.capitalize()}: {entries}.")
+        if document.get(name):
+            entries = ", ".join(f"{key} {value}" for key, value in document[name].items())
+            parts.append(f"{name.capitalize()}: {entries}.")
     return "\n\n".join(parts)
+
+
+def _command(document: dict, seed: pd.Series) -> str:
+    """Write the command that gives these results."""
+    words = ["scgim benchmark", document["benchmark"]]
+    words += [document["screen"]] if "screen" in document else []
+    words += ["--scenario", document["scenario"]] if document.get("scenario") else []
+    return " ".join([*words, "--seeds", *map(str, sorted(seed.unique()))])
 
 
 def render_metric(metric: str, rows: pd.DataFrame) -> str:
     """Render predictors x splits, mean ± sd over seeds; nothing where there is one predictor."""
+    if set(rows["split"]) == {""}:
+        values = rows.groupby("predictor", sort=False)["value"].agg(_mean_and_sd)
+        return f"### {metric}\n\n" + to_markdown(values.reset_index())
     rows = rows[rows["split"].isin(SPLITS) & rows["value"].notna()]
     if rows["predictor"].nunique() < 2:
         return ""

@@ -27,6 +27,7 @@ from scgim.benchmark._programs import (
     ProgramsSettings,
     benchmark_programs,
 )
+from scgim.benchmark._real_screens import RealScreenBenchmark, benchmark_real
 from scgim.benchmark._real_targets import TargetsBenchmark, benchmark_targets
 from scgim.benchmark._reliability import compute_reliability
 from scgim.benchmark._scoring import ScoringSettings
@@ -64,6 +65,7 @@ __all__ = [
     "Predictor",
     "ProgramsBenchmark",
     "ProgramsSettings",
+    "RealScreenBenchmark",
     "ReplicateCeiling",
     "RidgeOnFeatures",
     "SameDoseMean",
@@ -78,6 +80,7 @@ __all__ = [
     "Verdict",
     "benchmark_genes",
     "benchmark_programs",
+    "benchmark_real",
     "benchmark_speed",
     "benchmark_targets",
     "compute_reliability",

@@ -324,6 +324,25 @@ def benchmark_targets(
     run_targets(screen, seed, json, Console())
 
 
+@benchmark_app.command("real", cls=MultiValueCommand)
+def benchmark_real(
+    screen: Annotated[
+        Literal["sciplex2", "papalexi"],
+        typer.Argument(help="A screen in the folder that SCGIM_DATA names."),
+    ],
+    seeds: Seeds = [0, 1, 2],  # noqa: B006 - Typer copies it
+    json: Json = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option("--figure", help="Draw the dose response of known genes.", dir_okay=False),
+    ] = None,
+) -> None:
+    """Train on a real screen: unseen doses beside all baselines, or what knock-outs target."""
+    from scgim.cli._benchmark import run_real  # noqa: PLC0415 - heavy
+
+    run_real(screen, seeds, json, figure, Console())
+
+
 @benchmark_app.command("speed", cls=MultiValueCommand)
 def benchmark_speed(
     cells: Annotated[

@@ -8,6 +8,7 @@ from scgim.benchmark import (
     GenesSettings,
     benchmark_genes,
     benchmark_programs,
+    benchmark_real,
     benchmark_speed,
     benchmark_targets,
 )
@@ -98,6 +99,37 @@ def run_targets(screen: str, seed: int, json: Path | None, console: Console) -> 
     result.print(console)
     if json is not None:
         result.write_json(json)
+
+
+def run_real(
+    screen: Literal["sciplex2", "papalexi"],
+    seeds: list[int],
+    json: Path | None,
+    figure: Path | None,
+    console: Console,
+) -> None:
+    """Run the benchmark on a real screen, print it and write it.
+
+    Parameters
+    ----------
+    screen
+        Which screen.
+    seeds
+        Seeds of training.
+    json
+        File to write, if any.
+    figure
+        Image of the fitted dose response to write, if any.
+    console
+        Where to print.
+    """
+    quiet_packages()
+    result = benchmark_real(screen, seeds)
+    result.print(console)
+    if json is not None:
+        result.write_json(json)
+    if figure is not None:
+        result.write_figure(figure)
 
 
 def run_speed(n_cells: list[int], json: Path | None, console: Console) -> None:

@@ -71,3 +71,19 @@ def test_targets_are_run_printed_and_written(monkeypatch, result, tmp_path):
     _benchmark.run_targets("hill", 2, tmp_path / "f.json", Console(quiet=True))
     assert asked == [("hill", 2)]
     assert result.done == ["printed", tmp_path / "f.json"]
+
+
+def test_a_real_screen_is_run_printed_written_and_drawn_where_asked(monkeypatch, result, tmp_path):
+    asked = []
+
+    def run(screen, seeds):
+        asked.append((screen, seeds))
+        return result
+
+    result.write_figure = result.done.append
+    monkeypatch.setattr(_benchmark, "benchmark_real", run)
+    console = Console(quiet=True)
+    _benchmark.run_real("papalexi", [1], None, None, console)
+    _benchmark.run_real("sciplex2", [2], tmp_path / "f.json", tmp_path / "f.png", console)
+    assert asked == [("papalexi", [1]), ("sciplex2", [2])]
+    assert result.done == ["printed", "printed", tmp_path / "f.json", tmp_path / "f.png"]
