@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 HERE = Path(__file__).parent
+os.environ.pop("MPLBACKEND", None)  # tutorials draw into their pages, not into a file
 sys.path.insert(0, str(HERE))
 
 from benchmark_tables import render_results  # noqa: E402, a module beside this file
