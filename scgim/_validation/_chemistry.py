@@ -22,8 +22,8 @@ def check_rdkit() -> None:
     """Raise if RDKit is not installed."""
     if importlib.util.find_spec("rdkit") is None:
         msg = (
-            "Features from SMILES need the package rdkit, which is not installed. Install it with "
-            '`pip install "scgim[chem]"`.'
+            "Features from SMILES need the package rdkit, which is not installed. Run `pip install "
+            "rdkit`, or install scgim with its extra `chem`."
         )
         raise ImportError(msg)
 

@@ -123,7 +123,8 @@ def _to_table(conditions: pd.DataFrame | Iterable[object], screen: ScreenKeys) -
             raise ValueError(message)
         table = conditions.reset_index(drop=True).copy()
     else:
-        rows = [_as_list(row) for row in conditions]
+        entries = [conditions] if isinstance(conditions, str) else conditions
+        rows = [_as_list(row) for row in entries]
         if any(len(row) != len(needed) for row in rows):
             wrong = next(row for row in rows if len(row) != len(needed))
             message = (

@@ -93,6 +93,11 @@ def test_entries_of_the_wrong_length_are_shown(screen):
     )
 
 
+def test_a_name_alone_is_not_read_letter_by_letter(screen):
+    with pytest.raises(ValueError, match=re.escape("has entries such as ['drug_a'], but each")):
+        check("drug_a", screen)
+
+
 def test_the_entry_that_is_shown_is_the_one_of_the_wrong_length(screen):
     with pytest.raises(ValueError, match=re.escape("has entries such as ['drug_b'], but each")):
         check([("drug_a", 1.0), ("drug_b",)], screen)
