@@ -228,7 +228,9 @@ def check_space_options(
             raise ValueError(msg)
 
 
-def check_gene_nodes(n_nodes: int | None, n_genes: int, gene_likelihood: str) -> None:
+def check_gene_nodes(
+    n_nodes: int | None, n_genes: int, gene_likelihood: str, *, has_program_mask: bool = False
+) -> None:
     """Raise where the nodes or the likelihood are not those that named genes have.
 
     Parameters
@@ -239,7 +241,15 @@ def check_gene_nodes(n_nodes: int | None, n_genes: int, gene_likelihood: str) ->
         Genes of the data.
     gene_likelihood
         Likelihood as the user set it.
+    has_program_mask
+        Whether the screen was registered with a program mask.
     """
+    if has_program_mask:
+        msg = (
+            "`program_mask_key` names gene programs, but with `causal_space='genes'` the genes are "
+            "the nodes. Leave it out of `GIM.setup_anndata`, or use `causal_space='programs'`."
+        )
+        raise ValueError(msg)
     if n_nodes is not None and n_nodes != n_genes:
         msg = (
             f"`n_nodes={n_nodes}`, but with `causal_space='genes'` the {n_genes} genes of the data "

@@ -88,7 +88,12 @@ class GenesSpace:
     def __init__(self, model: ModelParts, n_nodes: int | None, options: GenesOptions) -> None:
         self.node_names = [str(name) for name in model.get_var_names()]
         n_cells = int(model.screen.conditions.n_cells.sum())
-        check_gene_nodes(n_nodes, len(self.node_names), model.gene_likelihood)
+        check_gene_nodes(
+            n_nodes,
+            len(self.node_names),
+            model.gene_likelihood,
+            has_program_mask=model.screen.program_mask is not None,
+        )
         check_node_number(len(self.node_names), n_cells, MAX_NODES)
         check_count_options(options.mechanism, options.structure, model.gene_likelihood)
         self._model = model
