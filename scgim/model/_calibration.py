@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -163,11 +163,20 @@ class ShiftErrors:
         }
 
 
-def uncalibrated() -> dict[str, object]:
+def uncalibrated() -> dict[str, Any]:
     """Take draws at their word: scale 1, no floor, normal quantiles."""
     normal = torch.distributions.Normal(0.0, 1.0)
     levels = torch.as_tensor(QUANTILE_LEVELS).clamp(max=0.9999)
     return {"scale": 1.0, "floor": 0.0, "quantiles": normal.icdf((1 + levels) / 2).numpy()}
+
+
+def widen(calibration: dict[str, Any]) -> dict[str, Any]:
+    """Let errors on the cells of the fit widen intervals, but never narrow them."""
+    normal = uncalibrated()
+    return calibration | {
+        "scale": max(calibration["scale"], normal["scale"]),
+        "quantiles": np.maximum(calibration["quantiles"], normal["quantiles"]),
+    }
 
 
 def upper_doses(log10_dose: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import torch
 from scgim.module import log_rate
 from scgim.scm import (
     LinearNodeMechanism,
+    MechanismUncertainty,
     NamedNodeModel,
     PotencyModel,
     SplineBasis,
@@ -69,6 +70,8 @@ class GenesFit(NamedTuple):
         The same with the targets of combinations, too.
     residual_variance
         Variance of a gene around its parents as it is measured, shape ``(n_nodes,)``.
+    uncertainty
+        How far the mechanisms are open.
     evidence
         Marginal and residual scores of targets; for counts only.
     """
@@ -76,6 +79,7 @@ class GenesFit(NamedTuple):
     model: NamedNodeModel
     structure: Structure
     residual_variance: np.ndarray
+    uncertainty: MechanismUncertainty
     evidence: TargetEvidence | None
 
 
@@ -137,7 +141,9 @@ def fit_expression(
     structure = reassess_targets(screen, structure, mechanism, prior.targets)
     singles = _keep_singles(structure, data.n_single)
     model = _fit_generator(data, features, singles, mechanism)
-    return GenesFit(model, structure, mechanism.noise_variance, None)
+    scatter = statistics.within.sum(axis=-1)[: screen.n_nodes, : screen.n_nodes]
+    uncertainty = MechanismUncertainty(structure.adjacency, scatter, mechanism.noise_variance)
+    return GenesFit(model, structure, mechanism.noise_variance, uncertainty, None)
 
 
 def fit_counts(
@@ -214,7 +220,9 @@ def fit_counts(
         "posterior_variance": np.maximum(np.diag(prior_covariance - prior_covariance @ gain), 1e-8),
         "median_library": np.array(typical),
     }
-    return GenesFit(model, structure, measured, evidence), buffers
+    scatter = statistics.within.sum(axis=-1)[:-1, :-1]
+    uncertainty = MechanismUncertainty(structure.adjacency, scatter, mechanism.noise_variance)
+    return GenesFit(model, structure, measured, uncertainty, evidence), buffers
 
 
 def count_buffers(
@@ -250,35 +258,6 @@ def count_buffers(
         "log_correction": np.log(correction),
         "log_theta": np.log(np.clip(theta, *THETA_RANGE)),
     }
-
-
-def saturating_variance(fit: GenesFit, data: GenesData) -> np.ndarray:
-    """Variance with which shifts at saturation are known, ``(n_single, n_nodes)``.
-
-    Parameters
-    ----------
-    fit
-        The fit.
-    data
-        The cells.
-
-    Returns
-    -------
-    Sampling variance of the residuals; 0 where a gene is no target.
-    """
-    potency = fit.model.potency
-    sizes = np.bincount(data.condition, minlength=len(data.group)).astype(float)
-    information = np.zeros(data.n_single)
-    rows = np.flatnonzero((data.group >= 0) & (data.group < data.n_single))
-    owner = data.group[rows]
-    unit = np.ones((len(rows), 1))
-    response = replace(potency, sensitivity=np.ones(1)).shift(
-        np.column_stack([unit, potency.rows[owner, 1:]]), data.log10_dose[rows]
-    )[:, 0]
-    np.add.at(information, owner, sizes[rows] * response**2)
-    own = np.exp(-2 * potency.log_sd[-1])
-    variance = 1 / (information[:, None] / fit.residual_variance + own)
-    return np.where(fit.model.structure.is_target, variance, 0.0)
 
 
 def group_shifts(fit: GenesFit, data: GenesData) -> np.ndarray:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,9 +9,10 @@ import torch
 from scgim.scm import Intervention, hill_response
 
 if TYPE_CHECKING:
-    from scgim.scm import NamedNodeModel
+    from scgim.scm import NamedNodeModel, ShiftPosterior
 
 MIN_SIZE = 1e-6
+MIN_VARIANCE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,10 @@ class GenesRows:
         That a gene is a target, shape ``(n_entries, n_nodes)``; certain where seen.
     size
         Shift of a target at saturating dose, or the mean it is set to, same shape.
+    size_slope
+        How it changes with log10 EC50 and log slope, shape ``(n_entries, n_nodes, 2)``.
     size_variance
-        Variance with which it is known, same shape.
+        Variance with which it is known given these, shape ``(n_entries, n_nodes)``.
     is_hard
         Whether a target is set rather than shifted, same shape.
     noise_scale
@@ -34,10 +37,10 @@ class GenesRows:
         What is done to each target, as a place in the list of kinds, same shape.
     log10_ec50
         Dose of half the effect, log10, shape ``(n_entries,)``.
-    log10_ec50_variance
-        Variance with which it is known, same shape.
     hill
         Slope of the Hill curve, same shape.
+    potency_covariance
+        Covariance with which log10 EC50 and log slope are known, shape ``(n_entries, 2, 2)``.
     target_probability
         Posterior probability of each target, for the table of targets, shape
         ``(n_entries, n_nodes)``.
@@ -53,13 +56,14 @@ class GenesRows:
 
     probability: np.ndarray
     size: np.ndarray
+    size_slope: np.ndarray
     size_variance: np.ndarray
     is_hard: np.ndarray
     noise_scale: np.ndarray
     kind_index: np.ndarray
     log10_ec50: np.ndarray
-    log10_ec50_variance: np.ndarray
     hill: np.ndarray
+    potency_covariance: np.ndarray
     target_probability: np.ndarray
     evidence: np.ndarray
     is_seen: np.ndarray
@@ -85,32 +89,40 @@ class GenesRows:
 
     def at(self, log10_dose: np.ndarray) -> Intervention:
         """Mean intervention at doses, see :class:`~scgim.model._conditions.PerturbationRows`."""
-        return self._intervene(self.probability, self.size, self.log10_ec50, log10_dose)
+        at_once = np.zeros((1, *self.potency_covariance.shape[:2]))
+        return self._intervene(self.probability, self.size, at_once, log10_dose)[0]
 
     def draw(self, log10_dose: np.ndarray, n_draws: int, rng: np.random.Generator) -> Intervention:
         """Draw targets and their shifts, shape ``(n_draws, n_entries, n_nodes)``."""
         shape = (n_draws, *self.size.shape)
-        size = self.size + np.sqrt(self.size_variance) * rng.standard_normal(shape)
+        potency = self._draw_potency(n_draws, rng)
+        size = self.size + np.einsum("ejp,nep->nej", self.size_slope, potency)
+        size += np.sqrt(self.size_variance) * rng.standard_normal(shape)
         is_target = (rng.random(shape) < self.probability).astype(float)
-        return self._intervene(is_target, size, self.draw_log10_ec50(n_draws, rng), log10_dose)
+        return self._intervene(is_target, size, potency, log10_dose)
 
     def draw_log10_ec50(self, n_draws: int, rng: np.random.Generator) -> np.ndarray:
         """Draw log10 EC50, shape ``(n_draws, n_entries)``."""
-        noise = rng.standard_normal((n_draws, len(self.log10_ec50)))
-        return self.log10_ec50 + np.sqrt(self.log10_ec50_variance) * noise
+        return self.log10_ec50 + self._draw_potency(n_draws, rng)[..., 0]
+
+    def _draw_potency(self, n_draws: int, rng: np.random.Generator) -> np.ndarray:
+        """Deviations of log10 EC50 and log slope, shape ``(n_draws, n_entries, 2)``."""
+        factor = np.linalg.cholesky(self.potency_covariance + MIN_VARIANCE * np.eye(2))
+        noise = rng.standard_normal((n_draws, len(factor), 2))
+        return np.einsum("epq,neq->nep", factor, noise)
 
     def _intervene(
         self,
         is_target: np.ndarray,
         size: np.ndarray,
-        log10_ec50: np.ndarray,
+        potency: np.ndarray,
         log10_dose: np.ndarray,
     ) -> Intervention:
-        response = hill_response(
-            torch.as_tensor(log10_dose).expand(log10_ec50.shape),
-            torch.as_tensor(log10_ec50),
-            torch.as_tensor(self.hill),
-        )[..., None]
+        """Intervene with deviations from the dose response, ``(n_draws, n_entries, 2)``."""
+        log10_ec50 = torch.as_tensor(self.log10_ec50 + potency[..., 0])
+        hill = torch.as_tensor(self.hill * np.exp(potency[..., 1]))
+        dose = torch.as_tensor(log10_dose).expand(log10_ec50.shape)
+        response = hill_response(dose, log10_ec50, hill)[..., None]
         targeted = torch.as_tensor(is_target)
         # Dose zero is the control: nothing is cut.
         is_cut = targeted * torch.as_tensor(self.is_hard) * (response > 0)
@@ -122,15 +134,15 @@ class GenesRows:
         )
 
 
-def seen_rows(model: NamedNodeModel, size_variance: np.ndarray) -> GenesRows:
+def seen_rows(model: NamedNodeModel, posterior: ShiftPosterior) -> GenesRows:
     """Rows of the perturbations that were run alone.
 
     Parameters
     ----------
     model
         Fitted model.
-    size_variance
-        Variance of the shifts at saturation, shape ``(n_perturbations, n_nodes)``.
+    posterior
+        How well shifts are known.
 
     Returns
     -------
@@ -142,13 +154,14 @@ def seen_rows(model: NamedNodeModel, size_variance: np.ndarray) -> GenesRows:
     return GenesRows(
         probability=saturated.probability,
         size=saturated.value,
-        size_variance=size_variance,
+        size_slope=posterior.size_slope,
+        size_variance=posterior.size_variance,
         is_hard=saturated.is_hard & (saturated.probability > 0),
         noise_scale=saturated.noise_scale,
         kind_index=np.maximum(model.structure.kind_index, 0),
         log10_ec50=potency[:, 1],
-        log10_ec50_variance=np.zeros(n_rows),
         hill=np.exp(potency[:, 2]),
+        potency_covariance=posterior.potency_covariance,
         target_probability=model.structure.target_probability,
         evidence=model.structure.target_evidence,
         is_seen=np.ones(n_rows, bool),
@@ -198,13 +211,14 @@ def complete_rows(
     added = GenesRows(
         probability=is_moved.astype(float),
         size=size * is_moved,
+        size_slope=np.zeros((*size.shape, 2)),
         size_variance=no,
         is_hard=no > 0,
         noise_scale=no + 1,
         kind_index=np.zeros(size.shape, int),
         log10_ec50=np.full(n_rows, single.log10_ec50.mean() if names else 0.0),
-        log10_ec50_variance=np.zeros(n_rows),
         hill=np.full(n_rows, single.hill.mean() if names else 1.0),
+        potency_covariance=np.zeros((n_rows, 2, 2)),
         target_probability=is_moved.astype(float),
         evidence=np.abs(size),
         is_seen=np.ones(n_rows, bool),
@@ -238,13 +252,14 @@ def unseen_rows(model: NamedNodeModel, features: np.ndarray) -> GenesRows:
     return GenesRows(
         probability=saturated.probability,
         size=saturated.value,
+        size_slope=np.zeros((*saturated.value.shape, 2)),
         size_variance=relative * saturated.value**2,
         is_hard=np.array(saturated.is_hard),
         noise_scale=np.array(saturated.noise_scale),
         kind_index=np.tile(_usual_kind(model), (n_rows, 1)),
         log10_ec50=potency[:, 1],
-        log10_ec50_variance=np.full(n_rows, np.mean(residual[:, 1] ** 2)),
         hill=np.exp(potency[:, 2]),
+        potency_covariance=np.tile(np.diag(np.mean(residual[:, 1:] ** 2, axis=0)), (n_rows, 1, 1)),
         target_probability=saturated.probability,
         evidence=np.log(probability / (1 - probability)),
         is_seen=np.zeros(n_rows, bool),
@@ -271,6 +286,26 @@ def left_out_rows(model: NamedNodeModel) -> np.ndarray:
         precision = np.linalg.inv(gram)
         columns.append(deviation[:, output] - precision @ deviation[:, output] / np.diag(precision))
     return model.potency.center + np.column_stack(columns)
+
+
+def left_out_interventions(model: NamedNodeModel) -> GenesRows:
+    """Rows of the seen perturbations, each predicted from the others by its features."""
+    assert model.predictor is not None
+    rows = left_out_rows(model)
+    n_rows = len(rows)
+    features = model.potency.features * model.feature_scale + model.feature_center
+    generated = unseen_rows(model, features)
+    size = rows[:, :1] * model.potency.sensitivity
+    scale = np.divide(size**2, generated.size**2, out=np.ones_like(size), where=generated.size != 0)
+    changed = asdict(generated) | {
+        "probability": model.predictor.left_out_probability,
+        "size": size,
+        "size_variance": generated.size_variance * scale,
+        "log10_ec50": rows[:, 1],
+        "hill": np.exp(rows[:, 2]),
+        "is_hard": np.broadcast_to(model.hard_share > 0.5, (n_rows, len(model.hard_share))),
+    }
+    return GenesRows(**changed)
 
 
 def _usual_kind(model: NamedNodeModel) -> np.ndarray:

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
-from rich.console import Console
-from rich.progress import Progress
 from scvi import settings
 
 from scgim._validation import (
@@ -24,7 +22,7 @@ from scgim._validation import (
     warn_if_stopped,
     warn_if_targets_agree,
 )
-from scgim.model._calibration import N_DRAWS, ShiftErrors, uncalibrated, upper_doses
+from scgim.model._calibration import N_DRAWS, ShiftErrors, uncalibrated, upper_doses, widen
 from scgim.model._genes_data import GenesData
 from scgim.model._genes_fit import (
     GenesFit,
@@ -33,15 +31,29 @@ from scgim.model._genes_fit import (
     fit_counts,
     fit_expression,
     group_shifts,
-    saturating_variance,
 )
-from scgim.model._genes_rows import GenesRows, complete_rows, left_out_rows, seen_rows, unseen_rows
+from scgim.model._genes_rows import (
+    GenesRows,
+    complete_rows,
+    left_out_interventions,
+    seen_rows,
+    unseen_rows,
+)
 from scgim.model._global_state import one_thread
 from scgim.model._graph_search import GraphSearch
 from scgim.model._named_nodes_state import pack, unpack
+from scgim.model._search_progress_bar import SearchProgressBar
 from scgim.model._training_statistics import TrainingStatistics
 from scgim.module import NamedNodeModule
-from scgim.scm import GeneratorReport, NamedNodeModel, TargetPredictor, shift_nodes
+from scgim.scm import (
+    GeneratorReport,
+    Intervention,
+    MechanismUncertainty,
+    NamedNodeModel,
+    TargetPredictor,
+    compute_shift_posterior,
+    shift_nodes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,7 +62,6 @@ if TYPE_CHECKING:
 
     from scgim.model._conditions import Conditions
     from scgim.model._parts import ModelParts
-    from scgim.scm import SearchProgress
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +151,7 @@ class GenesSpace:
         )
         features = self._features(data)
         rng = np.random.default_rng(settings.seed)
-        with one_thread(), _Progress(is_shown=is_shown) as progress:
+        with one_thread(), SearchProgressBar(is_shown=is_shown) as progress:
             arguments = (data, features, self._options, search, prior)
             if model.gene_likelihood == "normal":
                 fit = fit_expression(*arguments, rng=rng, callback=progress.report)
@@ -248,6 +259,19 @@ class GenesSpace:
         place |= {name: len(place) + row for row, name in enumerate(unseen)}
         return rows.take(np.array([place[name] for name in names], dtype=int))
 
+    def blur(
+        self, draws: Intervention, mean: Intervention, rng: np.random.Generator
+    ) -> Intervention:
+        """Move each node by what its mechanism may make of the shifts of its parents."""
+        mechanism = self._model.module.mechanism
+        empty = torch.zeros(len(self.node_names), device=mechanism.offset.device)
+        on_device = mean.map(lambda values: values.to(empty))
+        moved = mechanism.push(empty, on_device) - mechanism.push(empty, shift_nodes(empty))
+        known = MechanismUncertainty(**self._model.named_nodes_["mechanism_uncertainty"])
+        sd = torch.as_tensor(np.sqrt(known.variance(moved.double().cpu().numpy())))
+        noise = torch.as_tensor(rng.standard_normal(draws.shift.shape)) * sd
+        return draws.moved_by(noise * (1 - draws.is_cut))
+
     def call_targets(self, conditions: Conditions) -> dict[str, np.ndarray]:
         """Targets with their probability, and whether they are shifted or set."""
         rows, member = conditions.rows, conditions.condition
@@ -313,7 +337,10 @@ class GenesSpace:
         """Keep what was learned as plain arrays, to be saved with the model."""
         order = self._model.screen.table.perturbations
         names = [parts[0] for parts in data.groups[: data.n_single]]
-        single = seen_rows(fit.model, saturating_variance(fit, data))
+        posterior = compute_shift_posterior(
+            fit.model, data.single_screen(None), fit.residual_variance
+        )
+        single = seen_rows(fit.model, posterior)
         rows, all_names = complete_rows(single, names, data.groups, group_shifts(fit, data))
         rows = rows.take(np.array([all_names.index(name) for name in order], dtype=int))
         scores = {}
@@ -323,6 +350,7 @@ class GenesSpace:
         self._model.named_nodes_ = {
             "model": pack(fit.model),
             "rows": asdict(rows),
+            "mechanism_uncertainty": asdict(fit.uncertainty),
             "kinds": [kind.name for kind in fit.structure.kinds],
             "scores": scores,
             "explained": np.nan if fit.evidence is None else fit.evidence.explained,
@@ -346,12 +374,11 @@ class GenesSpace:
         names = [screen.table.perturbations[row] for row in owner]
 
         def calibrate(rows: GenesRows) -> dict[str, object]:
-            draws = rows.draw(log10_dose, N_DRAWS, rng)
-            return errors.calibrate(
-                rows.at(log10_dose), draws, is_averaged=bool(rows.is_uncertain.all())
-            )
+            mean = rows.at(log10_dose)
+            draws = self.blur(rows.draw(log10_dose, N_DRAWS, rng), mean, rng)
+            return errors.calibrate(mean, draws, is_averaged=bool(rows.is_uncertain.all()))
 
-        seen = calibrate(self.rows(names, None))
+        seen = widen(calibrate(self.rows(names, None)))
         if self.fitted.predictor is None:
             return {"seen": seen, "unseen": uncalibrated()}
         alone = sorted(set(names))
@@ -360,52 +387,3 @@ class GenesSpace:
             "seen": seen,
             "unseen": calibrate(left_out.take(np.array([alone.index(name) for name in names]))),
         }
-
-
-def left_out_interventions(model: NamedNodeModel) -> GenesRows:
-    """Rows of the seen perturbations, each predicted from the others by its features."""
-    assert model.predictor is not None
-    rows = left_out_rows(model)
-    n_rows = len(rows)
-    features = model.potency.features * model.feature_scale + model.feature_center
-    generated = unseen_rows(model, features)
-    size = rows[:, :1] * model.potency.sensitivity
-    scale = np.divide(size**2, generated.size**2, out=np.ones_like(size), where=generated.size != 0)
-    changed = asdict(generated) | {
-        "probability": model.predictor.left_out_probability,
-        "size": size,
-        "size_variance": generated.size_variance * scale,
-        "log10_ec50": rows[:, 1],
-        "hill": np.exp(rows[:, 2]),
-        "is_hard": np.broadcast_to(model.hard_share > 0.5, (n_rows, len(model.hard_share))),
-    }
-    return GenesRows(**changed)
-
-
-class _Progress:
-    """Progress bar of a structure search; one step per climb."""
-
-    def __init__(self, *, is_shown: bool) -> None:
-        self._bar = Progress(
-            *Progress.get_default_columns(),
-            "{task.fields[score]}",
-            console=Console(stderr=True),
-            disable=not is_shown,
-        )
-
-    def __enter__(self) -> _Progress:
-        self._bar.start()
-        self._task = self._bar.add_task("Searching the graph", total=None, score="")
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()
-
-    def report(self, progress: SearchProgress) -> None:
-        """Show where the search stands."""
-        self._bar.update(
-            self._task,
-            total=progress.n_restarts,
-            completed=progress.restart,
-            score=f"best score {progress.best_score:.1f}",
-        )

@@ -17,6 +17,7 @@ from scgim.scm import (
     Gauge,
     GaugeProblem,
     GeneratorReport,
+    Intervention,
     InterventionFit,
     InterventionGenerator,
     InterventionTable,
@@ -195,6 +196,13 @@ class LatentSpace:
     def rows(self, names: list[str], features: pd.DataFrame | None) -> LatentRows:
         """Dense shifts of named perturbations."""
         return LatentRows.look_up(self, names, features)
+
+    def blur(
+        self, draws: Intervention, mean: Intervention, rng: np.random.Generator
+    ) -> Intervention:
+        """Add nothing: many cells and few nodes leave little of the mechanisms open."""
+        del mean, rng
+        return draws
 
     def call_targets(self, conditions: Conditions) -> dict[str, np.ndarray]:
         r"""Compare 'target' with 'no target' for a shift known with some variance.

@@ -210,7 +210,9 @@ class PredictionMixin(ModelParts):
 
     def _spread(self, prepared: Conditions, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Variance and curvature of the mean shift over interventions, conditions x genes each."""
-        draws = prepared.draw(N_DRAWS, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        draws = prepared.draw(N_DRAWS, rng)
+        draws = self.space.blur(draws, prepared.intervention(), rng)
         statistics = TrainingStatistics.from_dict(self.statistics_)
         population = Population(self.module, statistics, n_cells=N_CELLS, seed=1)
         moved, curvature = population.spread(draws)

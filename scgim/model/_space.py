@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from scgim.model._conditions import Conditions, PerturbationRows
     from scgim.module import CausalModule
-    from scgim.scm import GeneratorReport
+    from scgim.scm import GeneratorReport, Intervention
 
 
 class Space(Protocol):
@@ -57,6 +57,11 @@ class Space(Protocol):
 
     def rows(self, names: list[str], features: pd.DataFrame | None) -> PerturbationRows:
         """Interventions of named perturbations, seen or not."""
+
+    def blur(
+        self, draws: Intervention, mean: Intervention, rng: np.random.Generator
+    ) -> Intervention:
+        """Add to draws of interventions what is not known of the mechanisms."""
 
     def call_targets(self, conditions: Conditions) -> dict[str, np.ndarray]:
         """Columns of the target table for single perturbations, ``(n_perturbations, n_nodes)`` each."""

@@ -27,6 +27,7 @@ from scgim.scm._interventions import (
     shift_nodes,
 )
 from scgim.scm._mechanism import LinearMechanism, Mechanism
+from scgim.scm._mechanism_uncertainty import MechanismUncertainty
 from scgim.scm._mlp_mechanism import MLPMechanism, fit_mlp_mechanism
 from scgim.scm._named_node_fit import fit_named_nodes
 from scgim.scm._named_nodes import (
@@ -43,6 +44,7 @@ from scgim.scm._named_nodes import (
 from scgim.scm._potency_model import PotencyModel, ShiftObservations
 from scgim.scm._prior_knowledge import PriorKnowledge
 from scgim.scm._sampling import abduct_noise, replay, solve_intervened
+from scgim.scm._shift_posterior import ShiftPosterior, compute_shift_posterior
 from scgim.scm._structure import Structure
 from scgim.scm._structure_gradient import GradientModel, GradientSettings, fit_structure_by_gradient
 from scgim.scm._structure_score import FamilyFit, StructureScore
@@ -88,6 +90,7 @@ __all__ = [
     "LinearNodeMechanism",
     "MLPMechanism",
     "Mechanism",
+    "MechanismUncertainty",
     "NamedNodeModel",
     "NamedNodeScreen",
     "NodeInterventions",
@@ -100,6 +103,7 @@ __all__ = [
     "SearchProgress",
     "SearchSettings",
     "ShiftObservations",
+    "ShiftPosterior",
     "SplineBasis",
     "Structure",
     "StructureScore",
@@ -114,6 +118,7 @@ __all__ = [
     "compute_expression_evidence",
     "compute_linear_mean",
     "compute_log_densities",
+    "compute_shift_posterior",
     "compute_sufficient_statistics",
     "compute_target_evidence",
     "compute_total_effects",

@@ -60,6 +60,20 @@ class Intervention:
         """
         return Intervention(function(self.shift), function(self.noise_scale), function(self.is_cut))
 
+    def moved_by(self, shift: Tensor) -> Intervention:
+        """Add to the shift and leave noise and cuts as they are.
+
+        Parameters
+        ----------
+        shift
+            Displacement in node units, broadcastable to ``shift``.
+
+        Returns
+        -------
+        The changed intervention.
+        """
+        return Intervention(self.shift + shift, self.noise_scale, self.is_cut)
+
     def at_node(self, node: int, other: Intervention) -> Intervention:
         """Replace what is done to one node.
 

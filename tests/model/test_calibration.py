@@ -1,7 +1,7 @@
 import numpy as np
 from scipy.stats import norm
 
-from scgim.model._calibration import QUANTILE_LEVELS, calibrate_intervals, uncalibrated
+from scgim.model._calibration import QUANTILE_LEVELS, calibrate_intervals, uncalibrated, widen
 
 
 def test_without_calibration_intervals_are_those_of_the_normal_distribution():
@@ -34,3 +34,13 @@ def test_without_a_generator_unseen_perturbations_have_no_calibration(plain_mode
         plain_model.calibration_["unseen"]["quantiles"], uncalibrated()["quantiles"]
     )
     assert np.isfinite(plain_model.calibration_["seen"]["quantiles"]).all()
+
+
+def test_errors_on_the_cells_of_the_fit_only_widen():
+    narrow = {"scale": 0.5, "floor": 0.1, "quantiles": np.zeros(101)}
+    widened = widen(narrow)
+    assert (widened["scale"], widened["floor"]) == (1.0, 0.1)
+    np.testing.assert_array_equal(widened["quantiles"], uncalibrated()["quantiles"])
+    wide = {"scale": 3.0, "floor": 0.0, "quantiles": np.full(101, 9.0)}
+    assert widen(wide)["scale"] == 3.0
+    assert (widen(wide)["quantiles"] == 9).all()

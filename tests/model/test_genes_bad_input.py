@@ -43,6 +43,7 @@ def test_more_genes_than_can_be_searched_honestly(adata):
         GIM(wide, causal_space="genes", gene_likelihood="normal")
 
 
+@pytest.mark.filterwarnings("ignore:.*fewer than 3 cells")
 def test_fewer_cells_than_genes(adata):
     few = adata[[0, 1, 2, 400, 401, 600, 601]].copy()
     GIM.setup_anndata(few, **SETUP)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from scgim.model._genes_rows import left_out_rows
+from scgim.model._genes_rows import left_out_interventions, left_out_rows
 
 SATURATED = np.array([np.inf, np.inf])
 
@@ -60,3 +60,18 @@ def test_far_features_are_far(genes_model):
     far = known.iloc[[0]].set_axis(["far"]) + 100.0
     rows = genes_model.space.rows(["far"], far)
     assert rows.distance[0] > 5
+
+
+def test_left_out_perturbations_are_predicted_like_unseen_ones(genes_model):
+    fitted = genes_model.space.fitted
+    rows = left_out_interventions(fitted)
+    assert not rows.is_seen.any()
+    is_target = fitted.structure.is_target
+    assert rows.probability[is_target].mean() > rows.probability[~is_target].mean() + 0.2
+
+
+def test_strong_potencies_go_with_their_size(rows):
+    draws = rows.draw_log10_ec50(2000, np.random.default_rng(0))
+    expected = np.sqrt(rows.potency_covariance[:, 0, 0])
+    np.testing.assert_allclose(draws.std(0), expected, rtol=0.1)
+    assert (rows.size_slope[0][rows.probability[0] == 1, 0] != 0).all()

@@ -59,6 +59,19 @@ def test_unseen_drugs_are_predicted_better_than_by_no_effect(genes_model, genes_
     assert error < 0.7 * np.linalg.norm(truth, axis=1).mean()
 
 
+def test_intervals_hold_the_true_shift_about_as_often_as_they_say(genes_model, genes_world):
+    conditions = genes_world.held_out.query("split == 'new_dose'")[["drug", "dose"]].iloc[::3]
+    truth = _true_shift(genes_world, conditions)
+    shift = genes_model.predict_shift(conditions, level=0.8)
+    width = shift.layers["upper"] - shift.layers["lower"]
+    # The truth is known to .02, and a gene that nothing reaches has no width.
+    inside = np.abs(shift.X - truth) < width / 2 + 0.02
+    assert inside.mean() > 0.75
+    assert (width > 0).mean() > 0.2
+    wider = genes_model.predict_shift(conditions, level=0.95)
+    assert (wider.layers["upper"] >= shift.layers["upper"]).all()
+
+
 def test_cells_have_the_mean_that_is_predicted(genes_model):
     condition = [("drug_00", 1.5)]
     cells = genes_model.predict(condition, n_cells=4000, seed=0)
