@@ -28,6 +28,12 @@ from scgim._validation._genes import (
     warn_if_targets_agree,
 )
 from scgim._validation._messages import check_choice, closest, quote_some, warn
+from scgim._validation._mudata import (
+    check_mudata,
+    check_no_proteins,
+    check_variables,
+    features_of_modality,
+)
 from scgim._validation._prediction import (
     check_conditions,
     check_do,
@@ -72,9 +78,11 @@ __all__ = [
     "check_layer",
     "check_model_class",
     "check_model_options",
+    "check_mudata",
     "check_new_features",
     "check_no_minibatches",
     "check_no_pickle",
+    "check_no_proteins",
     "check_no_search",
     "check_node_number",
     "check_nodes_vary",
@@ -88,9 +96,11 @@ __all__ = [
     "check_screen",
     "check_seen_labels",
     "check_space_options",
+    "check_variables",
     "closest",
     "describe_damage",
     "describe_unsupported",
+    "features_of_modality",
     "quote_some",
     "raise_cannot_map",
     "warn",

@@ -23,6 +23,7 @@ OPTION_DEFAULTS: dict[str, object] = {
     "n_hidden": 128,
     "n_layers": 2,
     "dropout_rate": 0.0,
+    "protein_likelihood": "nb",
 }
 
 

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import logging
-import signal
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pandas as pd
 import torch
 from scvi import REGISTRY_KEYS as SCVI_KEYS
 from scvi.data import AnnDataManager
@@ -24,10 +24,11 @@ from scvi.model.base import (
 )
 
 from scgim._validation import (
+    check_choice,
     check_expression,
-    check_genes,
     check_layer,
     check_model_options,
+    check_no_proteins,
     check_screen,
     check_space_options,
     warn,
@@ -45,11 +46,13 @@ from scgim.model._differential_expression_mixin import DifferentialExpressionMix
 from scgim.model._fitting_mixin import FittingMixin
 from scgim.model._genes_fit import GenesOptions, MechanismKind, StructureKind
 from scgim.model._genes_space import GenesSpace
+from scgim.model._global_state import keep_interrupt_handler
 from scgim.model._interpretation_mixin import InterpretationMixin
 from scgim.model._latent_space import LatentSpace
+from scgim.model._mudata_mixin import MuDataMixin
 from scgim.model._query_mixin import QueryMixin
 from scgim.model._saving_mixin import SavingMixin
-from scgim.module import CausalSpace, GeneLikelihood, GIMModule
+from scgim.module import CausalSpace, GeneLikelihood, GIMModule, ProteinLikelihood
 from scgim.train import GIMTrainingPlan, KeepWeights, NonFiniteLossError
 
 if TYPE_CHECKING:
@@ -77,6 +80,7 @@ class GIM(
     AnnotationMixin,
     SavingMixin,
     QueryMixin,
+    MuDataMixin,
     RNASeqMixin,
     VAEMixin,
     UnsupervisedTrainingMixin,
@@ -130,6 +134,9 @@ class GIM(
         Hidden layers of the encoder.
     dropout_rate
         Dropout in the encoder.
+    protein_likelihood
+        After :meth:`setup_mudata`: ``"nb"`` for counts of proteins, ``"normal"`` for transformed
+        values.
 
     Examples
     --------
@@ -163,6 +170,7 @@ class GIM(
         n_hidden: int = 128,
         n_layers: int = 2,
         dropout_rate: float = 0.0,
+        protein_likelihood: ProteinLikelihood = "nb",
     ) -> None:
         check_model_options(
             causal_space=causal_space,
@@ -179,12 +187,17 @@ class GIM(
                 "n_hidden": n_hidden,
                 "n_layers": n_layers,
                 "dropout_rate": dropout_rate,
+                "protein_likelihood": protein_likelihood,
             },
         )
+        check_choice("protein_likelihood", protein_likelihood, ("nb", "normal"))
         super().__init__(adata, registry)
         self.screen = Screen.from_registry(self.registry_)
         self.causal_space = causal_space
         self.gene_likelihood = gene_likelihood
+        self.protein_likelihood = protein_likelihood
+        if self.protein_names:
+            check_no_proteins(causal_space)
         if causal_space == "genes":
             options = GenesOptions(mechanism, intervention, structure)
             self.space = GenesSpace(self, n_nodes, options)
@@ -197,6 +210,8 @@ class GIM(
                 n_hidden=n_hidden,
                 n_layers=n_layers,
                 dropout_rate=dropout_rate,
+                protein_likelihood=protein_likelihood,
+                n_proteins=len(self.protein_names),
             )
         self.node_names_ = self.space.node_names
         statistics = self.summary_stats
@@ -318,7 +333,7 @@ class GIM(
 
     def _validate_anndata(self, adata: AnnData | None = None, **kwargs: Any) -> AnnData:
         if adata is not None:
-            check_genes(adata.var_names, self.get_var_names())
+            self._check_variables(adata)
         return super()._validate_anndata(adata, **kwargs)
 
     def train(
@@ -438,9 +453,9 @@ class GIM(
         trainer_kwargs.setdefault("use_distributed_sampler", False)
         trainer_kwargs["callbacks"] = [*trainer_kwargs.get("callbacks", []), keep]
         self.module.train()
-        interrupt_handler = signal.getsignal(signal.SIGINT)
         try:
-            super().train(max_epochs, batch_size=batch_size, **trainer_kwargs)
+            with keep_interrupt_handler():
+                super().train(max_epochs, batch_size=batch_size, **trainer_kwargs)
         except NonFiniteLossError as error:
             keep.restore_last()
             self._finish_training(fix_gauge=fix_gauge)
@@ -460,8 +475,6 @@ class GIM(
                 f"Training was interrupted after {keep.n_epochs} of {max_epochs} epochs. The model "
                 "keeps what it has learned so far and can be used and saved."
             )
-        finally:
-            signal.signal(signal.SIGINT, interrupt_handler)
         self._finish_training(fix_gauge=fix_gauge)
 
     def _finish_training(self, *, fix_gauge: bool) -> None:
@@ -477,20 +490,22 @@ class GIM(
             return {}
         expression = self.adata_manager.get_from_registry(SCVI_KEYS.X_KEY)
         arguments = self.registry_["setup_args"]
-        layer = arguments["layer"]
+        layer = arguments.get("layer", arguments.get("rna_layer"))
         check_expression(
             expression,
             likelihood=self.gene_likelihood,
             place="`adata.X`" if layer is None else f"`adata.layers[{layer!r}]`",
-            var_names=self.adata.var_names,
+            var_names=pd.Index(self._gene_names()),
         )
+        start = {"protein_intercept": self._protein_intercept()} if self.protein_names else {}
         gene_total = np.asarray(expression.sum(0), dtype=np.float64).ravel()
         if self.gene_likelihood == "normal":
             mean = gene_total / self.adata.n_obs
-            return {"mean_log_expression": torch.tensor(mean, dtype=torch.float32)}
+            return {**start, "mean_log_expression": torch.tensor(mean, dtype=torch.float32)}
         share = (gene_total + 0.5) / (gene_total + 0.5).sum()
         library = np.asarray(expression.sum(1)).ravel()
         return {
+            **start,
             "mean_log_expression": torch.tensor(np.log(share), dtype=torch.float32),
             "median_library": float(np.median(library)),
         }

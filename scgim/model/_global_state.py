@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import signal
+import threading
 from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -43,3 +45,20 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(n_threads)
+
+
+@contextmanager
+def keep_interrupt_handler() -> Iterator[None]:
+    """Put back what Ctrl-C does, which Lightning changes.
+
+    Only the main thread may do so; in others, such as those of a hyper-parameter search,
+    Lightning leaves it alone.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)

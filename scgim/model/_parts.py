@@ -8,12 +8,13 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from anndata import AnnData
+    from mudata import MuData
     from scvi.data import AnnDataManager
     from torch import Tensor
 
     from scgim.data import Screen
     from scgim.model._space import Space
-    from scgim.module import CausalSpace, GeneLikelihood
+    from scgim.module import CausalSpace, GeneLikelihood, ProteinLikelihood
     from scgim.scm import Intervention
 
 
@@ -45,6 +46,7 @@ class ModelParts:
     adata: AnnData
     causal_space: CausalSpace
     gene_likelihood: GeneLikelihood
+    protein_likelihood: ProteinLikelihood
     node_names_: list[str]
     statistics_: dict[str, Any]
     reference_statistics_: dict[str, Any] | None
@@ -59,6 +61,10 @@ class ModelParts:
         adata_manager: AnnDataManager
         registry_: dict
         train_minibatches: Any
+        _predict_proteins: Any
+
+        @property
+        def protein_names(self) -> list[str]: ...
 
         @property
         def interventions(self) -> Any: ...  # noqa: ANN401
@@ -81,7 +87,8 @@ class ModelParts:
 
         def _make_data_loader(self, **kwargs: object) -> Iterable[dict[str, Tensor]]: ...
 
-        def _validate_anndata(self, adata: AnnData) -> AnnData: ...
+        def _gene_names(self) -> list[str]: ...
 
-    def _gene_names(self) -> list[str]:
-        return list(self.get_var_names())
+        def _check_variables(self, cells: AnnData | MuData) -> None: ...
+
+        def _validate_anndata(self, adata: AnnData) -> AnnData: ...

@@ -84,7 +84,9 @@ class PredictionMixin(ModelParts):
         Predicted cells x genes (or nodes). ``obs`` has the columns of ``conditions`` and, for each
         cell, ``is_seen`` (perturbation was in training), ``is_dose_extrapolated`` and
         ``feature_distance`` (to the nearest seen perturbation; above 1 is far).
-        ``uns["scgim"]["space"]`` names the space.
+        ``uns["scgim"]["space"]`` names the space. For a model of RNA and protein,
+        ``obsm["protein"]`` has the proteins of the same cells (their expected values for
+        ``"normalized"``).
 
         Raises
         ------
@@ -259,10 +261,17 @@ class PredictionMixin(ModelParts):
         if adata is not None:
             obs["control_cell"] = np.asarray(adata.obs_names)[cell]
         names = self.node_names_ if output == "nodes" else self._gene_names()
+        obs = _text_index(obs)
+        obsm = {}
+        if self.protein_names and output != "nodes":
+            nodes, covariates, _ = self._intervene(base, cell, intervention)
+            proteins = self._predict_proteins(nodes, covariates, output, int(rng.integers(2**31)))
+            obsm["protein"] = pd.DataFrame(proteins, obs.index, self.protein_names)
         return AnnData(
             X=stacked,
-            obs=_text_index(obs),
+            obs=obs,
             var=pd.DataFrame(index=pd.Index(names)),
+            obsm=obsm,
             uns={"scgim": {"space": output, "model": "GIM"}},
         )
 

@@ -9,7 +9,6 @@ from scvi.model.base import ArchesMixin
 from scvi.model.base._save_load import _initialize_model
 
 from scgim._validation import (
-    check_genes,
     check_query_columns,
     check_query_covariates,
     check_query_features,
@@ -21,6 +20,7 @@ from scgim.module import grow_state, learn_only_new
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from mudata import MuData
 
     from scgim.data import Screen
 
@@ -33,7 +33,7 @@ class QueryMixin(ModelParts, ArchesMixin):
     @classmethod
     def load_query_data(
         cls,
-        adata: AnnData,
+        adata: AnnData | MuData,
         reference_model: str | os.PathLike[str] | Self,
         *,
         unfrozen: bool = False,
@@ -82,7 +82,8 @@ class QueryMixin(ModelParts, ArchesMixin):
         _check_cells(adata, reference, arguments["features_key"])
         attributes = deepcopy(reference.saved_attributes())
         registry = attributes.pop("registry_")
-        cls.setup_anndata(adata, source_registry=registry, extend_categories=True, **arguments)
+        set_up = getattr(cls, registry["setup_method_name"])
+        set_up(adata, source_registry=registry, extend_categories=True, **arguments)
         attributes |= {"history_": None, "train_indices_": None, "validation_indices_": None}
         attributes["reference_statistics_"] = attributes["statistics_"]
         model: Self = _initialize_model(cls, adata, registry, attributes, None)
@@ -99,9 +100,9 @@ class QueryMixin(ModelParts, ArchesMixin):
         return model
 
 
-def _check_cells(adata: AnnData, reference: QueryMixin, features_key: str | None) -> None:
+def _check_cells(adata: AnnData | MuData, reference: QueryMixin, features_key: str | None) -> None:
     screen: Screen = reference.screen
-    check_genes(adata.var_names, reference.get_var_names())
+    reference._check_variables(adata)  # noqa: SLF001
     keys = [screen.perturbation_key, *screen.categorical_covariates, *screen.continuous_covariates]
     keys += [key for key in (screen.dose_key, screen.batch_key) if key is not None]
     check_query_columns(adata.obs, keys)

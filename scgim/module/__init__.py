@@ -8,6 +8,7 @@ from scgim.module._likelihood import Expression, GeneLikelihood, make_distributi
 from scgim.module._named_node_module import NamedNodeModule, log_rate
 from scgim.module._observation import GeneProgramDecoder, NeuralDecoder, NodeEncoder
 from scgim.module._online_update import grow_state, learn_only_new
+from scgim.module._protein_decoder import ProteinDecoder, ProteinLikelihood
 
 __all__ = [
     "CausalModule",
@@ -20,6 +21,8 @@ __all__ = [
     "NamedNodeModule",
     "NeuralDecoder",
     "NodeEncoder",
+    "ProteinDecoder",
+    "ProteinLikelihood",
     "change_basis",
     "grow_state",
     "learn_only_new",

@@ -16,6 +16,7 @@ from scgim._constants import MODULE_KEYS
 from scgim.module._likelihood import Expression, GeneLikelihood, make_distribution
 
 if TYPE_CHECKING:
+    from scgim.module._protein_decoder import ProteinDecoder
     from scgim.scm import GraphMechanism, LinearMechanism
 
 CausalSpace = Literal["genes", "programs", "latent"]
@@ -41,6 +42,8 @@ class CausalModule(BaseMinifiedModeModuleClass):
         Total count to which expression is normalised before it is encoded.
     log_theta
         Log inverse dispersion of each gene.
+    protein_decoder
+        Second observation model, for proteins measured beside RNA; ``None`` without them.
     """
 
     gene_likelihood: GeneLikelihood
@@ -49,6 +52,11 @@ class CausalModule(BaseMinifiedModeModuleClass):
     components: Tensor
     median_library: Tensor
     log_theta: Tensor
+    protein_decoder: ProteinDecoder | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.protein_decoder = None
 
     @abstractmethod
     def posterior(
@@ -93,6 +101,7 @@ class CausalModule(BaseMinifiedModeModuleClass):
             "cont_covs": tensors.get(SCVI_KEYS.CONT_COVS_KEY),
             "cat_covs": tensors.get(SCVI_KEYS.CAT_COVS_KEY),
             "size_factor": tensors.get(SCVI_KEYS.SIZE_FACTOR_KEY),
+            "proteins": tensors.get(SCVI_KEYS.PROTEIN_EXP_KEY),
         }
 
     @auto_move_data
@@ -103,12 +112,13 @@ class CausalModule(BaseMinifiedModeModuleClass):
         cont_covs: Tensor | None = None,
         cat_covs: Tensor | None = None,
         size_factor: Tensor | None = None,
+        proteins: Tensor | None = None,
         n_samples: int = 1,
     ) -> dict[str, Tensor | Distribution | None]:
         """Expression & covariates -> posterior of the nodes."""
         library = self.library(x, size_factor)
         mean, variance = self.posterior(
-            self._normalise(x, library), batch_index, cont_covs, cat_covs
+            self._normalise(x, library, proteins), batch_index, cont_covs, cat_covs
         )
         qz = Normal(mean, variance.sqrt(), validate_args=False)
         log_library = library.log()
@@ -189,7 +199,7 @@ class CausalModule(BaseMinifiedModeModuleClass):
         x = tensors[SCVI_KEYS.X_KEY]
         library = self.library(x, tensors.get(SCVI_KEYS.SIZE_FACTOR_KEY))
         return self.posterior(
-            self._normalise(x, library),
+            self._normalise(x, library, tensors.get(SCVI_KEYS.PROTEIN_EXP_KEY)),
             tensors[SCVI_KEYS.BATCH_KEY],
             tensors.get(SCVI_KEYS.CONT_COVS_KEY),
             tensors.get(SCVI_KEYS.CAT_COVS_KEY),
@@ -284,10 +294,12 @@ class CausalModule(BaseMinifiedModeModuleClass):
             return torch.ones_like(x[:, :1])
         return x.sum(-1, keepdim=True)
 
-    def _normalise(self, x: Tensor, library: Tensor) -> Tensor:
-        if self.gene_likelihood == "normal":
+    def _normalise(self, x: Tensor, library: Tensor, proteins: Tensor | None = None) -> Tensor:
+        if self.gene_likelihood != "normal":
+            x = torch.log1p(x * (self.median_library / library))
+        if self.protein_decoder is None or proteins is None:
             return x
-        return torch.log1p(x * (self.median_library / library))
+        return torch.cat([x, self.protein_decoder.encoder_input(proteins)], -1)
 
     def _categories(self, batch_index: Tensor, cat_covs: Tensor | None) -> list[Tensor]:
         if cat_covs is None or cat_covs.shape[1] == 0:

@@ -101,6 +101,9 @@ def change_basis(module: GIMModule, gauge: Gauge, hidden: Tensor) -> None:
         _assign(head.weight, nodes.T @ head.weight.double())
         _assign(head.bias, head.bias.double() @ nodes)
     _assign(module.decoder.loadings, module.decoder.loadings.double() @ inverse.T)
+    if module.protein_decoder is not None:
+        loadings = module.protein_decoder.linear.loadings
+        _assign(loadings, loadings.double() @ inverse.T)
     if module.dropout_head is not None:
         logits = module.dropout_head.weight
         _assign(logits, logits.double() @ inverse.T)

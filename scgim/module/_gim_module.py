@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from scvi import REGISTRY_KEYS as SCVI_KEYS
@@ -13,6 +13,7 @@ from scgim._validation import check_seen_labels
 from scgim.module._causal_module import CausalModule, CausalSpace
 from scgim.module._likelihood import GeneLikelihood, negative_log_likelihood
 from scgim.module._observation import GeneProgramDecoder, NeuralDecoder, NodeEncoder
+from scgim.module._protein_decoder import ProteinDecoder, ProteinLikelihood
 from scgim.scm import InterventionTable, LinearMechanism
 
 if TYPE_CHECKING:
@@ -78,6 +79,12 @@ class GIMModule(CausalModule):
         Total count to which the encoder normalises its input.
     n_obs
         Number of cells, which weighs the prior of the intervention table.
+    n_proteins
+        Number of proteins measured beside RNA.
+    protein_likelihood
+        ``"nb"`` or ``"normal"``.
+    protein_intercept
+        Start of the protein intercepts, shape ``(n_proteins,)``, or ``None``.
     """
 
     mechanism: LinearMechanism
@@ -105,6 +112,9 @@ class GIMModule(CausalModule):
         mean_log_expression: Tensor | None = None,
         median_library: float = 1e4,
         n_obs: int = 1,
+        n_proteins: int = 0,
+        protein_likelihood: ProteinLikelihood = "nb",
+        protein_intercept: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.gene_likelihood = gene_likelihood
@@ -113,7 +123,7 @@ class GIMModule(CausalModule):
         n_covariates = n_continuous + sum(n for n in self.n_categories if n > 1)
 
         self.encoder = NodeEncoder(
-            n_genes,
+            n_genes + n_proteins,
             n_nodes,
             n_categories=self.n_categories,
             n_continuous=n_continuous,
@@ -131,6 +141,14 @@ class GIMModule(CausalModule):
         else:
             self.decoder = NeuralDecoder(
                 n_nodes, n_genes, n_covariates, n_hidden=n_hidden, n_layers=n_layers
+            )
+        if n_proteins:
+            self.protein_decoder = ProteinDecoder(
+                n_nodes,
+                n_proteins,
+                n_covariates,
+                likelihood=protein_likelihood,
+                intercept=protein_intercept,
             )
         self.log_theta = nn.Parameter(torch.ones(n_genes))
         if gene_likelihood == "normal":
@@ -182,6 +200,13 @@ class GIMModule(CausalModule):
             tensors[SCVI_KEYS.X_KEY],
             generative_outputs[MODULE_KEYS.EXPRESSION],
         )
+        if self.protein_decoder is not None:
+            nodes = cast("Tensor", inference_outputs[SCVI_MODULE_KEYS.Z_KEY])
+            reconstruction_loss = reconstruction_loss + self.protein_decoder.loss(
+                tensors[SCVI_KEYS.PROTEIN_EXP_KEY],
+                nodes,
+                self.covariates_of(tensors),
+            )
         divergence = self.mechanism.divergence(
             qz.loc, qz.scale.square(), self.exogenous_mean(tensors)
         )
@@ -239,7 +264,8 @@ class GIMModule(CausalModule):
         categories = self._categories(
             tensors[SCVI_KEYS.BATCH_KEY], tensors.get(SCVI_KEYS.CAT_COVS_KEY)
         )
-        return self._normalise(x, library), categories, tensors.get(SCVI_KEYS.CONT_COVS_KEY)
+        expression = self._normalise(x, library, tensors.get(SCVI_KEYS.PROTEIN_EXP_KEY))
+        return expression, categories, tensors.get(SCVI_KEYS.CONT_COVS_KEY)
 
     def node_offset(self, covariates: Tensor | None) -> Tensor:
         """Shift of the node baselines by encoded covariates; 0 unless asked for at set-up."""

@@ -1,7 +1,10 @@
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
-from scgim.model._global_state import keep_random_state, one_thread
+from scgim.model._global_state import keep_interrupt_handler, keep_random_state, one_thread
 
 
 def test_random_state_is_as_it_was_even_after_an_error():
@@ -35,3 +38,17 @@ def test_number_of_threads_is_as_it_was_even_after_an_error():
 def _fail_with_number_of_threads():
     message = f"inside {torch.get_num_threads()}"
     raise RuntimeError(message)
+
+
+def test_interrupt_handler_is_put_back_in_the_main_thread_and_left_alone_in_others():
+    before = signal.getsignal(signal.SIGINT)
+    with keep_interrupt_handler():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert signal.getsignal(signal.SIGINT) is before
+    with ThreadPoolExecutor() as pool:  # only the main thread may set handlers
+        pool.submit(_enter_and_leave).result()
+
+
+def _enter_and_leave():
+    with keep_interrupt_handler():
+        pass

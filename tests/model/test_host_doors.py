@@ -70,7 +70,6 @@ def test_criticism_of_scvi_compares_predictive_samples_with_the_data(model):
 
 
 @pytest.mark.filterwarnings("ignore:Comparing two sparse matrices:Warning")
-@pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame.drop:Warning")
 @pytest.mark.filterwarnings("ignore:n_top_genes_fallback=:UserWarning")
 @pytest.mark.filterwarnings("ignore:An input array is constant:Warning")
 def test_criticism_report_of_scvi_is_written_by_perturbation(model, tmp_path):
