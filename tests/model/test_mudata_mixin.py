@@ -3,6 +3,7 @@ import mudata as md
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from scgim.model import GIM
 
@@ -49,7 +50,8 @@ def mdata(screen):
 
 @pytest.fixture(scope="module")
 def trained_mdata(mdata):
-    return fit(mdata.copy(), max_epochs=60)
+    torch.manual_seed(0)
+    return fit(mdata.copy(), max_epochs=120)
 
 
 def test_proteins_are_predicted_beside_the_genes_of_the_same_cells(trained_mdata, mdata):
