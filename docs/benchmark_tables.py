@@ -11,10 +11,35 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SPLITS = {
+    "training": "training",
+    "new_dose": "new dose",
     "interior_dose": "interior dose",
     "top_dose": "top dose",
     "unseen_drug": "unseen drug",
     "unseen_sum": "sum of two classes",
+}
+
+WORLD_OPTIONS = {
+    "graph": "graph",
+    "mechanism": "mechanism",
+    "features": "features",
+    "sign": "sign",
+    "intervention": "intervention",
+    "nodes": "n_nodes",
+    "drugs": "n_drugs",
+    "cells": "n_cells",
+    "control-cells": "n_control",
+}
+DEFAULT_WORLD = {
+    "graph": "er2",
+    "mechanism": "linear",
+    "features": "linear",
+    "sign": "node",
+    "intervention": "shift",
+    "nodes": "20",
+    "drugs": "40",
+    "cells": "50",
+    "control-cells": "800",
 }
 
 
@@ -28,6 +53,8 @@ def render_results(folder: Path) -> str:
 
 def render_result(document: dict) -> str:
     """Render one result: figures with their bars, every predictor, settings and versions."""
+    if document["benchmark"] in RENDERERS:
+        return RENDERERS[document["benchmark"]](document)
     variant = document.get("scenario") or document.get("screen")
     title = document["benchmark"] + (f", {variant}" if variant else "")
     parts = [f"## {title}"]
@@ -45,6 +72,82 @@ def render_result(document: dict) -> str:
             entries = ", ".join(f"{key} {value}" for key, value in document[name].items())
             parts.append(f"{name.capitalize()}: {entries}.")
     return "\n\n".join(parts)
+
+
+def render_genes(document: dict) -> str:
+    """Render one variant of World G."""
+    options = name_variant(document)
+    scores = pd.DataFrame(document["scores"])
+    seeds = " ".join(map(str, sorted(scores["seed"].unique())))
+    chosen = "".join(f" --{name} {value}" for name, value in options.items())
+    parts = [
+        "## " + ", ".join(["genes", *(f"{name} {value}" for name, value in options.items())]),
+        f"`scgim benchmark genes{chosen} --seeds {seeds}`",
+        to_markdown(pd.DataFrame(document["figures"])),
+    ]
+    with_split = scores[scores["split"] != ""]
+    parts += [render_metric(name, rows) for name, rows in with_split.groupby("metric", sort=False)]
+    parts.append(render_graph(scores))
+    if document["reliability"]:
+        parts += ["### Reliability", to_markdown(pd.DataFrame(document["reliability"]))]
+    for name in ("settings", "versions"):
+        entries = ", ".join(f"{key} {value}" for key, value in flatten(document[name]).items())
+        parts.append(f"{name.capitalize()}: {entries}.")
+    return "\n\n".join(part for part in parts if part)
+
+
+def render_graph(scores: pd.DataFrame) -> str:
+    """Render what has no split, the graph above all: metrics x predictors with a graph."""
+    rows = scores[(scores["split"] == "") & scores["value"].notna()]
+    table = rows.pivot_table(
+        index="metric", columns="predictor", values="value", aggfunc=_mean_and_sd, sort=False
+    )
+    table = table.loc[:, table.notna().sum() > 1]
+    return "### Graph and time\n\n" + to_markdown(table.reset_index())
+
+
+def name_variant(document: dict) -> dict[str, str]:
+    """Options of the command that made a result, where they differ from the default."""
+    world = document["settings"]["world"]
+    options = {name: str(world[key]) for name, key in WORLD_OPTIONS.items()}
+    options = {name: value for name, value in options.items() if value != DEFAULT_WORLD[name]}
+    if "gradient" in document["settings"]["structures"]:
+        options["structure"] = "gradient"
+    return options
+
+
+def flatten(settings: dict, prefix: str = "") -> dict[str, object]:
+    """Name nested settings by their path; settings that were not made go."""
+    flat: dict[str, object] = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        elif value is not None:
+            text = " ".join(map(str, value)) if isinstance(value, list) else value
+            flat[f"{prefix}{key}"] = text
+    return flat
+
+
+def render_targets(document: dict) -> str:
+    """Render rankings of targets on a real screen, edges where a graph is known, and effects."""
+    parts = [f"## targets, {document['screen']}", f"`scgim benchmark targets {document['screen']}`"]
+    rankings = pd.DataFrame(document["rankings"])
+    for panel, rows in rankings.groupby("panel", sort=False):
+        share = document["explained"].get(panel)
+        title = f"### Targets, {panel}"
+        if share is not None:
+            title += f" (share of the other genes' shift explained: {share:.2f})"
+        ordered = rows.sort_values("average_precision", ascending=False)
+        parts += [title, to_markdown(ordered.drop(columns=["panel", "n_genes"]))]
+    if document["edges"]:
+        parts += ["### Edges", to_markdown(pd.DataFrame(document["edges"]))]
+    if document["left_out_effects"]:
+        effects = pd.DataFrame(document["left_out_effects"]).sort_values("r2", ascending=False)
+        parts += ["### Shift of the other genes of a left-out perturbation", to_markdown(effects)]
+    return "\n\n".join(parts)
+
+
+RENDERERS = {"genes": render_genes, "targets": render_targets}
 
 
 def _command(document: dict, seed: pd.Series) -> str:
@@ -87,4 +190,4 @@ def _format(value: object) -> str:
         return "-"
     if isinstance(value, float) and not value.is_integer():
         return f"{value:.3g}"
-    return str(int(value)) if isinstance(value, float) else str(value)
+    return str(int(value)) if isinstance(value, float) else str(value).replace("|", "\\|")

@@ -62,7 +62,7 @@ from scgim.scm import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -187,7 +187,8 @@ class GenesBenchmark:
             Where to print.
         """
         console.print(self._figures_table())
-        console.print(self._comparison_table())
+        for table in self._comparison_tables():
+            console.print(table)
         if len(self.reliability):
             console.print(self._reliability_table())
 
@@ -213,16 +214,17 @@ class GenesBenchmark:
             )
         return table
 
-    def _comparison_table(self) -> Table:
-        table = Table(title="Mean over seeds", title_justify="left")
+    def _comparison_tables(self) -> Iterator[Table]:
+        """One table per metric of conditions, and one for the graph."""
         comparison = self.comparison()
-        table.add_column("predictor")
-        for metric, split in comparison.columns:
-            table.add_column(f"{metric}\n{SPLITS.get(split, split)}", justify="right")
-        for predictor, row in comparison.iterrows():
-            cells = ["" if np.isnan(value) else f"{value:.3g}" for value in row]
-            table.add_row(str(predictor), *cells)
-        return table
+        metrics = comparison.columns.get_level_values("metric").unique()
+        of_graph = [metric for metric in metrics if (metric, "") in comparison.columns]
+        for metric in metrics:
+            if metric not in of_graph:
+                splits = comparison[metric].rename(columns=SPLITS)
+                yield _numbers_table(metric, splits.dropna(how="all"))
+        rows = comparison.xs("", axis=1, level="split")[of_graph].T
+        yield _numbers_table("graph and time", rows.loc[:, rows.notna().sum() > 1])
 
     def _reliability_table(self) -> Table:
         table = Table(title="Reliability: called probability and true share", title_justify="left")
@@ -282,6 +284,16 @@ def benchmark_genes(
     curves = [compute_reliability(pairs).assign(what=what) for what, pairs in called.items()]
     reliability = pd.concat(curves, ignore_index=True)[["what", "probability", "share", "n"]]
     return GenesBenchmark(scores, reliability, settings)
+
+
+def _numbers_table(title: str, numbers: pd.DataFrame) -> Table:
+    table = Table(title=f"{title}, mean over seeds", title_justify="left")
+    table.add_column("")
+    for column in numbers.columns:
+        table.add_column(str(column), justify="right")
+    for name, row in numbers.iterrows():
+        table.add_row(str(name), *("" if np.isnan(value) else f"{value:.3g}" for value in row))
+    return table
 
 
 @dataclass(frozen=True)
