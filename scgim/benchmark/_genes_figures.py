@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from scgim.benchmark._figures import Figure
+from scgim.datasets import GenesWorld
 
-if TYPE_CHECKING:
-    from scgim.datasets import GenesWorld
+_Bars = tuple[tuple[float, float], tuple[float, float] | None]
 
 EDGE_F1 = "edge F1"
 SHD = "structural Hamming distance"
@@ -22,9 +22,47 @@ SLICED_WASSERSTEIN = "sliced Wasserstein distance"
 NLL = "nats per cell"
 SECONDS = "CPU seconds to fit"
 SEARCH = "search"
+NO_EFFECT = "no effect"
 SPLITS = {"training": "training", "new_dose": "new dose", "unseen_drug": "unseen drug"}
 PER_SPLIT = (TARGET_AP, MEAN_ERROR, SLICED_WASSERSTEIN, NLL)
 ANY = (-math.inf, math.inf)
+
+
+def _at_least(bar: float, moonshot: float | None = None) -> _Bars:
+    return (bar, math.inf), None if moonshot is None else (moonshot, math.inf)
+
+
+def _at_most(bar: float, moonshot: float | None = None) -> _Bars:
+    return (-math.inf, bar), None if moonshot is None else (-math.inf, moonshot)
+
+
+_KIND_BARS = {(EDGE_F1, ""): _at_least(0.9), (KIND_RIGHT, ""): _at_least(0.9)}
+BARS: dict[GenesWorld, dict[tuple[str, str], _Bars]] = {
+    GenesWorld(): {
+        (EDGE_F1, ""): _at_least(0.95),
+        (SHD, ""): _at_most(2.5, 0.6),
+        (TARGET_AP, "training"): _at_least(0.97, 0.99),
+        (TARGET_AP, "new_dose"): _at_least(0.97, 0.99),
+        (TARGET_AP, "unseen_drug"): _at_least(0.85, 0.97),
+        (MEAN_ERROR, "training"): _at_most(0.22, 0.19),
+        (MEAN_ERROR, "new_dose"): _at_most(0.22, 0.19),
+        (MEAN_ERROR, "unseen_drug"): _at_most(1.2, 0.9),
+    },
+    GenesWorld(mechanism="mlp"): {
+        (EDGE_F1, ""): _at_least(0.92),
+        (SHD, ""): _at_most(4.0, 1.0),
+        (TARGET_AP, "training"): _at_least(0.97),
+        (MEAN_ERROR, "new_dose"): _at_most(0.30, 0.24),
+    },
+    GenesWorld(intervention="hard"): _KIND_BARS,
+    GenesWorld(intervention="mixed"): _KIND_BARS,
+    GenesWorld(n_nodes=50): {(EDGE_F1, ""): _at_least(0.95), (SECONDS, ""): _at_most(180.0)},
+    GenesWorld(n_nodes=100): {
+        (EDGE_F1, ""): _at_least(0.95),
+        (SECONDS, ""): _at_most(600.0, 180.0),
+    },
+}
+DEFAULT_BARS = {(SECONDS, ""): _at_most(60.0, 20.0)}
 
 
 def genes_figures(world: GenesWorld) -> tuple[Figure, ...]:
@@ -39,33 +77,7 @@ def genes_figures(world: GenesWorld) -> tuple[Figure, ...]:
     -------
     The figures.
     """
-    plain = world.features == "linear" and world.sign == "node" and world.n_nodes == 20
-    is_linear = plain and world.mechanism == "linear" and world.intervention == "shift"
-    is_er2 = is_linear and world.graph == "er2"
-    is_mlp = plain and world.mechanism == "mlp" and world.intervention == "shift"
-    has_hard = plain and world.intervention != "shift"
-    bars: dict[tuple[str, str], tuple[tuple[float, float], tuple[float, float] | None]] = {}
-    if is_er2:
-        bars = {
-            (EDGE_F1, ""): ((0.95, math.inf), None),
-            (SHD, ""): ((-math.inf, 2.5), (-math.inf, 0.6)),
-            (TARGET_AP, "training"): ((0.97, math.inf), (0.99, math.inf)),
-            (TARGET_AP, "new_dose"): ((0.97, math.inf), (0.99, math.inf)),
-            (TARGET_AP, "unseen_drug"): ((0.85, math.inf), (0.97, math.inf)),
-            (MEAN_ERROR, "training"): ((-math.inf, 0.22), (-math.inf, 0.19)),
-            (MEAN_ERROR, "new_dose"): ((-math.inf, 0.22), (-math.inf, 0.19)),
-            (MEAN_ERROR, "unseen_drug"): ((-math.inf, 1.2), (-math.inf, 0.9)),
-        }
-    elif is_mlp:
-        bars = {
-            (EDGE_F1, ""): ((0.92, math.inf), None),
-            (SHD, ""): ((-math.inf, 4.0), (-math.inf, 1.0)),
-            (TARGET_AP, "training"): ((0.97, math.inf), None),
-            (MEAN_ERROR, "new_dose"): ((-math.inf, 0.30), (-math.inf, 0.24)),
-        }
-    elif has_hard:
-        bars = {(EDGE_F1, ""): ((0.9, math.inf), None), (KIND_RIGHT, ""): ((0.9, math.inf), None)}
-    bars[SECONDS, ""] = ((-math.inf, 60.0), (-math.inf, 20.0))
+    bars = DEFAULT_BARS | BARS.get(replace(world, seed=0), {})
     measured = [(metric, "") for metric in (EDGE_F1, SHD, SID, EDGE_AP, TARGET_PRECISION)]
     measured += [(KIND_RIGHT, "")] if world.intervention != "shift" else []
     measured += [(metric, split) for metric in PER_SPLIT for split in SPLITS]
@@ -74,4 +86,6 @@ def genes_figures(world: GenesWorld) -> tuple[Figure, ...]:
         bar, moonshot = bars.get((metric, split), (ANY, None))
         label = f"{metric}, {SPLITS[split]}" if split else metric
         figures.append(Figure(label, metric, split, predictor=SEARCH, bar=bar, moonshot=moonshot))
+    ratio = f"{MEAN_ERROR} / no effect, {SPLITS['unseen_drug']}"
+    figures.append(Figure(ratio, MEAN_ERROR, "unseen_drug", predictor=SEARCH, over=NO_EFFECT))
     return tuple(figures)
