@@ -6,7 +6,7 @@ from scgim.benchmark._baselines import (
     NearestPerturbation,
     RidgeOnFeatures,
 )
-from scgim.benchmark._claim import Verdict, judge
+from scgim.benchmark._claim import Verdict, judge, judge_overall
 from scgim.benchmark._evaluate import evaluate
 from scgim.benchmark._export import CellEvalPair, to_cell_eval, to_pertpy
 from scgim.benchmark._genes import (
@@ -86,6 +86,7 @@ __all__ = [
     "compute_reliability",
     "evaluate",
     "judge",
+    "judge_overall",
     "perturbation_folds",
     "split",
     "tanimoto_groups",

@@ -20,6 +20,7 @@ Word = Literal["better", "on par", "worse"]
 
 MIN_SHARE_OF_SEEDS = 0.8
 MIN_PERTURBATIONS = 5
+MIN_SEEDS = 5
 CONFIDENCE = 0.95
 N_RESAMPLES = 2000
 FAMILIES = ("effect", "specificity")
@@ -85,6 +86,54 @@ def judge(scores: pd.DataFrame, predictor: str, *, seed: int = 0) -> Verdict:
     differences = pd.DataFrame(rows, columns=DIFFERENCE_COLUMNS)
     word = _word(differences)
     return Verdict(predictor, word, _sentence(predictor, word, differences), differences)
+
+
+def judge_overall(
+    at_random: Verdict, by_scaffold: Verdict, *, uses_features: bool | None
+) -> Verdict:
+    """Join what was found on unseen perturbations at random and by scaffold into the whole claim.
+
+    Parameters
+    ----------
+    at_random
+        Verdict with perturbations held out at random.
+    by_scaffold
+        Verdict with whole scaffolds, or groups of similar perturbations, held out.
+    uses_features
+        Whether a feature audit says that the predictor uses the features; ``None`` if there was none.
+
+    Returns
+    -------
+    "better" only where both verdicts are, each on five seeds or more, and the audit passes; "worse"
+    where both are; else "on par".
+    """
+    parts = {"at random": at_random, "by scaffold": by_scaffold}
+    words = {verdict.word for verdict in parts.values()}
+    lacking = _lacking(parts, uses_features=uses_features)
+    word: Word = "worse" if words == {"worse"} else "on par"
+    if words == {"better"} and not lacking:
+        word = "better"
+    found = "; ".join(f"{name}, {verdict.word}" for name, verdict in parts.items())
+    because = f" {' '.join(lacking)}" if lacking and words == {"better"} else ""
+    name = at_random.predictor
+    says = {"better": "better than", "on par": "on par with", "worse": "worse than"}[word]
+    sentence = f"On unseen perturbations {name} is {says} the best baseline ({found}).{because}"
+    tables = [verdict.differences.assign(split=split) for split, verdict in parts.items()]
+    return Verdict(name, word, sentence, pd.concat(tables, ignore_index=True))
+
+
+def _lacking(parts: dict[str, Verdict], *, uses_features: bool | None) -> list[str]:
+    """Say what a claim lacks though the scores would allow it."""
+    lacking = [
+        f"Only {n_seeds} seeds {name}, and five are needed."
+        for name, verdict in parts.items()
+        if (n_seeds := verdict.differences["seed"].nunique()) < MIN_SEEDS
+    ]
+    if uses_features is None:
+        lacking.append("There was no feature audit.")
+    elif not uses_features:
+        lacking.append("The feature audit says that features are not used.")
+    return lacking
 
 
 DIFFERENCE_COLUMNS = [

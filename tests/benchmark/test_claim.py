@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scgim.benchmark import judge
+from scgim.benchmark import judge, judge_overall
 
 BETTER = {"weighted MSE": "lower", "weighted R² from control": "higher", "rank": "lower"}
 FAMILY = {"weighted MSE": "effect", "weighted R² from control": "effect", "rank": "specificity"}
@@ -102,3 +102,35 @@ def test_unknown_predictor_is_named():
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         judge(scores_of({"rank": 0.1}), "mine")
+
+
+@pytest.fixture
+def better():
+    return judge(scores_of({"weighted R² from control": 0.1, "rank": 0.1}), "GIM")
+
+
+def test_the_whole_claim_needs_both_splits_five_seeds_and_the_audit(better):
+    assert judge_overall(better, better, uses_features=True).word == "better"
+    on_par = judge(scores_of({"weighted R² from control": 0.1, "rank": 0.0}), "GIM")
+    assert judge_overall(better, on_par, uses_features=True).word == "on par"
+
+
+def test_the_sentence_says_what_a_claim_lacks(better):
+    without = judge_overall(better, better, uses_features=False)
+    assert without.word == "on par"
+    assert without.sentence == (
+        "On unseen perturbations GIM is on par with the best baseline (at random, better; by scaffold, "
+        "better). The feature audit says that features are not used."
+    )
+    unaudited = judge_overall(better, better, uses_features=None)
+    assert unaudited.sentence.endswith("There was no feature audit.")
+    few = judge(scores_of({"weighted R² from control": 0.1, "rank": 0.1}, n_seeds=3), "GIM")
+    assert few.word == "better"
+    short = judge_overall(better, few, uses_features=True)
+    assert short.word == "on par"
+    assert short.sentence.endswith("Only 3 seeds by scaffold, and five are needed.")
+
+
+def test_worse_on_both_splits_is_worse():
+    worse = judge(scores_of({"weighted R² from control": -0.1, "rank": -0.2}), "GIM")
+    assert judge_overall(worse, worse, uses_features=True).word == "worse"
