@@ -9,6 +9,7 @@ from scgim.benchmark._baselines import (
 from scgim.benchmark._claim import Verdict, judge, judge_overall
 from scgim.benchmark._evaluate import evaluate
 from scgim.benchmark._export import CellEvalPair, to_cell_eval, to_pertpy
+from scgim.benchmark._feature_audit import FeatureAudit, audit_features
 from scgim.benchmark._genes import (
     GenesBenchmark,
     GenesSettings,
@@ -50,6 +51,7 @@ __all__ = [
     "CellEvalPair",
     "ContextMean",
     "DoseInterpolation",
+    "FeatureAudit",
     "GIMPredictor",
     "GeneratorOnComponents",
     "GenesBenchmark",
@@ -78,6 +80,7 @@ __all__ = [
     "TrainedGIM",
     "TrainingScreen",
     "Verdict",
+    "audit_features",
     "benchmark_genes",
     "benchmark_programs",
     "benchmark_real",

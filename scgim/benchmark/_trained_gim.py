@@ -32,15 +32,21 @@ class TrainedGIM:
         The trained model.
     name
         Name in the tables of results.
+    new_features
+        Features of perturbations that are not in the model's table.
     """
 
     model: GIM
+    new_features: pd.DataFrame | None = None
     _genes: NDArray[np.int64] | None = None
     """Position of each gene of the screen in the model where they differ."""
 
-    def __init__(self, model: GIM, name: str = "GIM") -> None:
+    def __init__(
+        self, model: GIM, name: str = "GIM", *, new_features: pd.DataFrame | None = None
+    ) -> None:
         self.model = model
         self.name = name
+        self.new_features = new_features
 
     def fit(self, screen: TrainingScreen) -> None:
         """Look up the genes of the screen: the model is trained already.
@@ -101,7 +107,7 @@ class TrainedGIM:
         -------
         Mean, lower and upper end in log1p(CP10k), each ``(n_conditions, n_genes)``.
         """
-        predicted = self.model.predict_shift(conditions, level=level)
+        predicted = self.model.predict_shift(conditions, level=level, features=self.new_features)
         mean, lower, upper = (
             self._in_order(np.asarray(table, dtype=float))
             for table in (predicted.X, predicted.layers["lower"], predicted.layers["upper"])
@@ -129,7 +135,9 @@ class TrainedGIM:
         -------
         log1p(CP10k), shape ``(n_conditions, n_cells, n_genes)``.
         """
-        predicted = self.model.predict(conditions, n_cells=n_cells, seed=seed)
+        predicted = self.model.predict(
+            conditions, n_cells=n_cells, features=self.new_features, seed=seed
+        )
         expression = self.read(predicted)
         return expression.reshape(-1, n_cells, expression.shape[1])
 

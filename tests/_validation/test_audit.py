@@ -1,0 +1,43 @@
+import pytest
+
+from scgim._validation._audit import check_can_be_audited
+
+
+@pytest.mark.parametrize(
+    ("unseen", "has_features", "message"),
+    [
+        (
+            ["A"],
+            False,
+            (
+                "The screen has no features of perturbations (`keys.features` is None), so there is "
+                "nothing to audit. Name the entry of `adata.uns` that holds them in `ScreenKeys`."
+            ),
+        ),
+        (
+            [],
+            True,
+            (
+                "The split holds out no perturbation as a whole: all of its held-out conditions are of "
+                "perturbations seen in training, for which features are not needed. Audit on a split "
+                'such as `split(adata, "perturbation")`.'
+            ),
+        ),
+        (
+            ["A", "B"],
+            True,
+            (
+                "'B' are held out and have no row of features, so no predictor can predict them. Add "
+                "the rows."
+            ),
+        ),
+    ],
+)
+def test_messages_say_what_cannot_be_audited(unseen, has_features, message):
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole message is compared
+        check_can_be_audited(unseen, ["A"], has_features=has_features)
+    assert str(error.value) == message
+
+
+def test_unseen_perturbations_with_features_can_be_audited():
+    check_can_be_audited(["A"], ["A", "B"], has_features=True)
