@@ -27,13 +27,13 @@ QUANTILE_LEVELS = np.linspace(0, 1, 101)
 def calibrate_intervals(model: ModelParts) -> dict[str, dict[str, object]]:
     r"""Learn from errors how wide intervals of the mean shift must be.
 
-    The half-width for gene :math:`g` is :math:`z \sqrt{cV_g + \tau^2 |S|}` with :math:`V` the
+    The half-width for gene :math:`g` is :math:`z \sqrt{cV_g + \tau_g^2 |S|}` with :math:`V` the
     variance over draws from the distribution over interventions and :math:`|S|` the number of
-    mechanisms summed. The scale :math:`c \ge 0.5` and floor :math:`\tau^2` are fitted to squared
-    errors of predictions of the training conditions, less the sampling variance of the observed
-    means; the quantiles :math:`z` are those of the same standardised errors. For unseen
-    perturbations these are the errors with each perturbation left out, for seen ones the errors
-    with each dose left out.
+    mechanisms summed. The scale :math:`c \ge 0.5` and floor :math:`\tau_g^2`, in proportion to the
+    mean square of the gene's shifts, are fitted to squared errors of predictions of the training
+    conditions, less the sampling variance of the observed means; the quantiles :math:`z` are those
+    of the same standardised errors. For unseen perturbations these are the errors with each
+    perturbation left out, for seen ones the errors with each dose left out.
 
     Parameters
     ----------
@@ -145,20 +145,31 @@ class ShiftErrors:
         moved, curvature = self._population.spread(draws)
         if is_averaged:
             predicted = predicted + curvature
-        # Genes that move, or may move: where nothing is predicted, the draws say which may.
-        top = np.argsort(-np.square(moved).mean(0), axis=1)[:, :N_TOP_GENES]
-        variance, error, noise = (
-            np.take_along_axis(values, top, 1).ravel()
-            for values in (moved.var(0), self._observed - predicted, self._sampling)
+        size = np.square(moved).mean(0)
+        per_gene = size.mean(0) / max(size.mean(), 1e-12)
+        # Half of the genes as predicted, half as observed: errors of the genes that were thought
+        # to move, and of those that did.
+        half = N_TOP_GENES // 2
+        top = np.concatenate(
+            [np.argsort(-values, axis=1)[:, :half] for values in (size, np.abs(self._observed))], 1
+        )
+        tables = (
+            moved.var(0),
+            np.broadcast_to(per_gene, size.shape),
+            self._observed - predicted,
+            self._sampling,
+        )
+        variance, share, error, noise = (
+            np.take_along_axis(values, top, 1).ravel() for values in tables
         )
         squared = error**2 - noise
         squared = np.minimum(squared, np.quantile(squared, OUTLIER_QUANTILE))
-        scale, floor = nnls(np.c_[variance, np.ones_like(variance)], squared)[0]
+        scale, floor = nnls(np.c_[variance, share], squared)[0]
         scale = max(scale, MIN_SCALE)
-        standardised = np.abs(error) / np.sqrt(scale * variance + floor + noise + 1e-12)
+        standardised = np.abs(error) / np.sqrt(scale * variance + floor * share + noise + 1e-12)
         return {
             "scale": float(scale),
-            "floor": float(floor),
+            "floor": floor * per_gene,
             "quantiles": np.quantile(standardised, QUANTILE_LEVELS),
         }
 
@@ -167,7 +178,7 @@ def uncalibrated() -> dict[str, Any]:
     """Take draws at their word: scale 1, no floor, normal quantiles."""
     normal = torch.distributions.Normal(0.0, 1.0)
     levels = torch.as_tensor(QUANTILE_LEVELS).clamp(max=0.9999)
-    return {"scale": 1.0, "floor": 0.0, "quantiles": normal.icdf((1 + levels) / 2).numpy()}
+    return {"scale": 1.0, "floor": np.zeros(1), "quantiles": normal.icdf((1 + levels) / 2).numpy()}
 
 
 def widen(calibration: dict[str, Any]) -> dict[str, Any]:

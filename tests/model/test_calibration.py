@@ -8,14 +8,15 @@ def test_without_calibration_intervals_are_those_of_the_normal_distribution():
     calibration = uncalibrated()
     z = np.interp([0.5, 0.8, 0.95], QUANTILE_LEVELS, calibration["quantiles"])
     np.testing.assert_allclose(z, norm.ppf([0.75, 0.9, 0.975]), atol=1e-6)
-    assert (calibration["scale"], calibration["floor"]) == (1.0, 0.0)
+    assert (calibration["scale"], calibration["floor"].item()) == (1.0, 0.0)
 
 
 def test_calibration_of_seen_and_unseen_perturbations_can_be_read(model):
     assert set(model.calibration_) == {"seen", "unseen"}
     for calibration in model.calibration_.values():
         assert calibration["scale"] >= 0.5
-        assert calibration["floor"] >= 0
+        assert (calibration["floor"] >= 0).all()
+        assert calibration["floor"].shape == (model.adata.n_vars,)
         quantiles = calibration["quantiles"]
         assert quantiles.shape == (101,)
         assert (np.diff(quantiles) >= 0).all()
