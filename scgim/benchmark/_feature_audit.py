@@ -254,7 +254,7 @@ class _Errors:
 
     def _by_perturbation(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         squared = (np.square(values) * self._genes).sum(axis=1)
-        return np.bincount(self._code, squared, minlength=self._n)
+        return np.bincount(self._code, squared, minlength=self._n).astype(np.float64)
 
 
 def _retrain(

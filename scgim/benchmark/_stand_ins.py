@@ -64,7 +64,8 @@ class StandIns:
         training = screen.features.loc[list(seen)].astype(float)
         own = screen.features.loc[list(unseen)].astype(float)
         pool = pd.concat([own, training])
-        tables, names = [], {}
+        tables: list[pd.DataFrame] = []
+        names: dict[str, list[dict[str, str]]] = {}
         for kind in ABLATIONS:
             names[kind] = []
             for draw in range(1 if kind == "zeroed" else n_draws):
