@@ -6,6 +6,12 @@ from scgim.benchmark._baselines import (
     NearestPerturbation,
     RidgeOnFeatures,
 )
+from scgim.benchmark._chemistry import (
+    ChemistryBenchmark,
+    ChemistrySettings,
+    benchmark_chemistry,
+)
+from scgim.benchmark._chemistry_ceilings import ClassOracle, StructureCeiling
 from scgim.benchmark._claim import Verdict, judge, judge_overall
 from scgim.benchmark._evaluate import evaluate
 from scgim.benchmark._export import CellEvalPair, to_cell_eval, to_pertpy
@@ -49,6 +55,9 @@ from scgim.benchmark._training_screen import ScreenKeys, TrainingScreen
 __all__ = [
     "AdditiveShifts",
     "CellEvalPair",
+    "ChemistryBenchmark",
+    "ChemistrySettings",
+    "ClassOracle",
     "ContextMean",
     "DoseInterpolation",
     "FeatureAudit",
@@ -76,11 +85,13 @@ __all__ = [
     "SpeedBenchmark",
     "SpeedSettings",
     "Split",
+    "StructureCeiling",
     "TargetsBenchmark",
     "TrainedGIM",
     "TrainingScreen",
     "Verdict",
     "audit_features",
+    "benchmark_chemistry",
     "benchmark_genes",
     "benchmark_programs",
     "benchmark_real",

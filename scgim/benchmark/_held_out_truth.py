@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scgim.benchmark._training_screen import TrainingScreen, log_normalize
+from scgim.datasets import ProgramsWorld
 from scgim.metrics import (
     energy_distance,
     interval_coverage,
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from scgim.datasets import ProgramsWorld
+    from scgim.datasets import ChemistryWorld
 
 N_CELLS = 300
 N_TOP_GENES = 50
@@ -57,7 +58,12 @@ class HeldOutTruth:
 
     @classmethod
     def of(
-        cls, world: ProgramsWorld, screen: TrainingScreen, *, n_cells: int = N_CELLS
+        cls,
+        world: ProgramsWorld | ChemistryWorld,
+        screen: TrainingScreen,
+        *,
+        n_cells: int = N_CELLS,
+        held_out: pd.DataFrame | None = None,
     ) -> HeldOutTruth:
         """Simulate the held-out conditions, the lowest dose left out.
 
@@ -69,12 +75,16 @@ class HeldOutTruth:
             Its training cells, whose principal components are used.
         n_cells
             Fresh cells per condition.
+        held_out
+            Columns ``drug``, ``dose`` and ``split``; by default those of the world.
 
         Returns
         -------
         The truth of these conditions.
         """
-        held_out = world.held_out
+        if held_out is None:
+            assert isinstance(world, ProgramsWorld)
+            held_out = world.held_out
         above = held_out["dose"] > held_out["dose"].min()
         conditions = held_out[above].reset_index(drop=True)
         control = conditions.assign(drug=screen.keys.control, dose=0.0)
@@ -179,7 +189,7 @@ def project(screen: TrainingScreen, expression: NDArray[np.float32]) -> NDArray[
 
 
 def _expression(
-    world: ProgramsWorld, conditions: pd.DataFrame, n_cells: int, seed: int
+    world: ProgramsWorld | ChemistryWorld, conditions: pd.DataFrame, n_cells: int, seed: int
 ) -> NDArray[np.float32]:
     expression = log_normalize(world.sample(conditions, n_cells, seed=seed).X)
     return expression.reshape(len(conditions), n_cells, -1)

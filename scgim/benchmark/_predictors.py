@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scgim.benchmark._training_screen import TrainingScreen
-    from scgim.datasets import ProgramsWorld
+    from scgim.datasets import ChemistryWorld, ProgramsWorld
 
 CELLS_FOR_MEAN = 1000
 N_GAUGE_CELLS = 20
@@ -97,6 +97,39 @@ class GIMPredictor(TrainedGIM):
         screen
             The training cells.
         """
+        adata = self._set_up(screen)
+        quiet = {"enable_progress_bar": False, "logger": False}
+        self.model.train(fix_gauge=False, **(quiet | self.train_kwargs))
+        if self.measure_gauge:
+            self._finish(adata[np.flatnonzero(screen.is_control)[:N_GAUGE_CELLS]].copy(), screen)
+
+    def with_features(self, screen: TrainingScreen, name: str) -> GIMPredictor:
+        """Learn from other features of the same cells what follows training, and only that.
+
+        Training gives each perturbation a row of its own and does not look at features, so the result
+        is that of a training with these features from the start.
+
+        Parameters
+        ----------
+        screen
+            The cells that this model was trained on, with other features.
+        name
+            Name in the tables of results.
+
+        Returns
+        -------
+        Another predictor.
+        """
+        other = GIMPredictor(name, n_nodes=self.n_nodes, measure_gauge=False)
+        other._set_up(screen)
+        other.model.module.load_state_dict(self.model.module.state_dict())
+        other.model.is_trained_ = True
+        other.model.module.eval()
+        other.model.learn_interventions()
+        return other
+
+    def _set_up(self, screen: TrainingScreen) -> ad.AnnData:
+        """Register a copy of the training cells and make an untrained model of it."""
         adata, keys = screen.adata.copy(), screen.keys
         is_counted = screen.space == "counts"
         if not is_counted:
@@ -113,10 +146,7 @@ class GIMPredictor(TrainedGIM):
         self.model = GIM(
             adata, n_nodes=self.n_nodes, gene_likelihood="nb" if is_counted else "normal"
         )
-        quiet = {"enable_progress_bar": False, "logger": False}
-        self.model.train(fix_gauge=False, **(quiet | self.train_kwargs))
-        if self.measure_gauge:
-            self._finish(adata[np.flatnonzero(screen.is_control)[:N_GAUGE_CELLS]].copy(), screen)
+        return adata
 
     def _finish(self, control: ad.AnnData, screen: TrainingScreen) -> None:
         """Repeat what follows training, timed, and see what the choice of basis changes."""
@@ -143,7 +173,7 @@ class _TrueCells:
 
     name: str
 
-    def __init__(self, world: ProgramsWorld, *, seed: int) -> None:
+    def __init__(self, world: ProgramsWorld | ChemistryWorld, *, seed: int) -> None:
         self.world = world
         self.seed = seed
         self._control_mean: NDArray[np.float64] | None = None
@@ -180,7 +210,9 @@ class ReplicateCeiling(_TrueCells):
         Seed of the replicate.
     """
 
-    def __init__(self, world: ProgramsWorld, *, n_measured: int = 50, seed: int = 101) -> None:
+    def __init__(
+        self, world: ProgramsWorld | ChemistryWorld, *, n_measured: int = 50, seed: int = 101
+    ) -> None:
         super().__init__(world, seed=seed)
         self.name = "replicate ceiling"
         self.n_measured = n_measured

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["ScreenKeys", "TrainingScreen", "log_normalize"]
 
 N_COMPONENTS = 20
+N_FEATURE_COMPONENTS = 40
 
 
 @dataclass(frozen=True)
@@ -214,6 +215,13 @@ class TrainingScreen:
         table = self.adata.uns[self.keys.features]
         return table.set_index(table.index.astype(str))
 
+    @property
+    def feature_blocks(self) -> NDArray[np.int64]:
+        """Block of each feature, columns that share the text before a ``:``; ``(n_features,)``."""
+        names = [str(name) for name in self.features.columns]
+        blocks = [name.split(":", 1)[0] if ":" in name else "" for name in names]
+        return np.unique(blocks, return_inverse=True)[1]
+
     @cached_property
     def standardized_features(self) -> pd.DataFrame:
         """Features of all perturbations, standardised on those seen in training."""
@@ -221,6 +229,24 @@ class TrainingScreen:
         check_has_features(sorted(seen), self.features.index)
         training = self.features.loc[sorted(seen)]
         return (self.features - training.mean()) / training.std(ddof=0).replace(0.0, 1.0)
+
+    @cached_property
+    def condensed_features(self) -> pd.DataFrame:
+        """Standardised features, fingerprints by 40 principal components of the training perturbations.
+
+        So many bits drown a network of few perturbations.
+        """
+        features = self.standardized_features
+        names = self.features.columns[self.features.isin([0, 1]).all()]
+        if len(names) <= N_FEATURE_COMPONENTS:
+            return features
+        seen = {name for label in self.conditions["perturbation"] for name in self.split(label)}
+        training = self.features.loc[sorted(seen), names].astype(float)
+        pca = PCA(min(N_FEATURE_COMPONENTS, len(training)), svd_solver="full").fit(training)
+        scores = pca.transform(self.features[names].astype(float))
+        scale = np.sqrt(pca.explained_variance_.mean())
+        components = pd.DataFrame(scores / scale, index=features.index).add_prefix("component_")
+        return features.drop(columns=names).join(components)
 
     def split(self, label: str) -> list[str]:
         """Name the single perturbations of a label, the control left out.

@@ -258,6 +258,31 @@ def benchmark_programs(
     run_programs(seeds, scenario, json, Console())
 
 
+@benchmark_app.command("chemistry", cls=MultiValueCommand)
+def benchmark_chemistry(
+    seeds: Seeds = [1],  # noqa: B006 - Typer copies it
+    split: Annotated[
+        Literal["random", "scaffold", "similarity", "target"],
+        typer.Option(help="Which compounds are held out together."),
+    ] = "random",
+    features: Annotated[
+        list[Literal["structure", "annotations"]],
+        typer.Option("--features", help="Features, one kind or both."),
+    ] = ["structure", "annotations"],  # noqa: B006 - Typer copies it
+    folds: Annotated[
+        int, typer.Option(help="Folds to hold out per seed, of five.", min=1, max=5)
+    ] = 1,
+    json: Json = None,
+) -> None:
+    """Score unseen real compounds with simulated effects, and audit the use of their features.
+
+    Compounds are read from the folder that the variable SCGIM_DATA names.
+    """
+    from scgim.cli._benchmark import run_chemistry  # noqa: PLC0415 - heavy
+
+    run_chemistry(seeds, split, features, folds, json, Console())
+
+
 @benchmark_app.command("genes", cls=MultiValueCommand)
 def benchmark_genes(  # noqa: PLR0913, PLR0917 - the options of a shell command
     seeds: Seeds = [1, 2, 3],  # noqa: B006 - Typer copies it

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from scgim.benchmark import (
+    ChemistrySettings,
     GenesSettings,
+    benchmark_chemistry,
     benchmark_genes,
     benchmark_programs,
     benchmark_real,
@@ -120,6 +122,28 @@ def run_real(
         File to write, if any.
     figure
         Image of the fitted dose response to write, if any.
+def run_chemistry(
+    seeds: list[int],
+    split: Literal["random", "scaffold", "similarity", "target"],
+    features: list[Literal["structure", "annotations"]],
+    n_folds: int,
+    json: Path | None,
+    console: Console,
+) -> None:
+    """Run the benchmark of World C, print it and write it.
+
+    Parameters
+    ----------
+    seeds
+        Seeds of the worlds.
+    split
+        What is held out together.
+    features
+        Kinds of features.
+    n_folds
+        How many of the five folds to hold out.
+    json
+        File to write, if any.
     console
         Where to print.
     """
@@ -130,6 +154,13 @@ def run_real(
         result.write_json(json)
     if figure is not None:
         result.write_figure(figure)
+    settings = ChemistrySettings(n_folds=n_folds)
+    result = benchmark_chemistry(
+        seeds, split=split, features=features, settings=settings, console=console
+    )
+    result.print(console)
+    if json is not None:
+        result.write_json(json)
 
 
 def run_speed(n_cells: list[int], json: Path | None, console: Console) -> None:

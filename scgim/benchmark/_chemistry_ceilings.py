@@ -1,0 +1,160 @@
+"""What annotations, and structure alone, allow at most in World C."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from scgim.benchmark._expression_space import log_normalize
+from scgim.benchmark._moved_control import MovedControl
+from scgim.scm import InterventionGenerator
+from scgim.scm._empirical_bayes import Rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from scgim.benchmark._training_screen import TrainingScreen
+    from scgim.datasets import ChemistryWorld
+
+CELLS_FOR_MEAN = 500
+# Variance of rows that are known exactly, so that kernels can be inverted.
+NO_NOISE = 1e-3
+
+
+class ClassOracle(MovedControl):
+    """The mean measured shift of the training perturbations of the same class, at the nearest dose.
+
+    It is told the class, which no predictor is. Perturbations whose class was not in training are
+    predicted to have no effect.
+
+    Parameters
+    ----------
+    classes
+        Class of each perturbation.
+    """
+
+    name = "class oracle"
+
+    def __init__(self, classes: pd.Series) -> None:
+        self.classes = classes
+
+    def _fit_shift(self, screen: TrainingScreen) -> None:
+        is_single = np.array([len(screen.split(name)) == 1 for name in _labels(screen)])
+        measured = screen.conditions[is_single]
+        keys = [
+            self.classes.reindex(measured["perturbation"]).to_numpy(),
+            screen.log10_dose(measured["dose"].to_numpy()),
+        ]
+        shift = pd.DataFrame(screen.shift[is_single]).groupby(keys).mean()
+        self._means = {name: table.droplevel(0) for name, table in shift.groupby(level=0)}
+
+    def _shift_of(self, screen: TrainingScreen, single: pd.DataFrame) -> NDArray[np.float64]:
+        shift = np.zeros((len(single), screen.adata.n_vars))
+        log10_dose = screen.log10_dose(single["dose"].to_numpy())
+        classes = self.classes.reindex(single["perturbation"])
+        for row, (name, dose) in enumerate(zip(classes, log10_dose, strict=True)):
+            means = self._means.get(name)
+            if means is not None:
+                nearest = np.abs(means.index.to_numpy() - dose).argmin()
+                shift[row] = means.to_numpy()[nearest]
+        return shift
+
+
+class StructureCeiling:
+    """The true cell and the true interventions of the training drugs; only the rest is predicted.
+
+    What is left to learn is features to interventions, with GIM's own generator: nothing that is done
+    about noisy counts can beat it, but a better use of the same features could.
+
+    Parameters
+    ----------
+    world
+        The simulated world.
+    """
+
+    name = "feature ceiling"
+
+    def __init__(self, world: ChemistryWorld) -> None:
+        self.world = world
+
+    def fit(self, screen: TrainingScreen) -> None:
+        """Learn the generator on the true interventions of the training drugs.
+
+        Parameters
+        ----------
+        screen
+            The training cells, for their names, features and control mean.
+        """
+        self._control_mean = screen.control_mean
+        self._features = screen.features
+        names = sorted(set(_labels(screen)))
+        truth = self.world.truth
+        noise = np.full(len(names), NO_NOISE)
+        rows = Rows(
+            shift=truth["shifts"].loc[names].to_numpy(),
+            shift_variance=noise,
+            log10_ec50=truth["log10_ec50"].loc[names, "log10_ec50"].to_numpy(),
+            log10_ec50_variance=noise,
+        )
+        self._generator = InterventionGenerator(
+            screen.features.loc[names].to_numpy(dtype=float),
+            screen.feature_blocks,
+            rows,
+            noise=noise,
+            ec50_noise=noise,
+        )
+
+    def predict_shift(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
+        """Measure mean shifts on many cells.
+
+        Parameters
+        ----------
+        conditions
+            Columns ``drug`` and ``dose``.
+
+        Returns
+        -------
+        Mean shift in log1p(CP10k), shape ``(n_conditions, n_genes)``.
+        """
+        cells = self.predict_cells(conditions, CELLS_FOR_MEAN, seed=0)
+        return cells.mean(axis=1, dtype=np.float64) - self._control_mean
+
+    def predict_cells(
+        self, conditions: pd.DataFrame, n_cells: int, *, seed: int
+    ) -> NDArray[np.float32]:
+        """Sample cells of the true cell, each with an intervention that the features allow for.
+
+        Parameters
+        ----------
+        conditions
+            Columns ``drug`` and ``dose``.
+        n_cells
+            Cells per condition.
+        seed
+            Seed of the cells.
+
+        Returns
+        -------
+        log1p(CP10k), shape ``(n_conditions, n_cells, n_genes)``.
+        """
+        rng = np.random.default_rng(seed)
+        generated = self._generator.predict(
+            self._features.loc[conditions["drug"].astype(str)].to_numpy(dtype=float)
+        )
+        shift = np.broadcast_to(generated.shift, (n_cells, *generated.shift.shape))
+        log10_ec50 = np.broadcast_to(generated.log10_ec50, shift.shape[:2])
+        if self._generator.is_informative:
+            drawn = self._generator.draw_residuals(generated.n_summands, n_cells, rng)
+            shift, log10_ec50 = shift + drawn[0], log10_ec50 + drawn[1]
+        dose = conditions["dose"].to_numpy(dtype=float)
+        strength = dose / (dose + 10.0**log10_ec50)
+        moved = (shift * strength[..., None]).swapaxes(0, 1).reshape(-1, shift.shape[-1])
+        cell = self.world.simulator.cell
+        counts = cell.sample_counts(rng, cell.sample_nodes(rng, moved, np.zeros_like(moved)))
+        return log_normalize(counts.astype(np.float32)).reshape(len(conditions), n_cells, -1)
+
+
+def _labels(screen: TrainingScreen) -> list[str]:
+    return screen.conditions["perturbation"].tolist()
