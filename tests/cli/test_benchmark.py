@@ -87,3 +87,18 @@ def test_a_real_screen_is_run_printed_written_and_drawn_where_asked(monkeypatch,
     _benchmark.run_real("sciplex2", [2], tmp_path / "f.json", tmp_path / "f.png", console)
     assert asked == [("papalexi", [1]), ("sciplex2", [2])]
     assert result.done == ["printed", "printed", tmp_path / "f.json", tmp_path / "f.png"]
+
+
+def test_chemistry_is_run_with_its_options(monkeypatch, result, tmp_path):
+    asked = []
+
+    def run(seeds, *, split, features, settings, console):
+        del console
+        asked.append((seeds, split, features, settings.n_folds))
+        return result
+
+    monkeypatch.setattr(_benchmark, "benchmark_chemistry", run)
+    path = tmp_path / "c.json"
+    _benchmark.run_chemistry([1], "scaffold", ["structure"], 2, path, Console(quiet=True))
+    assert asked == [([1], "scaffold", ["structure"], 2)]
+    assert result.done == ["printed", path]
