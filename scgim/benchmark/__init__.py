@@ -22,6 +22,7 @@ from scgim.benchmark._genes import (
     benchmark_genes,
 )
 from scgim.benchmark._genes_predictors import GenesPredictor, GenesScreen
+from scgim.benchmark._leaks import find_leaks, find_overlaps
 from scgim.benchmark._perturbation_groups import tanimoto_groups
 from scgim.benchmark._predictors import (
     GIMPredictor,
@@ -99,6 +100,8 @@ __all__ = [
     "benchmark_targets",
     "compute_reliability",
     "evaluate",
+    "find_leaks",
+    "find_overlaps",
     "judge",
     "judge_overall",
     "perturbation_folds",
