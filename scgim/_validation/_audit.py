@@ -44,3 +44,39 @@ def check_can_be_audited(
             "predict them. Add the rows."
         )
         raise ValueError(msg)
+
+
+def check_differing_perturbations(n_perturbations: int) -> None:
+    """Raise unless there are perturbations to tell apart.
+
+    Parameters
+    ----------
+    n_perturbations
+        Number of different perturbations.
+    """
+    if n_perturbations < 2:
+        msg = (
+            f"Differences between perturbations need at least two of them, but there is "
+            f"{n_perturbations}. Pass the conditions of more perturbations."
+        )
+        raise ValueError(msg)
+
+
+def check_decoys(n_rows: int, asked: Sequence[str], known: Collection[str]) -> None:
+    """Raise if a table of targets has no perturbation without an effect.
+
+    Parameters
+    ----------
+    n_rows
+        Rows of these perturbations.
+    asked
+        Perturbations that are known to do nothing.
+    known
+        Perturbations of the table.
+    """
+    if n_rows == 0:
+        msg = (
+            f"`targets` has no row of {quote_some(asked)}. It has perturbations such as "
+            f"{quote_some(sorted(set(known))[:3])}. Pass perturbations of the table that do nothing."
+        )
+        raise ValueError(msg)

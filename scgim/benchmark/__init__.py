@@ -38,6 +38,15 @@ from scgim.benchmark._programs import (
 from scgim.benchmark._real_screens import RealScreenBenchmark, benchmark_real
 from scgim.benchmark._real_targets import TargetsBenchmark, benchmark_targets
 from scgim.benchmark._reliability import compute_reliability
+from scgim.benchmark._sanity_checks import (
+    BetweenVariance,
+    ControlAudit,
+    FalseTargetRate,
+    add_decoys,
+    audit_control,
+    compare_between_variance,
+    false_target_rate,
+)
 from scgim.benchmark._scoring import ScoringSettings
 from scgim.benchmark._simple_baselines import (
     AdditiveShifts,
@@ -55,12 +64,15 @@ from scgim.benchmark._training_screen import ScreenKeys, TrainingScreen
 
 __all__ = [
     "AdditiveShifts",
+    "BetweenVariance",
     "CellEvalPair",
     "ChemistryBenchmark",
     "ChemistrySettings",
     "ClassOracle",
     "ContextMean",
+    "ControlAudit",
     "DoseInterpolation",
+    "FalseTargetRate",
     "FeatureAudit",
     "GIMPredictor",
     "GeneratorOnComponents",
@@ -91,6 +103,8 @@ __all__ = [
     "TrainedGIM",
     "TrainingScreen",
     "Verdict",
+    "add_decoys",
+    "audit_control",
     "audit_features",
     "benchmark_chemistry",
     "benchmark_genes",
@@ -98,8 +112,10 @@ __all__ = [
     "benchmark_real",
     "benchmark_speed",
     "benchmark_targets",
+    "compare_between_variance",
     "compute_reliability",
     "evaluate",
+    "false_target_rate",
     "find_leaks",
     "find_overlaps",
     "judge",
