@@ -122,6 +122,18 @@ def run_real(
         File to write, if any.
     figure
         Image of the fitted dose response to write, if any.
+    console
+        Where to print.
+    """
+    quiet_packages()
+    result = benchmark_real(screen, seeds)
+    result.print(console)
+    if json is not None:
+        result.write_json(json)
+    if figure is not None:
+        result.write_figure(figure)
+
+
 def run_chemistry(
     seeds: list[int],
     split: Literal["random", "scaffold", "similarity", "target"],
@@ -148,12 +160,6 @@ def run_chemistry(
         Where to print.
     """
     quiet_packages()
-    result = benchmark_real(screen, seeds)
-    result.print(console)
-    if json is not None:
-        result.write_json(json)
-    if figure is not None:
-        result.write_figure(figure)
     settings = ChemistrySettings(n_folds=n_folds)
     result = benchmark_chemistry(
         seeds, split=split, features=features, settings=settings, console=console
