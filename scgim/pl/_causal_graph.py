@@ -32,6 +32,8 @@ DEFAULT_EDGES = 3
 PADDING = 0.35
 """Space between a node's name and its box, in font sizes."""
 WIDEST_LINE = 1.8
+PALE = 0.35
+"""Opacity of ambiguous edges."""
 DOT_RADIUS = 2.2
 """Radius in points of a node that has no room for a box."""
 NEGATIVE_STYLE = (0, (3, 1.2))
@@ -42,6 +44,7 @@ def causal_graph(
     adjacency: pd.DataFrame,
     *,
     threshold: float | None = None,
+    ambiguous: pd.DataFrame | None = None,
     highlight: Mapping[str, str] | None = None,
     layout: Literal["layered", "graphviz"] = "layered",
     label: str = "weight",
@@ -61,6 +64,9 @@ def causal_graph(
         Draw edges with an absolute weight of at least this much. By default a tenth of the largest
         weight, or more if that left over three edges per node; the figure says how many edges are
         left out.
+    ambiguous
+        Table of ``GIM.get_causal_graph("ambiguous")``: edges that near-tied bases or orders of the
+        nodes do not all have are drawn pale.
     highlight
         Node to Matplotlib colour of its box, for example of the targets of one drug.
     layout
@@ -82,6 +88,8 @@ def causal_graph(
     weights.index = weights.columns = weights.index.astype(str)
     drawn, n_hidden, cut = _visible_edges(weights, threshold)
     graph = nx.from_pandas_adjacency(drawn, create_using=nx.DiGraph)
+    if ambiguous is not None:
+        _mark_ambiguous(graph, ambiguous)
     _check_acyclic(graph)
     places = _place_nodes(graph, layout)
     if ax is None:
@@ -105,6 +113,20 @@ def _visible_edges(
     cut = _default_threshold(size.to_numpy()) if threshold is None else threshold
     hidden = (size > 0) & (size < cut)
     return weights.mask(hidden, 0.0), int(hidden.to_numpy().sum()), cut
+
+
+def _mark_ambiguous(graph: nx.DiGraph, ambiguous: pd.DataFrame) -> None:
+    """Give the edges on which bases disagree the attribute ``ambiguous``."""
+    table = check_square(ambiguous, name="ambiguous").rename(index=str, columns=str)
+    missing = [node for node in graph if node not in table.index]
+    if missing:
+        msg = (
+            f"`ambiguous` has no row for node {missing[0]!r}. Pass the table that "
+            "`GIM.get_causal_graph('ambiguous')` returns for the same model."
+        )
+        raise ValueError(msg)
+    for parent, child, edge in graph.edges(data=True):
+        edge["ambiguous"] = bool(table.loc[parent, child])
 
 
 def _default_threshold(size: np.ndarray) -> float:
@@ -227,7 +249,8 @@ def _draw_nodes(
 def _draw_edges(ax: Axes, graph: nx.DiGraph, places: LayeredLayout, boxes: _Boxes) -> None:
     entries = _entry_offsets(graph, places, boxes)
     sizes = [abs(weight) for _, _, weight in graph.edges(data="weight")]
-    for parent, child, weight in graph.edges(data="weight"):
+    for parent, child, edge in graph.edges(data=True):
+        weight, alpha = edge["weight"], PALE if edge.get("ambiguous") else 1.0
         line_width = 0.4 + (WIDEST_LINE - 0.4) * abs(weight) / max(sizes)
         entry, half_width = entries[child][parent], boxes.half_widths[child]
         gap = 0.4 if weight > 0 else 1.0
@@ -246,17 +269,23 @@ def _draw_edges(ax: Axes, graph: nx.DiGraph, places: LayeredLayout, boxes: _Boxe
                 linewidth=line_width,
                 linestyle="-" if weight > 0 else NEGATIVE_STYLE,
                 color=_style.POSITIVE if weight > 0 else _style.NEGATIVE,
+                alpha=alpha,
                 capstyle="butt",
                 joinstyle="miter",
                 zorder=2,
             )
         )
         if weight < 0:
-            _draw_bar(ax, places.positions[child], (-half_width - gap, entry), line_width)
+            offset = (-half_width - gap, entry)
+            _draw_bar(ax, places.positions[child], offset, line_width, alpha)
 
 
 def _draw_bar(
-    ax: Axes, position: tuple[float, float], offset: tuple[float, float], line_width: float
+    ax: Axes,
+    position: tuple[float, float],
+    offset: tuple[float, float],
+    line_width: float,
+    alpha: float,
 ) -> None:
     """Draw the bar at the end of an edge that lowers its child; the offset is in points."""
     figure = ax.get_figure(root=True)
@@ -269,6 +298,7 @@ def _draw_bar(
         markersize=3.5 + 1.5 * line_width,
         markeredgewidth=max(0.8, 0.7 * line_width),
         color=_style.NEGATIVE,
+        alpha=alpha,
         transform=ax.transData + ScaledTranslation(right, up, figure.dpi_scale_trans),
         zorder=5,
     )
@@ -336,12 +366,14 @@ def _add_legend(ax: Axes, graph: nx.DiGraph, title: str) -> None:
         handles.append(
             Line2D([], [], color=_style.NEGATIVE, lw=1.2, ls=NEGATIVE_STYLE, label="lowers (bar)")
         )
+    if any(is_pale for _, _, is_pale in graph.edges(data="ambiguous")):
+        handles.append(Line2D([], [], color="black", lw=1.2, alpha=PALE, label="pale: ambiguous"))
     legend = ax.legend(
         handles=handles,
         title=title,
         loc="upper center",
         bbox_to_anchor=(0.5, 0.0),
-        ncols=2,
+        ncols=3,
         frameon=False,
         fontsize=_style.SMALL_FONT_SIZE,
     )

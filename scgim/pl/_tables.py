@@ -101,23 +101,23 @@ def to_matrix(table: pd.DataFrame, value: str, *, name: str) -> pd.DataFrame:
     return matrix
 
 
-def check_square(adjacency: object) -> pd.DataFrame:
+def check_square(adjacency: object, *, name: str = "adjacency") -> pd.DataFrame:
     """Return the adjacency as float if it is a square, finite table with equal labels, else raise."""
     source = "GIM.get_causal_graph"
     if not isinstance(adjacency, pd.DataFrame):
         msg = (
-            f"`adjacency` is a {type(adjacency).__name__}, expected a DataFrame over nodes "
+            f"`{name}` is a {type(adjacency).__name__}, expected a DataFrame over nodes "
             f"(row = parent, column = child). Pass the table that `{source}` returns."
         )
         raise TypeError(msg)
     if list(adjacency.index) != list(adjacency.columns) or adjacency.empty:
         msg = (
-            f"`adjacency` has shape {adjacency.shape} and its row and column labels differ or are "
+            f"`{name}` has shape {adjacency.shape} and its row and column labels differ or are "
             f"empty. Expected the same nodes in the same order on both sides, as `{source}` returns."
         )
         raise ValueError(msg)
     values = adjacency.astype(float)
     if not np.isfinite(values.to_numpy()).all():
-        msg = "`adjacency` contains NaN or infinite weights. Set missing edges to 0."
+        msg = f"`{name}` contains NaN or infinite weights. Set missing edges to 0."
         raise ValueError(msg)
     return values

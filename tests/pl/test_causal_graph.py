@@ -37,6 +37,23 @@ def test_larger_weights_get_wider_lines(chain):
     assert sorted(widths) == [widths[1], widths[2], widths[0]]
 
 
+def test_ambiguous_edges_are_pale_and_the_legend_says_so(chain):
+    ambiguous = chain.astype(bool) & False
+    ambiguous.loc["y", "z"] = True
+    ax = causal_graph(chain, ambiguous=ambiguous)
+    certain, doubtful = (patch.get_alpha() for patch in _edges(ax))
+    assert doubtful < certain == 1
+    assert "pale: ambiguous" in [text.get_text() for text in ax.get_legend().get_texts()]
+    plain = causal_graph(chain, ambiguous=ambiguous & False).get_legend()
+    assert "pale: ambiguous" not in [text.get_text() for text in plain.get_texts()]
+
+
+def test_ambiguous_table_of_another_model_is_refused(chain):
+    other = chain.rename(index={"x": "q"}, columns={"x": "q"}).astype(bool)
+    with pytest.raises(ValueError, match="`ambiguous` has no row for node 'x'"):
+        causal_graph(chain, ambiguous=other)
+
+
 def test_edges_left_out_by_default_are_counted_in_the_figure(chain):
     ax = causal_graph(chain)
     assert len(_edges(ax)) == 2
