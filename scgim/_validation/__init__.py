@@ -24,6 +24,7 @@ from scgim._validation._genes import (
     check_prior_edges,
     check_space_options,
     raise_cannot_map,
+    warn_if_graph_explains_nothing,
     warn_if_stopped,
     warn_if_targets_agree,
 )
@@ -105,6 +106,7 @@ __all__ = [
     "raise_cannot_map",
     "warn",
     "warn_if_features_say_nothing",
+    "warn_if_graph_explains_nothing",
     "warn_if_stopped",
     "warn_if_targets_agree",
 ]

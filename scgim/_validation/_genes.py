@@ -391,3 +391,23 @@ def raise_cannot_map() -> None:
         "predict with this one."
     )
     raise ValueError(msg)
+
+
+def warn_if_graph_explains_nothing(explained: float, *, uses_graph: bool) -> None:
+    """Warn if targets of counts are ranked without the graph.
+
+    Parameters
+    ----------
+    explained
+        Share of the other genes' shift that genes explain on held-out cells.
+    uses_graph
+        Whether that is enough.
+    """
+    if uses_graph:
+        return
+    share = f"{explained:.2f} of it" if np.isfinite(explained) else "too little shift to say"
+    warn(
+        f"On held-out cells genes do not demonstrably explain the shifts of other genes ({share}), so "
+        "`evidence` ranks targets by how much a gene moved, not by how much it moved by itself. Read "
+        "the columns `marginal` and `residual` of `get_intervention_targets`."
+    )

@@ -20,9 +20,11 @@ from scgim.scm import (
     SufficientStatistics,
     TargetEvidence,
     compute_denoised_covariance,
+    compute_expression_evidence,
     compute_sufficient_statistics,
     compute_target_evidence,
     fit_structure_by_gradient,
+    judge_on_held_out_cells,
     search_structure,
 )
 from scgim.scm._named_node_fit import fit_generator, fit_mechanism, reassess_targets
@@ -73,14 +75,14 @@ class GenesFit(NamedTuple):
     uncertainty
         How far the mechanisms are open.
     evidence
-        Marginal and residual scores of targets; for counts only.
+        Marginal and residual scores of targets.
     """
 
     model: NamedNodeModel
     structure: Structure
     residual_variance: np.ndarray
     uncertainty: MechanismUncertainty
-    evidence: TargetEvidence | None
+    evidence: TargetEvidence
 
 
 def fit_expression(
@@ -143,7 +145,8 @@ def fit_expression(
     model = _fit_generator(data, features, singles, mechanism)
     scatter = statistics.within.sum(axis=-1)[: screen.n_nodes, : screen.n_nodes]
     uncertainty = MechanismUncertainty(structure.adjacency, scatter, mechanism.noise_variance)
-    return GenesFit(model, structure, mechanism.noise_variance, uncertainty, None)
+    evidence = compute_expression_evidence(screen.values, data.group[data.condition])
+    return GenesFit(model, structure, mechanism.noise_variance, uncertainty, evidence)
 
 
 def fit_counts(
@@ -189,6 +192,7 @@ def fit_counts(
     n_splits = int(np.clip(MAX_SPLIT_ELEMENTS / data.counts.size, 4, 20))
     covariance = compute_denoised_covariance(counts, data.scale, rng, n_splits=n_splits)
     evidence = compute_target_evidence(counts, rng, n_splits=n_splits)
+    evidence = judge_on_held_out_cells(evidence, counts, rng, n_splits=n_splits)
     regularised = covariance.regularised()
     reliability = np.clip(covariance.reliability, MIN_RELIABILITY, 1.0)
     statistics = _denoised_statistics(data, regularised, float(np.median(reliability)) ** 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from scgim._validation import (
     check_node_number,
     check_nodes_vary,
     raise_cannot_map,
+    warn_if_graph_explains_nothing,
     warn_if_stopped,
     warn_if_targets_agree,
 )
@@ -173,6 +174,10 @@ class GenesSpace:
         }
         warn_if_stopped(climbs, search.n_restarts, was_stopped=fit.structure.was_stopped)
         warn_if_targets_agree(fit.structure.is_target, self.node_names)
+        if model.gene_likelihood != "normal":
+            warn_if_graph_explains_nothing(
+                fit.evidence.explained, uses_graph=fit.evidence.uses_graph
+            )
 
     def learn_interventions(self, dataloader: Iterable[dict[str, Tensor]] | None) -> None:
         """Learn the width of intervals; targets and potencies are final already."""
@@ -344,17 +349,21 @@ class GenesSpace:
         rows, all_names = complete_rows(single, names, data.groups, group_shifts(fit, data))
         rows = rows.take(np.array([all_names.index(name) for name in order], dtype=int))
         scores = {}
-        for name in ("marginal", "residual") if fit.evidence is not None else ():
+        for name in ("marginal", "residual"):
             values = pd.DataFrame(getattr(fit.evidence, name)[: data.n_single], index=names)
             scores[name] = values.reindex(order).to_numpy()
+        if self._model.gene_likelihood != "normal":
+            # Most of a count is noise: the searched graph has a say only where it shows its worth.
+            combined = pd.DataFrame(fit.evidence.combine()[: data.n_single], index=names)
+            rows = replace(rows, evidence=combined.reindex(order, fill_value=0.0).to_numpy())
         self._model.named_nodes_ = {
             "model": pack(fit.model),
             "rows": asdict(rows),
             "mechanism_uncertainty": asdict(fit.uncertainty),
             "kinds": [kind.name for kind in fit.structure.kinds],
             "scores": scores,
-            "explained": np.nan if fit.evidence is None else fit.evidence.explained,
-            "uses_graph": True if fit.evidence is None else fit.evidence.uses_graph,
+            "explained": fit.evidence.explained,
+            "uses_graph": fit.evidence.uses_graph,
             "edge_probability": fit.structure.edge_probability,
         }
 

@@ -14,6 +14,7 @@ from scgim.scm._fit_interventions import InterventionFit
 from scgim.scm._gauge import Gauge, GaugeProblem, find_gauges, find_tied_orders, match_nodes
 from scgim.scm._graph import OrderedGraph, compute_total_effects
 from scgim.scm._graph_mechanism import GraphMechanism
+from scgim.scm._held_out_evidence import judge_on_held_out_cells
 from scgim.scm._intervention_generator import GeneratedRows, GeneratorReport, InterventionGenerator
 from scgim.scm._intervention_kinds import GroupResiduals, InterventionKind, InterventionKindName
 from scgim.scm._intervention_table import InterventionTable
@@ -129,6 +130,7 @@ __all__ = [
     "fit_named_nodes",
     "fit_structure_by_gradient",
     "hill_response",
+    "judge_on_held_out_cells",
     "match_nodes",
     "replay",
     "sample_nodes",

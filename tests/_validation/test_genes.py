@@ -15,6 +15,7 @@ from scgim._validation._genes import (
     check_prior_edges,
     check_space_options,
     raise_cannot_map,
+    warn_if_graph_explains_nothing,
     warn_if_stopped,
     warn_if_targets_agree,
 )
@@ -225,3 +226,17 @@ def test_named_genes_cannot_be_mapped():
     )
     with pytest.raises(ValueError, match=message):
         raise_cannot_map()
+
+
+@pytest.mark.parametrize(
+    ("explained", "words"), [(0.12, r"0\.12 of it"), (-np.inf, "too little shift to say")]
+)
+def test_a_graph_that_explains_nothing_ranks_no_targets(explained, words):
+    warn_if_graph_explains_nothing(0.8, uses_graph=True)
+    message = (
+        rf"^On held-out cells genes do not demonstrably explain the shifts of other genes \({words}\), "
+        r"so `evidence` ranks targets by how much a gene moved, not by how much it moved by itself\. "
+        r"Read the columns `marginal` and `residual` of `get_intervention_targets`\.$"
+    )
+    with pytest.warns(UserWarning, match=message):
+        warn_if_graph_explains_nothing(explained, uses_graph=False)
