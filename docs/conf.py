@@ -70,7 +70,6 @@ if os.environ.get("SCGIM_DOCS_INTERSPHINX"):
 
 autosummary_generate = True
 autodoc_member_order = "bysource"
-autodoc_preserve_defaults = True
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
 autodoc_typehints_format = "short"
