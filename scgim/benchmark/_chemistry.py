@@ -353,7 +353,7 @@ class _Fold:
         use = gim.model.get_generator_report().feature_use
         self._add(gim.name, features, FEATURE_USE, use)
         conditions = self.truth.conditions.drop(columns="split")
-        audit = audit_on(gim, screen, conditions, self.truth.shift, seed=self.world.seed)
+        audit = audit_on(gim, screen, conditions, self.truth.shift, n_draws=3, seed=self.world.seed)
         shuffled = audit.effects.set_index("ablation").loc["shuffled"]
         self._add(gim.name, features, EFFECT_OF_FEATURES, shuffled["effect"])
         self.audits.append(_audit_row(audit, features))
