@@ -60,6 +60,7 @@ Features = Literal["structure", "annotations"]
 SPLITS: tuple[ChemistrySplit, ...] = ("random", "scaffold", "similarity", "target")
 FEATURES: tuple[Features, ...] = ("structure", "annotations")
 N_FOLDS = 5
+N_AUDIT_DRAWS = 3
 COLUMNS = ["seed", "fold", "features", "predictor", "split", "metric", "value"]
 
 
@@ -344,7 +345,7 @@ class _Fold:
         self.say(f"{features}, {predictor.name}: R² {r2:.3f}, energy distance {distance:.3f}")
 
     def _score_model(self, gim: GIMPredictor, screen: TrainingScreen, features: str) -> None:
-        """Score what only a GIM says: intervals, feature use, and the audit."""
+        """Score what only a GIM says: intervals, feature use, and the audit at the highest dose."""
         _, lower, upper = gim.predict_interval(self.truth.conditions, level=0.8)
         covered = self.truth.score_interval(lower, upper)[self.split]
         everywhere = interval_coverage(lower, upper, self.truth.shift)
@@ -352,8 +353,16 @@ class _Fold:
         self._add(gim.name, features, COVERAGE_ALL, everywhere)
         use = gim.model.get_generator_report().feature_use
         self._add(gim.name, features, FEATURE_USE, use)
-        conditions = self.truth.conditions.drop(columns="split")
-        audit = audit_on(gim, screen, conditions, self.truth.shift, n_draws=3, seed=self.world.seed)
+        dose = self.truth.conditions["dose"]
+        is_top = (dose == dose.max()).to_numpy()
+        audit = audit_on(
+            gim,
+            screen,
+            self.truth.conditions.loc[is_top, ["drug", "dose"]].reset_index(drop=True),
+            self.truth.shift[is_top],
+            n_draws=N_AUDIT_DRAWS,
+            seed=self.world.seed,
+        )
         shuffled = audit.effects.set_index("ablation").loc["shuffled"]
         self._add(gim.name, features, EFFECT_OF_FEATURES, shuffled["effect"])
         self.audits.append(_audit_row(audit, features))
