@@ -37,12 +37,14 @@ from scgim._validation._mudata import (
 )
 from scgim._validation._prediction import (
     check_conditions,
+    check_context_has_cells,
     check_do,
     check_do_kind,
     check_genes,
     check_is_trained,
     check_new_features,
     check_seen_labels,
+    check_something_is_left,
     warn_if_features_say_nothing,
 )
 from scgim._validation._query import (
@@ -65,6 +67,7 @@ __all__ = [
     "check_can_save",
     "check_choice",
     "check_conditions",
+    "check_context_has_cells",
     "check_count_options",
     "check_do",
     "check_do_kind",
@@ -96,6 +99,7 @@ __all__ = [
     "check_saved_cells",
     "check_screen",
     "check_seen_labels",
+    "check_something_is_left",
     "check_space_options",
     "check_variables",
     "closest",

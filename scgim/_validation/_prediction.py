@@ -372,3 +372,40 @@ def check_genes(found: pd.Index, expected: pd.Index) -> None:
             f"{len(expected)} of training. Select them with `adata[:, model.get_var_names()]`."
         )
     raise ValueError(message)
+
+
+def check_something_is_left(reasons: list[str]) -> None:
+    """Raise if a model abstains from all conditions.
+
+    Parameters
+    ----------
+    reasons
+        Why it abstains from each condition, empty where it does not.
+    """
+    if all(reasons):
+        message = (
+            f"With `abstain=True` nothing is left to predict: of {len(reasons)} conditions, the first "
+            f"is left out because of: {reasons[0]}. Ask for conditions that training covers, or pass "
+            "`abstain=False` and read the columns of `obs` that say how far each one is."
+        )
+        raise ValueError(message)
+
+
+def check_context_has_cells(context: dict[str, str], n_cells: int) -> None:
+    """Raise if no control cell of training has the context that a condition asks for.
+
+    Parameters
+    ----------
+    context
+        Column of ``obs`` and value, for batch and covariates.
+    n_cells
+        Control cells of training with all of these.
+    """
+    if n_cells == 0:
+        asked = " and ".join(f"{key}={value!r}" for key, value in context.items())
+        message = (
+            f"No control cell of training has {asked}, so there is nothing to start a prediction from. "
+            "Pass control cells of this context as `adata`, or leave the condition out with "
+            "`abstain=True`."
+        )
+        raise ValueError(message)

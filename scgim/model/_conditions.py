@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from scgim._validation import check_conditions
+from scgim.model._applicability import add_applicability, feature_similarity
 from scgim.scm import Intervention
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ class Conditions:
     Attributes
     ----------
     obs
-        One row per condition: the user's columns, ``is_seen``, ``is_dose_extrapolated`` and
-        ``feature_distance``.
+        One row per condition: the user's columns, ``is_seen``, ``is_dose_extrapolated``,
+        ``feature_distance``, ``feature_similarity`` and ``nearest_perturbation``.
     condition
         Condition of each entry, shape ``(n_entries,)``.
     names
@@ -173,6 +174,7 @@ def prepare_conditions(
     distance = np.zeros(len(obs))
     np.maximum.at(distance, condition, rows.distance)
     obs["feature_distance"] = distance
+    add_applicability(obs, feature_similarity(screen, names, features), parts)
     with np.errstate(divide="ignore"):
         log10_dose = np.full(len(names), np.inf) if dose is None else np.log10(dose)[condition]
     return Conditions(

@@ -10,7 +10,15 @@ from anndata import AnnData
 from scvi import REGISTRY_KEYS as SCVI_KEYS
 from torch import Tensor
 
-from scgim._validation import check_choice, check_do, check_do_kind, check_is_trained
+from scgim._validation import (
+    check_choice,
+    check_context_has_cells,
+    check_do,
+    check_do_kind,
+    check_is_trained,
+    check_something_is_left,
+)
+from scgim.model._applicability import why_abstain
 from scgim.model._calibration import N_CELLS, N_DRAWS, QUANTILE_LEVELS
 from scgim.model._conditions import Conditions, ConditionsLike, prepare_conditions
 from scgim.model._global_state import keep_random_state
@@ -48,6 +56,7 @@ class PredictionMixin(ModelParts):
         adata: AnnData | None = None,
         features: pd.DataFrame | None = None,
         output: Output = "counts",
+        abstain: bool = False,
         seed: int | None = None,
     ) -> AnnData:
         """Predict cells under perturbations, doses and combinations, seen or not.
@@ -76,15 +85,22 @@ class PredictionMixin(ModelParts):
         output
             ``"counts"`` (sampled), ``"normalized"`` (expected, to 10,000 per cell) or ``"nodes"``.
             With the normal likelihood counts and normalized are in the space of the data.
+        abstain
+            Leave out conditions that training does not cover: features far from all seen
+            perturbations, a dose outside those that were run, or a combination of batch and
+            covariates without control cells. They are listed, with the reason, in
+            ``uns["scgim"]["abstained"]``.
         seed
             Makes the prediction repeatable.
 
         Returns
         -------
         Predicted cells x genes (or nodes). ``obs`` has the columns of ``conditions`` and, for each
-        cell, ``is_seen`` (perturbation was in training), ``is_dose_extrapolated`` and
-        ``feature_distance`` (to the nearest seen perturbation; above 1 is far).
-        ``uns["scgim"]["space"]`` names the space. For a model of RNA and protein,
+        cell, ``is_seen`` (perturbation was in training), ``is_dose_extrapolated``,
+        ``feature_distance`` (to the nearest seen perturbation; above 1 is far),
+        ``feature_similarity`` (1 is identical; Tanimoto for fingerprints), that
+        ``nearest_perturbation``, and ``is_new_context`` (no control cell of training has this batch
+        and these covariates). ``uns["scgim"]["space"]`` names the space. For a model of RNA and protein,
         ``obsm["protein"]`` has the proteins of the same cells (their expected values for
         ``"normalized"``).
 
@@ -93,15 +109,26 @@ class PredictionMixin(ModelParts):
         RuntimeError
             Before training, or for unseen perturbations without a generator.
         ValueError
-            Unknown perturbation without features, unknown batch, negative dose.
+            Unknown perturbation without features, unknown batch, negative dose, a context without
+            control cells, or nothing left to predict with ``abstain``.
         """
         check_is_trained(self, "predict")
-        prepared = prepare_conditions(self, conditions, features)
+        prepared = self._prepare(conditions, features)
+        described = prepared.obs
+        reasons = why_abstain(described)
+        if abstain and (reasons != "").any():
+            check_something_is_left(reasons.tolist())
+            conditions = _as_asked(described)[reasons == ""]
+            prepared = self._prepare(conditions, features)
         n_each = n_cells if adata is None else adata.n_obs
         rng = None if adata is not None else np.random.default_rng(seed).spawn(1)[0]
-        return self._predict_cells(
+        predicted = self._predict_cells(
             prepared.obs, prepared.of_cells(n_each, rng), adata, output, seed
         )
+        if abstain:
+            left_out = _as_asked(described)[reasons != ""].assign(reason=reasons[reasons != ""])
+            predicted.uns["scgim"]["abstained"] = _text_index(left_out)
+        return predicted
 
     @keep_random_state
     def do(
@@ -195,7 +222,7 @@ class PredictionMixin(ModelParts):
         ``layers["lower"]`` and ``layers["upper"]``; ``obs`` as for :meth:`predict`.
         """
         check_is_trained(self, "predict_shift")
-        prepared = prepare_conditions(self, conditions, features)
+        prepared = self._prepare(conditions, features)
         statistics = TrainingStatistics.from_dict(self.statistics_)
         population = Population(self.module, statistics, n_cells=N_SHIFT_CELLS)
         mean = population.mean_shift(prepared.intervention()).numpy()
@@ -292,11 +319,12 @@ class PredictionMixin(ModelParts):
     ) -> dict[str, Tensor]:
         """Noise, library and covariates of new control cells, ``n_cells`` per condition."""
         statistics = TrainingStatistics.from_dict(self.statistics_)
+        members = self._members(table, statistics)
+        for (_, row), is_member in zip(table.iterrows(), members, strict=True):
+            context = {key: str(row[key]) for key in self._context_keys() if key in table}
+            check_context_has_cells(context, int(is_member.sum()))
         chosen = np.concatenate(
-            [
-                rng.choice(np.flatnonzero(is_member), n_cells)
-                for is_member in self._members(table, statistics)
-            ]
+            [rng.choice(np.flatnonzero(is_member), n_cells) for is_member in members]
         )
         noise = rng.standard_normal((len(chosen), len(self.node_names_)))
         return {
@@ -306,6 +334,19 @@ class PredictionMixin(ModelParts):
             "categories": torch.as_tensor(statistics.control_categories[chosen]),
             "continuous": as_tensor(statistics.control_continuous[chosen]),
         }
+
+    def _prepare(self, conditions: ConditionsLike, features: pd.DataFrame | None) -> Conditions:
+        """Look up conditions, and mark contexts without control cells."""
+        prepared = prepare_conditions(self, conditions, features)
+        statistics = TrainingStatistics.from_dict(self.statistics_)
+        members = self._members(prepared.obs, statistics)
+        prepared.obs["is_new_context"] = [not is_member.any() for is_member in members]
+        return prepared
+
+    def _context_keys(self) -> list[str]:
+        """Columns of ``obs`` with the batch and categorical covariates."""
+        keys = [self.screen.batch_key, *self.screen.categorical_covariates]
+        return [key for key in keys if key is not None]
 
     def _members(self, table: pd.DataFrame, statistics: TrainingStatistics) -> list[np.ndarray]:
         """Which control cells have the covariates that each condition asks for."""
@@ -394,6 +435,11 @@ class PredictionMixin(ModelParts):
 def as_tensor(values: np.ndarray) -> Tensor:
     """float32 tensor of an array."""
     return torch.as_tensor(np.asarray(values), dtype=torch.float32)
+
+
+def _as_asked(obs: pd.DataFrame) -> pd.DataFrame:
+    """Leave out what the model added to the conditions."""
+    return obs.loc[:, :"is_seen"].drop(columns="is_seen")
 
 
 def _text_index(frame: pd.DataFrame) -> pd.DataFrame:

@@ -8,12 +8,14 @@ import torch
 
 from scgim._validation import (
     check_conditions,
+    check_context_has_cells,
     check_do,
     check_do_kind,
     check_genes,
     check_is_trained,
     check_new_features,
     check_seen_labels,
+    check_something_is_left,
     warn_if_features_say_nothing,
 )
 from scgim.data import PerturbationTable, Screen
@@ -312,3 +314,27 @@ def test_a_prediction_from_useless_features_is_called_a_default():
 def test_a_prediction_from_useful_features_is_not_warned_of(recwarn):
     warn_if_features_say_nothing(["drug_x"], 0.01, is_informative=True)
     assert not recwarn.list
+
+
+def test_abstaining_from_everything_is_an_error():
+    message = (
+        "With `abstain=True` nothing is left to predict: of 2 conditions, the first is left out because "
+        "of: far. Ask for conditions that training covers, or pass `abstain=False` and read the columns "
+        "of `obs` that say how far each one is."
+    )
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole message is compared
+        check_something_is_left(["far", "new"])
+    assert str(error.value) == message
+    check_something_is_left(["far", ""])
+
+
+def test_a_context_without_control_cells_is_named():
+    message = (
+        "No control cell of training has lane='1' and donor='x', so there is nothing to start a "
+        "prediction from. Pass control cells of this context as `adata`, or leave the condition out with "
+        "`abstain=True`."
+    )
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole message is compared
+        check_context_has_cells({"lane": "1", "donor": "x"}, 0)
+    assert str(error.value) == message
+    check_context_has_cells({}, 5)

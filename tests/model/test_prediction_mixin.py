@@ -29,6 +29,9 @@ def test_predict_gives_cells_of_each_condition_with_its_columns(model):
         "is_seen",
         "is_dose_extrapolated",
         "feature_distance",
+        "feature_similarity",
+        "nearest_perturbation",
+        "is_new_context",
     ]
     assert prediction.obs.drug.tolist() == ["drug_a"] * 7 + ["vehicle"] * 7
     assert prediction.obs.dose.tolist() == [1.0] * 7 + [0.0] * 7
@@ -379,3 +382,53 @@ def test_mean_shift_of_an_unseen_drug_averages_over_its_interventions(model, mon
     )
     certain = model.predict_shift([("drug_x", 10.0)]).X
     assert np.abs(averaged - certain).max() > 0.02
+
+
+def test_every_prediction_says_how_far_it_is_from_training(model):
+    predicted = model.predict(
+        [("vehicle", 0.0), ("drug_a", 1.0), ("drug_x", 1.0)], n_cells=2, seed=0
+    )
+    obs = predicted.obs.iloc[::2]
+    assert obs["feature_similarity"].tolist()[:2] == [1.0, 1.0]
+    assert 0 < obs["feature_similarity"].iloc[2] <= 1
+    assert obs["nearest_perturbation"].tolist()[:2] == ["", "drug_a"]
+    assert obs["nearest_perturbation"].iloc[2].startswith("drug_")
+    assert not obs["is_new_context"].any()
+    shift = model.predict_shift([("drug_x", 1.0)])
+    assert {"feature_similarity", "nearest_perturbation", "is_new_context"} <= set(shift.obs)
+
+
+def test_a_model_abstains_from_what_training_does_not_cover(model, screen, tmp_path):
+    conditions = [("drug_a", 1.0), ("drug_a", 150.0), ("drug_b", 1.0)]
+    low, high = model.screen.dose_range("drug_a")
+    assert low <= 1.0 <= high < 150.0
+    predicted = model.predict(conditions, n_cells=3, abstain=True, seed=0)
+    assert predicted.obs["drug"].tolist() == ["drug_a"] * 3 + ["drug_b"] * 3
+    abstained = predicted.uns["scgim"]["abstained"]
+    assert abstained["dose"].tolist() == [150.0]
+    assert abstained["reason"].tolist() == ["dose outside the doses that were run"]
+    predicted.write_h5ad(tmp_path / "predicted.h5ad")
+    kept = model.predict([conditions[0], conditions[2]], n_cells=3, abstain=True, seed=0)
+    np.testing.assert_array_equal(_dense(kept), _dense(predicted))
+    assert len(kept.uns["scgim"]["abstained"]) == 0
+    with pytest.raises(ValueError, match="With `abstain=True` nothing is left to predict"):
+        model.predict([conditions[1]], abstain=True)
+
+
+def test_a_context_without_control_cells_is_new_and_cannot_be_drawn_from(
+    covariate_model, monkeypatch
+):
+    statistics = dict(covariate_model.statistics_)
+    is_first = statistics["control_batch"] == 0
+    statistics["control_categories"] = np.where(is_first[:, None], 0, 1)
+    monkeypatch.setattr(covariate_model, "statistics_", statistics)
+    lanes = list(covariate_model.screen.batches)
+    donors = list(covariate_model.screen.categorical_covariates["donor"])
+    asked = pd.DataFrame(
+        {"drug": "drug_a", "dose": 1.0, "lane": lanes[:1] * 2, "donor": donors[:2]}
+    )
+    assert covariate_model.predict_shift(asked).obs["is_new_context"].tolist() == [False, True]
+    with pytest.raises(ValueError, match="No control cell of training has lane="):
+        covariate_model.predict(asked, n_cells=2)
+    kept = covariate_model.predict(asked, n_cells=2, abstain=True)
+    assert kept.obs["donor"].tolist() == donors[:1] * 2

@@ -1,0 +1,112 @@
+"""How far conditions are from what training covers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from scgim._validation import check_new_features
+from scgim.scm._perturbation_features import FeatureScaling, tanimoto
+
+if TYPE_CHECKING:
+    from scgim.data._screen import Screen
+
+FAR = 1.0
+
+
+def feature_similarity(
+    screen: Screen, names: list[str], features: pd.DataFrame | None
+) -> pd.DataFrame:
+    """Find the seen perturbation whose features are most like those of each perturbation.
+
+    Columns of 0 and 1 are compared by Tanimoto similarity, averaged over their blocks; without such
+    columns standardised features by :math:`e^{-d^2 / 2p}`, with :math:`p` columns.
+
+    Parameters
+    ----------
+    screen
+        What the registry knows of the screen.
+    names
+        Perturbations, seen or not.
+    features
+        Features of perturbations that are not in the registered table.
+
+    Returns
+    -------
+    One row per different name: ``nearest`` and ``similarity``, 1 for a seen perturbation, NaN without
+    features.
+    """
+    different = sorted(set(names))
+    result = pd.DataFrame({"nearest": different, "similarity": 1.0}, index=different)
+    unseen = [name for name in different if not screen.is_seen(name)]
+    seen = screen.seen_features
+    if not unseen:
+        return result
+    if seen is None:
+        result.loc[unseen, ["nearest", "similarity"]] = ["", np.nan]
+        return result
+    new = check_new_features(features, screen.table.features, unseen)
+    similarity = _similarities(FeatureScaling.fit(seen, screen.feature_blocks), new, seen)
+    result.loc[unseen, "nearest"] = np.array(screen.table.perturbations)[similarity.argmax(1)]
+    result.loc[unseen, "similarity"] = similarity.max(1)
+    return result
+
+
+def add_applicability(
+    obs: pd.DataFrame, similarity: pd.DataFrame, parts: list[tuple[str, ...]]
+) -> None:
+    """Write the similarity of conditions to what was seen into their table.
+
+    Updates ``obs["feature_similarity"]`` (that of the least similar part) and
+    ``obs["nearest_perturbation"]``.
+
+    Parameters
+    ----------
+    obs
+        One row per condition.
+    similarity
+        Table of :func:`feature_similarity`.
+    parts
+        Perturbations of each condition; none for the control.
+    """
+    value, nearest = similarity["similarity"], similarity["nearest"]
+    obs["feature_similarity"] = [
+        float(value.loc[list(names)].min(skipna=False)) if names else 1.0 for names in parts
+    ]
+    obs["nearest_perturbation"] = ["+".join(nearest.loc[list(names)]) for names in parts]
+
+
+def why_abstain(obs: pd.DataFrame) -> pd.Series:
+    """Say of each condition why a prediction would be an extrapolation.
+
+    Parameters
+    ----------
+    obs
+        Conditions as :func:`~scgim.model._conditions.prepare_conditions` describes them.
+
+    Returns
+    -------
+    A reason per condition, empty where training covers it.
+    """
+    reasons = {
+        "features far from all seen perturbations": obs["feature_distance"] > FAR,
+        "dose outside the doses that were run": obs["is_dose_extrapolated"],
+        "no control cells of this context in training": obs["is_new_context"],
+    }
+    texts = [
+        ", ".join(reason for reason, applies in reasons.items() if applies.iloc[row])
+        for row in range(len(obs))
+    ]
+    return pd.Series(texts, index=obs.index, name="reason", dtype=str)
+
+
+def _similarities(scaling: FeatureScaling, new: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Similarity of new to seen perturbations, shape ``(n_new, n_seen)``."""
+    blocks = list(zip(scaling.blocks(new), scaling.blocks(seen), strict=True))
+    if blocks:
+        return np.mean([tanimoto(left, right) for left, right in blocks], axis=0)
+    left, right = scaling.standardise(new), scaling.standardise(seen)
+    squared = ((left[:, None] - right[None]) ** 2).sum(-1)
+    return np.exp(-0.5 * squared / max(1, left.shape[1]))

@@ -1,0 +1,50 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from scgim.model._applicability import add_applicability, feature_similarity, why_abstain
+
+
+def test_seen_perturbations_are_their_own_nearest(model):
+    table = feature_similarity(model.screen, ["drug_a", "drug_b", "drug_a"], None)
+    assert table.index.tolist() == ["drug_a", "drug_b"]
+    assert table["nearest"].tolist() == ["drug_a", "drug_b"]
+    assert table["similarity"].tolist() == [1, 1]
+
+
+def test_copy_of_a_seen_perturbation_is_identical_to_it(model):
+    registered = model.screen.table.features
+    copy = registered.loc[["drug_b"]].set_axis(["copy"])
+    far = registered.loc[["drug_b"]].set_axis(["far"]) + 50.0
+    table = feature_similarity(model.screen, ["copy", "far"], pd.concat([copy, far]))
+    assert table.loc["copy", "nearest"] == "drug_b"
+    assert table.loc["copy", "similarity"] == pytest.approx(1)
+    assert 0 <= table.loc["far", "similarity"] < 0.5
+
+
+def test_without_features_similarity_is_unknown(plain_model):
+    table = feature_similarity(plain_model.screen, ["drug_x"], None)
+    assert np.isnan(table.loc["drug_x", "similarity"])
+
+
+def test_condition_is_as_similar_as_its_least_similar_part():
+    similarity = pd.DataFrame({"nearest": ["a", "b"], "similarity": [1.0, 0.3]}, index=["a", "x"])
+    obs = pd.DataFrame(index=range(3))
+    add_applicability(obs, similarity, [(), ("a",), ("a", "x")])
+    assert obs["feature_similarity"].tolist() == [1.0, 1.0, 0.3]
+    assert obs["nearest_perturbation"].tolist() == ["", "a", "a+b"]
+
+
+def test_every_reason_to_abstain_is_named():
+    obs = pd.DataFrame(
+        {
+            "feature_distance": [0.5, 1.5, 0.0],
+            "is_dose_extrapolated": [False, True, False],
+            "is_new_context": [False, False, True],
+        }
+    )
+    assert why_abstain(obs).tolist() == [
+        "",
+        "features far from all seen perturbations, dose outside the doses that were run",
+        "no control cells of this context in training",
+    ]
