@@ -61,6 +61,16 @@ class InterpretationMixin(ModelParts):
         standard deviations with probability above one half; ``ambiguous`` marks calls on which
         equally good bases of the nodes disagree.
 
+        For ``causal_space="genes"`` the targets are those that the search found: ``probability`` is
+        averaged over graphs that explain the screen about as well, ``effect`` is the value that a
+        set gene takes, ``ambiguous`` marks probabilities between 0.1 and 0.9, and three columns
+        follow: ``kind`` (what is done to a target, ``"shift"``, ``"hard"`` or ``"scale"``),
+        ``marginal`` (did the gene move, in standard errors) and ``residual`` (did it move by more
+        than the other genes explain). ``evidence`` is in nats; for counts it is the smaller of the
+        two scores where genes demonstrably explain each other's shifts on held-out cells, and
+        otherwise the marginal one. Scores that are calibrated on control cells speak of "no effect"
+        only, never of "an effect, but not the target".
+
         Raises
         ------
         RuntimeError
