@@ -202,7 +202,7 @@ def test_a_name_that_is_taken_is_refused(adata, chosen):
 def test_a_condition_of_one_cell_has_a_mean_but_no_distribution(adata, chosen):
     held_out = np.flatnonzero(chosen.is_held_out(adata))
     condition = adata.obs.iloc[held_out[0]][["drug", "dose"]]
-    same = (adata.obs[["drug", "dose"]] == condition).all(axis=1).to_numpy()
+    same = (adata.obs[["drug", "dose"]] == condition).all(axis=1).to_numpy(copy=True)
     same[held_out[0]] = False
     scores = evaluate(Collapsed(), adata[~same].copy(), chosen, settings=SETTINGS)
     own = scores.query("predictor == 'collapsed' and n_cells == 1").set_index("metric")
