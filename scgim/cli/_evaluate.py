@@ -36,7 +36,7 @@ from scgim.cli._evaluation_report import (
     summarize,
 )
 from scgim.cli._quiet import quiet_packages
-from scgim.cli._tables_from_files import place_features
+from scgim.cli._tables_from_files import place_features, read_groups
 
 NAME = "GIM"
 SPLIT_NAMES = {"drug": "perturbation"}
@@ -63,6 +63,8 @@ class EvaluateSettings:
         Layer with the counts.
     split
         What is held out, see :func:`scgim.benchmark.split`; ``"drug"`` is ``"perturbation"``.
+    groups
+        CSV file of perturbation and group, for the split ``"group"``.
     fraction
         Share of the candidates that is held out.
     seeds
@@ -80,6 +82,7 @@ class EvaluateSettings:
     context: str | None = None
     layer: str | None = None
     split: str = "drug"
+    groups: Path | None = None
     fraction: float = 0.2
     seeds: tuple[int, ...] = (0, 1, 2)
     n_nodes: int = 16
@@ -184,6 +187,7 @@ def _run_seed(
         fraction=settings.fraction,
         seed=seed,
         keys=keys,
+        groups=None if settings.groups is None else read_groups(settings.groups),
         context=settings.context if "context" in str(kind) else None,
     )
     scvi.settings.seed = seed

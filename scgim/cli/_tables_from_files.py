@@ -87,6 +87,32 @@ def read_conditions(path: Path, perturbation_key: str) -> pd.DataFrame:
     return table
 
 
+def read_groups(path: Path) -> pd.Series:
+    """Read groups of perturbations: the first column names the perturbation, the second its group.
+
+    Parameters
+    ----------
+    path
+        CSV file.
+
+    Returns
+    -------
+    Group of each perturbation, named as the second column.
+    """
+    table = _read(path, index_col=0, dtype=str)
+    columns, has_empty = list(table.columns), bool(table.isna().to_numpy().any())
+    if len(columns) != 1 or table.empty or has_empty:
+        found = (
+            "empty cells" if has_empty else f"{len(table)} rows and the group columns {columns[:5]}"
+        )
+        msg = (
+            f"`--groups {path}` has {found}. Expected one row per perturbation, its name "
+            "in the first column and its group in the second. Correct the file."
+        )
+        raise ValueError(msg)
+    return table.set_axis(table.index.astype(str)).iloc[:, 0]
+
+
 def _read(path: Path, **options: object) -> pd.DataFrame:
     try:
         return pd.read_csv(path, **options)

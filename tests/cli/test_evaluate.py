@@ -134,6 +134,22 @@ def test_dose_split_needs_no_features(screen, tmp_path):
     assert not has_value["ridge"]
 
 
+def test_whole_groups_are_held_out(screen, tmp_path):
+    groups = {f"drug_{i:02}": "first" if i < 4 else "second" for i in range(12)}
+    file = tmp_path / "groups.csv"
+    file.write_text("drug,class\n" + "\n".join(f"{k},{v}" for k, v in groups.items()))
+    options = ("--features", "drug_features", "--split", "group", "--groups", file, "--seeds", 0)
+    out = tmp_path / "groups"
+    assert _run("evaluate", screen, *KEYS, *QUICK, *options, "--out", out) == 0
+    chosen = Split.load(out / "tables" / "split_seed0.json")
+    assert chosen.grouping == "class"
+    held_out = set(chosen.held_out["drug"])
+    assert len({groups[name] for name in held_out}) == 1
+    assert held_out == {name for name in groups if groups[name] == groups[min(held_out)]} & set(
+        ad.read_h5ad(screen).obs["drug"]
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"),

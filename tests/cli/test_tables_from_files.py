@@ -1,6 +1,8 @@
+import re
+
 import pytest
 
-from scgim.cli._tables_from_files import read_conditions, read_features
+from scgim.cli._tables_from_files import read_conditions, read_features, read_groups
 
 
 @pytest.fixture
@@ -46,3 +48,26 @@ def test_conditions_without_the_perturbation_column_say_what_was_found(write):
 def test_file_that_is_no_table_is_named(write, text):
     with pytest.raises(ValueError, match=r"table\.csv cannot be read as a CSV file.*UTF-8"):
         read_conditions(write(text), "drug")
+
+
+def test_groups_are_text_by_perturbation(write):
+    groups = read_groups(write("drug,scaffold\n007,1\nB,c1ccccc1\n"))
+    assert groups.to_dict() == {"007": "1", "B": "c1ccccc1"}
+    assert groups.name == "scaffold"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("drug,a\nA,\n", "empty cells"),
+        ("drug,a,b\nA,1,2\n", "1 rows and the group columns ['a', 'b']"),
+    ],
+)
+def test_groups_that_are_not_two_columns_are_refused(write, text, found):
+    path = write(text)
+    message = (
+        f"`--groups {path}` has {found}. Expected one row per perturbation, its name in the first "
+        "column and its group in the second. Correct the file."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        read_groups(path)
