@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,6 +25,14 @@ benchmark_app = typer.Typer(
     help="Measure scgim beside baselines and ceilings.", no_args_is_help=True
 )
 app.add_typer(benchmark_app, name="benchmark")
+
+
+class CompoundFeatures(StrEnum):
+    """Kinds of features of real compounds; Typer reads no list of literals."""
+
+    structure = "structure"
+    annotations = "annotations"
+
 
 Seeds = Annotated[
     list[int], typer.Option("--seeds", help="Seeds of the worlds, for example: --seeds 1 2 3.")
@@ -276,9 +285,9 @@ def benchmark_chemistry(
         typer.Option(help="Which compounds are held out together."),
     ] = "random",
     features: Annotated[
-        list[Literal["structure", "annotations"]],
+        list[CompoundFeatures],
         typer.Option("--features", help="Features, one kind or both."),
-    ] = ["structure", "annotations"],  # noqa: B006 - Typer copies it
+    ] = list(CompoundFeatures),  # noqa: B006 - Typer copies it
     folds: Annotated[
         int, typer.Option(help="Folds to hold out per seed, of five.", min=1, max=5)
     ] = 1,
@@ -290,7 +299,7 @@ def benchmark_chemistry(
     """
     from scgim.cli._benchmark import run_chemistry  # noqa: PLC0415 - heavy
 
-    run_chemistry(seeds, split, features, folds, json, Console())
+    run_chemistry(seeds, split, [kind.value for kind in features], folds, json, Console())
 
 
 @benchmark_app.command("genes", cls=MultiValueCommand)
