@@ -147,7 +147,33 @@ def render_targets(document: dict) -> str:
     return "\n\n".join(parts)
 
 
-RENDERERS = {"genes": render_genes, "targets": render_targets}
+def render_chemistry(document: dict) -> str:
+    """Render one split of World C: claims, figures, every predictor by features, and the audits."""
+    scores = pd.DataFrame(document["scores"])
+    seeds = " ".join(map(str, sorted(scores["seed"].unique())))
+    kinds = " ".join(scores["features"].unique())
+    split = document["scenario"]
+    parts = [
+        f"## chemistry, {split} split",
+        f"`scgim benchmark chemistry --split {split} --features {kinds} --seeds {seeds}`",
+        *document["claims"],
+        to_markdown(pd.DataFrame(document["figures"]).drop(columns="moonshot")),
+    ]
+    compared = scores[scores["metric"].isin(["R2 of the mean shift", "normalised energy distance"])]
+    for kind, rows in compared.groupby("features", sort=False):
+        table = rows.pivot_table(
+            index="predictor", columns="metric", values="value", aggfunc=_mean_and_sd, sort=False
+        )
+        parts += [f"### Unseen drugs, {kind}", to_markdown(table.reset_index())]
+    parts += ["### Feature use", *(f"- {row['features']}: {row['sentence']}" for row in
+                                   document["audits"])]  # fmt: skip
+    for name in ("settings", "versions"):
+        entries = ", ".join(f"{key} {value}" for key, value in document[name].items())
+        parts.append(f"{name.capitalize()}: {entries}.")
+    return "\n\n".join(parts)
+
+
+RENDERERS = {"chemistry": render_chemistry, "genes": render_genes, "targets": render_targets}
 
 
 def _command(document: dict, seed: pd.Series) -> str:
