@@ -1,5 +1,6 @@
 """Checks on user input: the only home of their wording."""
 
+from scgim._validation._datamodule import check_datamodule, check_has_cells
 from scgim._validation._files import (
     check_can_save,
     check_files_present,
@@ -69,6 +70,7 @@ __all__ = [
     "check_conditions",
     "check_context_has_cells",
     "check_count_options",
+    "check_datamodule",
     "check_do",
     "check_do_kind",
     "check_edge_table",
@@ -77,6 +79,7 @@ __all__ = [
     "check_format_version",
     "check_gene_nodes",
     "check_genes",
+    "check_has_cells",
     "check_has_model",
     "check_is_trained",
     "check_layer",

@@ -4,6 +4,7 @@ from scgim.data._condition_splitter import ConditionSplitter
 from scgim.data._fields import DoseField, LabelField, PerturbationField, count_conditions
 from scgim.data._perturbation_table import PerturbationTable, split_combination
 from scgim.data._screen import Screen
+from scgim.data._screen_data_module import ScreenDataModule, StreamedScreen, streamed_keys
 
 __all__ = [
     "ConditionSplitter",
@@ -12,6 +13,9 @@ __all__ = [
     "PerturbationField",
     "PerturbationTable",
     "Screen",
+    "ScreenDataModule",
+    "StreamedScreen",
     "count_conditions",
     "split_combination",
+    "streamed_keys",
 ]

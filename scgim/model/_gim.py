@@ -42,6 +42,7 @@ from scgim.data import (
     Screen,
 )
 from scgim.model._annotation_mixin import AnnotationMixin
+from scgim.model._datamodule_mixin import DataModuleMixin
 from scgim.model._differential_expression_mixin import DifferentialExpressionMixin
 from scgim.model._fitting_mixin import FittingMixin
 from scgim.model._genes_fit import GenesOptions, MechanismKind, StructureKind
@@ -81,6 +82,7 @@ class GIM(
     SavingMixin,
     QueryMixin,
     MuDataMixin,
+    DataModuleMixin,
     RNASeqMixin,
     VAEMixin,
     UnsupervisedTrainingMixin,
@@ -458,6 +460,7 @@ class GIM(
         if max_epochs is None:
             n_epochs = int(np.ceil(MIN_STEPS * batch_size / max(1, self.screen.n_cells)))
             max_epochs = int(np.clip(n_epochs, MIN_EPOCHS, MAX_EPOCHS))
+        self._datamodule = trainer_kwargs.get("datamodule")
         keep = KeepWeights(
             self.module, patience=max(5, max_epochs // 4) if early_stopping else None
         )
@@ -501,7 +504,9 @@ class GIM(
 
     def _expression_statistics(self) -> dict[str, Any]:
         """Start of the gene intercepts and the scale of the encoder's input, from the data."""
-        if self.adata is None or self.minified_data_type is not None:
+        if self.adata is None:
+            return self._streamed_statistics()
+        if self.minified_data_type is not None:
             return {}
         expression = self.adata_manager.get_from_registry(SCVI_KEYS.X_KEY)
         arguments = self.registry_["setup_args"]
@@ -513,14 +518,11 @@ class GIM(
             var_names=pd.Index(self._gene_names()),
         )
         start = {"protein_intercept": self._protein_intercept()} if self.protein_names else {}
-        gene_total = np.asarray(expression.sum(0), dtype=np.float64).ravel()
-        if self.gene_likelihood == "normal":
-            mean = gene_total / self.adata.n_obs
-            return {**start, "mean_log_expression": torch.tensor(mean, dtype=torch.float32)}
-        share = (gene_total + 0.5) / (gene_total + 0.5).sum()
-        library = np.asarray(expression.sum(1)).ravel()
         return {
             **start,
-            "mean_log_expression": torch.tensor(np.log(share), dtype=torch.float32),
-            "median_library": float(np.median(library)),
+            **self._start(
+                gene_total=np.asarray(expression.sum(0), dtype=np.float64).ravel(),
+                median_library=float(np.median(np.asarray(expression.sum(1)).ravel())),
+                n_obs=self.adata.n_obs,
+            ),
         }

@@ -125,7 +125,7 @@ class LatentSpace:
         """Re-estimate the rows by empirical Bayes, learn the generator, calibrate intervals."""
         model = self._model
         if dataloader is None:
-            dataloader = model._make_data_loader(adata=model.adata, batch_size=2048)  # noqa: SLF001
+            dataloader = model._batches(batch_size=2048)  # noqa: SLF001
         statistics = TrainingStatistics.collect(model.module, dataloader)
         if model.reference_statistics_ is not None:
             statistics = statistics.add(TrainingStatistics.from_dict(model.reference_statistics_))
@@ -310,11 +310,7 @@ class LatentSpace:
     def _encoder_hidden(self) -> Tensor:
         """Last hidden layer of the encoder for some cells, shape ``(n_cells, n_hidden)``."""
         model = self._model
-        rng = np.random.default_rng(0)
-        indices = np.sort(rng.permutation(model.adata.n_obs)[:N_HIDDEN_CELLS])
-        loader = model._make_data_loader(  # noqa: SLF001
-            adata=model.adata, indices=indices, batch_size=1024
-        )
+        loader = model._batches(batch_size=1024, n_cells=N_HIDDEN_CELLS)  # noqa: SLF001
         return torch.cat([model.module.encoder_hidden(tensors).cpu() for tensors in loader])
 
     def _warn_if_ambiguous(self) -> None:
