@@ -108,3 +108,8 @@ def test_readme_example_runs():
     assert namespace["predicted"].n_obs == 100 * len(held_out)
     drugs = set(namespace["adata"].obs["drug"]) - {"vehicle"}
     assert set(namespace["targets"]["perturbation"]) == drugs
+
+
+def test_citation_and_package_have_the_same_version():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version: {scgim.__version__}\n" in citation
