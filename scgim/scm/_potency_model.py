@@ -24,6 +24,10 @@ N_GAUSS_NEWTON = 12
 LOG_SD_BOUNDS = (np.log(0.02), np.log(3.0))
 MAX_STEP = 1.0
 START_LOG_SD = tuple(np.log([0.3, 0.3, 0.3, 0.3, 0.2, 0.2, 0.3]))
+TIGHT_LOG_SD = tuple(
+    tuple(np.log(scales))
+    for scales in ((0.3, 0.1, 0.3, 0.1, 0.3, 0.1, 0.1), (0.3, 0.05, 0.3, 0.05, 0.2, 0.05, 0.05))
+)
 
 
 class ShiftObservations(NamedTuple):
@@ -140,7 +144,7 @@ class PotencyModel:
         n_perturbations: int,
         n_nodes: int,
     ) -> PotencyModel:
-        """Fit by empirical Bayes, from two starts and with each kernel.
+        """Fit by empirical Bayes, from several starts and with each kernel.
 
         Parameters
         ----------
@@ -170,7 +174,12 @@ class PotencyModel:
         )
         if not len(observations.shift):
             return empty
-        starts = [_start_by_node(empty, observations), _start_by_perturbation(empty, observations)]
+        # Loose and tight scales end in different optima, and neither is always the better one.
+        scaled = [
+            replace(empty, log_sd=np.array(log_sd)) for log_sd in (START_LOG_SD, *TIGHT_LOG_SD)
+        ]
+        starts = [_start_by_node(start, observations) for start in scaled]
+        starts.append(_start_by_perturbation(empty, observations))
         best = max(
             (_alternate(start, observations) for start in starts), key=lambda fit: fit.evidence
         )

@@ -93,3 +93,21 @@ def test_observations_are_those_of_targets_in_treated_conditions():
     assert data.shift.tolist() == [2.0, 4.0, 5.0]
     assert data.node.tolist() == [0, 0, 1]
     assert data.log10_dose.tolist() == [1.0, 2.0, 2.0]
+
+
+def test_rank_one_shifts_are_fitted_to_their_noise():
+    rng = np.random.default_rng(6)
+    n, n_nodes = 40, 8
+    features = rng.standard_normal((n, 6))
+    potency, log10_ec50 = 1.5 + 0.4 * features[:, 0], 0.15 * features[:, 1]
+    sensitivity = 2.0 * rng.choice([-1.0, 1.0], n_nodes)
+    perturbation, node = np.repeat(np.arange(n), 4), np.repeat(rng.integers(0, n_nodes, n), 4)
+    dose = np.tile(np.log10([0.5, 1.0, 1.5, 2.0]), n)
+    response = 1 / (1 + 10 ** (-2.0 * (dose - log10_ec50[perturbation])))
+    shift = sensitivity[node] * potency[perturbation] * response
+    noisy = shift + 0.05 * rng.standard_normal(len(shift))
+    data = ShiftObservations(perturbation, node, dose, noisy, np.full(len(shift), 0.05**2))
+    fitted = PotencyModel.fit(data, features, n_perturbations=n, n_nodes=n_nodes)
+    predicted = fitted.shift(fitted.rows[perturbation], dose, fitted.extra[perturbation])
+    error = predicted[np.arange(len(node)), node] - shift
+    assert np.sqrt((error**2).mean()) < 0.05
