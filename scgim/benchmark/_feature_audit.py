@@ -54,9 +54,9 @@ class FeatureAudit:
         features), ``lower`` and ``upper`` (95 % interval, paired over perturbations), ``moved``
         (squared change of the predictions over their squared size) and ``n_perturbations``.
     verdict
-        "uses features": shuffled features predict worse, beyond chance. "does not use features":
-        predictions do not change, or shuffled features cost less than 0.05 of R². "cannot tell":
-        anything else, such as too few perturbations.
+        "uses features": shuffled features predict worse, beyond chance, and the right ones better
+        than no effect. "does not use features": predictions do not change, or shuffled features
+        cost less than 0.05 of R². "cannot tell": anything else, such as too few perturbations.
     """
 
     predictor: str
@@ -193,7 +193,8 @@ def audit_on(
             for name, shift in _retrain(retrain, screen, conditions, rng)
         ]
     effects = pd.DataFrame(rows)
-    return FeatureAudit(fitted.name, errors.r2(own), effects, _verdict(effects))
+    r2 = errors.r2(own)
+    return FeatureAudit(fitted.name, r2, effects, _verdict(r2, effects))
 
 
 def _fit(predictor: GIM | Predictor, screen: TrainingScreen, features: pd.DataFrame) -> Predictor:
@@ -270,14 +271,14 @@ def _retrain(
         yield name, predictor.predict_shift(conditions)
 
 
-def _verdict(effects: pd.DataFrame) -> FeatureVerdict:
+def _verdict(r2: float, effects: pd.DataFrame) -> FeatureVerdict:
     if (effects.loc[effects["how"] == PREDICTED_AGAIN, "moved"] < NO_CHANGE).all():
         return "does not use features"
     shuffled = effects[effects["ablation"] == "shuffled"]
     if shuffled["n_perturbations"].iloc[0] < 3:
         return "cannot tell"
     if (shuffled["lower"] > 0).all():
-        return "uses features"
+        return "uses features" if r2 > 0 else "cannot tell"
     return "does not use features" if (shuffled["upper"] < MIN_EFFECT).any() else "cannot tell"
 
 

@@ -160,3 +160,21 @@ def test_two_perturbations_are_too_few_to_tell(wide_world, wide_screen, unseen):
     audit = audit_on(RidgeOnFeatures(), wide_screen, few, truth)
     assert audit.verdict == "cannot tell"
     assert "may or may not use features" in audit.sentence
+
+
+class Overshoot(Oracle):
+    """Follows the features, and predicts three times too much."""
+
+    name = "overshoot"
+
+    def predict_shift(self, conditions):
+        return 3.0 * super().predict_shift(conditions)
+
+
+def test_features_that_help_only_to_be_worse_than_no_effect_are_no_verdict(
+    audit_with_truth, wide_world
+):
+    audit = audit_with_truth(Overshoot(wide_world))
+    assert audit.r2 < 0
+    assert (audit.effects.set_index("ablation").loc["shuffled", "lower"] > 0).all()
+    assert audit.verdict == "cannot tell"
