@@ -8,9 +8,6 @@ import numpy as np
 
 from scgim._validation._evaluation import check_predicted_genes
 from scgim.benchmark._expression_space import log_normalize, read_expression
-from scgim.model._conditions import prepare_conditions
-from scgim.model._population import Population
-from scgim.model._training_statistics import TrainingStatistics
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -19,8 +16,6 @@ if TYPE_CHECKING:
 
     from scgim.benchmark._training_screen import TrainingScreen
     from scgim.model import GIM
-
-N_SHIFT_CELLS = 512
 
 
 class TrainedGIM:
@@ -93,9 +88,6 @@ class TrainedGIM:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Predict mean shifts with an interval.
 
-        In a screen with contexts, the mean is that over control cells of the context; the width of the
-        interval is that over all contexts.
-
         Parameters
         ----------
         conditions
@@ -112,10 +104,7 @@ class TrainedGIM:
             self._in_order(np.asarray(table, dtype=float))
             for table in (predicted.X, predicted.layers["lower"], predicted.layers["upper"])
         )
-        if not set(conditions.columns) & set(self._categories()):
-            return mean, lower, upper
-        move = self._in_order(self._move_to_context(conditions))
-        return mean + move, lower + move, upper + move
+        return mean, lower, upper
 
     def predict_cells(
         self, conditions: pd.DataFrame, n_cells: int, *, seed: int
@@ -159,35 +148,6 @@ class TrainedGIM:
 
     def _in_order(self, table: NDArray[Any]) -> NDArray[Any]:
         return table if self._genes is None else table[:, self._genes]
-
-    def _move_to_context(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
-        """Compute how the mean shift over control cells of the context differs from that over all."""
-        model = self.model
-        statistics = TrainingStatistics.from_dict(model.statistics_)
-        intervention = prepare_conditions(model, conditions, None).intervention()
-        masks = [self._is_in_context(row, statistics) for row in conditions.to_dict("records")]
-        moves = {}
-        overall = Population(model.module, statistics, n_cells=N_SHIFT_CELLS)
-        everywhere = overall.mean_shift(intervention).numpy()
-        for mask in masks:
-            if mask.tobytes() not in moves:
-                there = Population(model.module, statistics, n_cells=N_SHIFT_CELLS, is_member=mask)
-                moves[mask.tobytes()] = there.mean_shift(intervention).numpy() - everywhere
-        return np.array([moves[mask.tobytes()][row] for row, mask in enumerate(masks)])
-
-    def _is_in_context(
-        self, row: dict[str, object], statistics: TrainingStatistics
-    ) -> NDArray[np.bool_]:
-        """Whether each control cell that the model remembers has the covariates of a condition."""
-        screen = self.model.screen
-        codes = {str(screen.batch_key): (statistics.control_batch, screen.batches)}
-        for column, (key, values) in enumerate(screen.categorical_covariates.items()):
-            codes[key] = (statistics.control_categories[:, column], values)
-        is_in = np.ones(len(statistics.control_library), dtype=bool)
-        for key, (code, values) in codes.items():
-            if row.get(key) is not None:
-                is_in &= code == [str(value) for value in values].index(str(row[key]))
-        return is_in
 
     def _categories(self) -> dict[str, set[str]]:
         """Values of batch and categorical covariates that the model knows."""

@@ -219,13 +219,21 @@ class PredictionMixin(ModelParts):
         -------
         Conditions x genes: mean log1p(CP10k) minus that of the control (of the space of the data
         for the normal likelihood) in ``X``, averaged over the distribution over interventions,
-        ``layers["lower"]`` and ``layers["upper"]``; ``obs`` as for :meth:`predict`.
+        ``layers["lower"]`` and ``layers["upper"]``; ``obs`` as for :meth:`predict`. Where a
+        condition names a batch or a covariate, the mean is over control cells that have it, or
+        over all where ``is_new_context`` says that there are none; the width of the interval is
+        that over all control cells.
+
+        Raises
+        ------
+        RuntimeError
+            Before training, or for unseen perturbations without a generator.
+        ValueError
+            As for :meth:`predict`.
         """
         check_is_trained(self, "predict_shift")
         prepared = self._prepare(conditions, features)
-        statistics = TrainingStatistics.from_dict(self.statistics_)
-        population = Population(self.module, statistics, n_cells=N_SHIFT_CELLS)
-        mean = population.mean_shift(prepared.intervention()).numpy()
+        mean = self._mean_shift(prepared)
         variance, curvature = self._spread(prepared, seed)
         mean[prepared.is_uncertain] += curvature[prepared.is_uncertain]
         half_width = self._half_width(prepared, variance, level)
@@ -236,6 +244,24 @@ class PredictionMixin(ModelParts):
             layers={"lower": mean - half_width, "upper": mean + half_width},
             uns={"scgim": {"space": "mean shift of log1p(CP10k)", "level": level}},
         )
+
+    def _mean_shift(self, prepared: Conditions) -> np.ndarray:
+        """Mean shift of each condition over the control cells of its context."""
+        statistics = TrainingStatistics.from_dict(self.statistics_)
+        intervention = prepared.intervention()
+        members = self._members(prepared.obs, statistics)
+        contexts, index = np.unique(np.array(members), axis=0, return_inverse=True)
+        mean = np.zeros((len(index), len(self._gene_names())), np.float32)
+        for context, is_member in enumerate(contexts):
+            rows = np.flatnonzero(index.ravel() == context)
+            population = Population(
+                self.module,
+                statistics,
+                n_cells=N_SHIFT_CELLS,
+                is_member=is_member if is_member.any() else None,
+            )
+            mean[rows] = population.mean_shift(intervention[torch.as_tensor(rows)]).numpy()
+        return mean
 
     def _spread(self, prepared: Conditions, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Variance and curvature of the mean shift over interventions, conditions x genes each."""

@@ -432,3 +432,17 @@ def test_a_context_without_control_cells_is_new_and_cannot_be_drawn_from(
         covariate_model.predict(asked, n_cells=2)
     kept = covariate_model.predict(asked, n_cells=2, abstain=True)
     assert kept.obs["donor"].tolist() == donors[:1] * 2
+
+
+def test_mean_shift_of_a_batch_is_over_its_control_cells(covariate_model, monkeypatch):
+    lanes = pd.DataFrame({"drug": "drug_a", "dose": 100.0, "lane": ["lane_1", "lane_2", "lane_1"]})
+    by_lane = covariate_model.predict_shift(lanes)
+    np.testing.assert_array_equal(by_lane.X[0], by_lane.X[2])
+    assert not np.array_equal(by_lane.X[0], by_lane.X[1])
+    statistics = dict(covariate_model.statistics_)
+    of_lane = statistics["control_batch"] == covariate_model.screen.batches.index("lane_2")
+    for name in ("library", "batch", "categories", "continuous"):
+        statistics[f"control_{name}"] = statistics[f"control_{name}"][of_lane]
+    monkeypatch.setattr(covariate_model, "statistics_", statistics)
+    alone = covariate_model.predict_shift([("drug_a", 100.0)])
+    np.testing.assert_allclose(by_lane.X[1], alone.X[0], atol=1e-7)
