@@ -65,8 +65,8 @@ def render_result(document: dict) -> str:
         parts.append(to_markdown(pd.DataFrame(document["figures"])))
     if {"predictor", "split", "metric", "value"} <= set(scores):
         parts += [render_metric(name, rows) for name, rows in scores.groupby("metric", sort=False)]
-    for name, rows in document.get("tables", {}).items():
-        parts.append(f"### {name}\n\n" + to_markdown(pd.DataFrame(rows)))
+    tables = {name: rows for name, rows in document.get("tables", {}).items() if len(rows) <= 30}
+    parts += [f"### {name}\n\n" + to_markdown(pd.DataFrame(rows)) for name, rows in tables.items()]
     for name in ("settings", "versions"):
         if document.get(name):
             entries = ", ".join(f"{key} {value}" for key, value in document[name].items())
