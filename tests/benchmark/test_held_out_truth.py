@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from scgim.benchmark._baselines import NoEffect
+from scgim.benchmark import NoEffect
 from scgim.benchmark._held_out_truth import HeldOutTruth, project
 from scgim.benchmark._predictors import OracleGenerator, ReplicateCeiling
 
