@@ -393,6 +393,16 @@ def raise_cannot_map() -> None:
     raise ValueError(msg)
 
 
+def raise_cannot_minify() -> None:
+    """Raise where the cells of a model of named genes are to be replaced by their posterior."""
+    msg = (
+        "The cells of a model with `causal_space='genes'` cannot be minified: its nodes are the genes "
+        "themselves, so there is no smaller posterior to keep. `GIM.save` without AnnData is enough "
+        "for predictions."
+    )
+    raise ValueError(msg)
+
+
 def warn_if_graph_explains_nothing(explained: float, *, uses_graph: bool) -> None:
     """Warn if targets of counts are ranked without the graph.
 

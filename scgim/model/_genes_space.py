@@ -19,6 +19,7 @@ from scgim._validation import (
     check_node_number,
     check_nodes_vary,
     raise_cannot_map,
+    raise_cannot_minify,
     warn_if_graph_explains_nothing,
     warn_if_stopped,
     warn_if_targets_agree,
@@ -288,12 +289,15 @@ class GenesSpace:
         kind_index = np.full(shape, -1)
         np.maximum.at(kind_index, member, np.where(rows.probability > 0.5, rows.kind_index, -1))
         probability = 1 - probability
+        is_target = kind_index >= 0
+        is_close = (probability > AMBIGUOUS[0]) & (probability < AMBIGUOUS[1])
         kinds = [*self._model.named_nodes_["kinds"], ""]
         columns = {
             "probability": probability,
             "evidence": np.where(np.isfinite(evidence), evidence, 0.0),
-            "is_target": kind_index >= 0,
-            "ambiguous": (probability > AMBIGUOUS[0]) & (probability < AMBIGUOUS[1]),
+            "is_target": is_target,
+            # Predictions use the best graph; the probability is averaged over all good ones.
+            "ambiguous": is_close | (is_target != (probability > 0.5)),
             "kind": np.array(kinds, dtype=object)[kind_index],
         }
         scores = self._model.named_nodes_["scores"]
@@ -302,6 +306,10 @@ class GenesSpace:
         for name, values in scores.items():
             columns[name] = np.vstack([values, np.full(shape[1], np.nan)])[index]
         return columns
+
+    def check_can_minify(self) -> None:
+        """Raise: the nodes are the genes themselves."""
+        raise_cannot_minify()
 
     def check_can_map(self) -> None:
         """Raise: a fit in closed form has no weights that could learn the new cells alone."""

@@ -353,6 +353,24 @@ class GIM(
             self._check_variables(adata)
         return super()._validate_anndata(adata, **kwargs)
 
+    def minify_adata(self, *args: Any, **kwargs: Any) -> None:
+        """Replace the cells by their posterior, see :class:`scvi.model.base.BaseMinifiedModeModelClass`.
+
+        Parameters
+        ----------
+        *args
+            Passed on to scvi-tools.
+        **kwargs
+            Passed on to scvi-tools.
+
+        Raises
+        ------
+        ValueError
+            For named genes, which are their own representation.
+        """
+        self.space.check_can_minify()
+        super().minify_adata(*args, **kwargs)
+
     def train(
         self,
         max_epochs: int | None = None,

@@ -223,6 +223,9 @@ class LatentSpace:
             "ambiguous": self._disagreement(shift),
         }
 
+    def check_can_minify(self) -> None:
+        """Pass: the encoder gives every cell a posterior."""
+
     def check_can_map(self) -> None:
         """Allow it: new batches and perturbations have rows of their own."""
 

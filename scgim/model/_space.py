@@ -66,6 +66,9 @@ class Space(Protocol):
     def call_targets(self, conditions: Conditions) -> dict[str, np.ndarray]:
         """Columns of the target table for single perturbations, ``(n_perturbations, n_nodes)`` each."""
 
+    def check_can_minify(self) -> None:
+        """Raise where cells have no posterior that could stand for them."""
+
     def check_can_map(self) -> None:
         """Raise where a fitted model cannot be mapped on new cells."""
 

@@ -15,6 +15,7 @@ from scgim._validation._genes import (
     check_prior_edges,
     check_space_options,
     raise_cannot_map,
+    raise_cannot_minify,
     warn_if_graph_explains_nothing,
     warn_if_stopped,
     warn_if_targets_agree,
@@ -226,6 +227,16 @@ def test_named_genes_cannot_be_mapped():
     )
     with pytest.raises(ValueError, match=message):
         raise_cannot_map()
+
+
+def test_named_genes_cannot_be_minified():
+    message = (
+        r"^The cells of a model with `causal_space='genes'` cannot be minified: its nodes are the "
+        r"genes themselves, so there is no smaller posterior to keep\. `GIM\.save` without AnnData is "
+        r"enough for predictions\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        raise_cannot_minify()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import scvi
 import torch
 
 from scgim.datasets._genes_world import GenesWorld
@@ -153,7 +154,12 @@ def fit_genes(adata, *, setup=None, search=None, **model):
     options = {"causal_space": "genes", "gene_likelihood": "normal"} | model
     gim = GIM(adata, **options)
     search = GraphSearch(n_restarts=6) if search is None else search
-    gim.train(search=search, enable_progress_bar=False)
+    before = scvi.settings.seed
+    scvi.settings.seed = 0
+    try:
+        gim.train(search=search, enable_progress_bar=False)
+    finally:
+        scvi.settings.seed = before
     return gim
 
 

@@ -284,3 +284,16 @@ def test_combinations_only_can_be_fitted(combination_screen, train_genes, counts
     setup = counts_setup | {"batch_key": None, "size_factor_key": None}
     model = train_genes(adata, setup=setup)
     assert np.isfinite(model.predict_shift(["ko_a+ko_c", "ko_a"]).X).all()
+
+
+def test_named_genes_have_no_posterior_to_minify_to(genes_model):
+    with pytest.raises(ValueError, match="cannot be minified"):
+        genes_model.minify_adata()
+
+
+def test_a_call_that_the_averaged_probability_contradicts_is_ambiguous(genes_model):
+    targets = genes_model.get_intervention_targets()
+    contradicted = targets.is_target != (targets.probability > 0.5)
+    assert targets.ambiguous[contradicted].all()
+    between = targets.probability.between(0.1, 0.9, inclusive="neither")
+    assert (targets.ambiguous == (between | contradicted)).all()
