@@ -5,8 +5,18 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
+import torch
 
 mpl.use("Agg")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Models of tests are small: several threads wait for each other, most of all on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import scvi
-import torch
 
 from scgim.datasets._genes_world import GenesWorld
 from scgim.model import GIM, GraphSearch
@@ -78,14 +77,6 @@ def same(left, right):
     assert_frame(left.uns["drug_features"], right.uns["drug_features"])
     assert set(left.obsm) == {key for key in right.obsm if not key.startswith("_scvi")}
     assert set(left.layers) == set(right.layers)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

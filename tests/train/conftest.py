@@ -52,11 +52,3 @@ def module():
 @pytest.fixture
 def batch():
     return make_batch()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
