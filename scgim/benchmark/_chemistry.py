@@ -82,8 +82,13 @@ class ChemistrySettings:
     max_epochs: int | None = None
     n_folds: int = 1
 
-    def gim(self) -> GIMPredictor:
+    def gim(self, *, seed: int = 0) -> GIMPredictor:
         """Make an untrained GIM with as many nodes as the world has.
+
+        Parameters
+        ----------
+        seed
+            Seed of initialisation and training.
 
         Returns
         -------
@@ -91,7 +96,10 @@ class ChemistrySettings:
         """
         train_kwargs = {} if self.max_epochs is None else {"max_epochs": self.max_epochs}
         return GIMPredictor(
-            n_nodes=self.world.n_nodes, train_kwargs=train_kwargs, measure_gauge=False
+            n_nodes=self.world.n_nodes,
+            train_kwargs=train_kwargs,
+            measure_gauge=False,
+            seed=seed,
         )
 
     def describe(self) -> dict[str, object]:
@@ -301,7 +309,7 @@ class _Fold:
         self.screen = TrainingScreen(held_out.training(adata))
         conditions = held_out.held_out.assign(split=split)
         self.truth = HeldOutTruth.of(world, self.screen, held_out=conditions)
-        self.gim = settings.gim()
+        self.gim = settings.gim(seed=world.seed)
         start = time.perf_counter()
         self.gim.fit(self.screen)
         self._seconds = time.perf_counter() - start

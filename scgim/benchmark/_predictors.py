@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import scvi
+import torch
 
 from scgim._validation._benchmark import check_is_fitted
 from scgim.benchmark._expression_space import log_normalize
@@ -13,6 +16,8 @@ from scgim.benchmark._trained_gim import TrainedGIM
 from scgim.model import GIM
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import anndata as ad
     import pandas as pd
     from numpy.typing import NDArray
@@ -49,6 +54,24 @@ class Predictor(Protocol):
         """Predict cells in log1p(CP10k), shape ``(n_conditions, n_cells, n_genes)``."""
 
 
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Set the seed of scvi-tools for a while, and put back the user's.
+
+    Parameters
+    ----------
+    seed
+        Seed of initialisation and training.
+    """
+    before = scvi.settings.seed
+    with torch.random.fork_rng():
+        scvi.settings.seed = seed
+        try:
+            yield
+        finally:
+            scvi.settings.seed = before
+
+
 class GIMPredictor(TrainedGIM):
     """A generative intervention model that is trained on the screen.
 
@@ -62,6 +85,8 @@ class GIMPredictor(TrainedGIM):
         Arguments of ``GIM.train``.
     measure_gauge
         Whether to choose the basis of the nodes, which predictions do not depend on, and measure it.
+    seed
+        Seed of initialisation and training.
 
     Attributes
     ----------
@@ -83,11 +108,13 @@ class GIMPredictor(TrainedGIM):
         n_nodes: int = 10,
         train_kwargs: dict[str, Any] | None = None,
         measure_gauge: bool = True,
+        seed: int = 0,
     ) -> None:
         self.name = name
         self.n_nodes = n_nodes
         self.train_kwargs = train_kwargs or {}
         self.measure_gauge = measure_gauge
+        self.seed = seed
 
     def fit(self, screen: TrainingScreen) -> None:
         """Set up a copy of the training cells and train.
@@ -97,9 +124,10 @@ class GIMPredictor(TrainedGIM):
         screen
             The training cells.
         """
-        adata = self._set_up(screen)
         quiet = {"enable_progress_bar": False, "logger": False}
-        self.model.train(fix_gauge=False, **(quiet | self.train_kwargs))
+        with seeded(self.seed):
+            adata = self._set_up(screen)
+            self.model.train(fix_gauge=False, **(quiet | self.train_kwargs))
         if self.measure_gauge:
             self._finish(adata[np.flatnonzero(screen.is_control)[:N_GAUGE_CELLS]].copy(), screen)
 

@@ -73,20 +73,22 @@ class ProgramsSettings:
     max_epochs: int | None = None
     audit_features: bool = True
 
-    def gim(self, name: str = GIM_NAME) -> GIMPredictor:
+    def gim(self, name: str = GIM_NAME, *, seed: int = 0) -> GIMPredictor:
         """Make an untrained GIM with as many nodes as the world has.
 
         Parameters
         ----------
         name
             Name in the tables of results.
+        seed
+            Seed of initialisation and training.
 
         Returns
         -------
         The predictor.
         """
         train_kwargs = {} if self.max_epochs is None else {"max_epochs": self.max_epochs}
-        return GIMPredictor(name, n_nodes=self.world.n_nodes, train_kwargs=train_kwargs)
+        return GIMPredictor(name, n_nodes=self.world.n_nodes, train_kwargs=train_kwargs, seed=seed)
 
     def describe(self) -> dict[str, object]:
         """Put all sizes into one flat dictionary.
@@ -278,7 +280,7 @@ def _score_seed(
     world = replace(settings.world, seed=seed, scenario=scenario)
     screen = TrainingScreen(world.screen())
     truth = HeldOutTruth.of(world, screen)
-    gim = settings.gim()
+    gim = settings.gim(seed=seed)
     ceilings: list[Predictor] = [
         ReplicateCeiling(world, n_measured=world.n_cells),
         OracleGenerator(world),
@@ -326,7 +328,7 @@ def _audit(
     features = adata.uns[screen.keys.features]
     order = np.random.default_rng([world.seed, 5]).permutation(len(features))
     adata.uns[screen.keys.features] = features.iloc[order].set_axis(features.index)
-    shuffled = settings.gim(SHUFFLED_NAME)
+    shuffled = settings.gim(SHUFFLED_NAME, seed=world.seed)
     rows = _score_predictor(shuffled, TrainingScreen(adata, screen.keys), truth)
     use = MechanismScores(shuffled, world, screen, truth).feature_use()
     rows.append({"predictor": SHUFFLED_NAME, "split": "", "metric": FEATURE_USE, "value": use})

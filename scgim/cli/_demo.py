@@ -153,7 +153,7 @@ def _describe(console: Console, adata: AnnData, truth: HeldOutTruth) -> None:
 
 def _fit_gim(screen: TrainingScreen, settings: DemoSettings) -> GIMPredictor:
     train = {"max_epochs": settings.max_epochs, "enable_progress_bar": True, "logger": None}
-    gim = GIMPredictor("scgim", n_nodes=settings.n_nodes, train_kwargs=train)
+    gim = GIMPredictor("scgim", n_nodes=settings.n_nodes, train_kwargs=train, seed=settings.seed)
     gim.fit(screen)
     return gim
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import anndata as ad
 import pandas as pd
-import scvi
 from rich.console import Console
 
 from scgim._validation._chemistry import check_layer
@@ -190,12 +189,12 @@ def _run_seed(
         groups=None if settings.groups is None else read_groups(settings.groups),
         context=settings.context if "context" in str(kind) else None,
     )
-    scvi.settings.seed = seed
     gim = GIMPredictor(
         NAME,
         n_nodes=settings.n_nodes,
         measure_gauge=False,
         train_kwargs={"max_epochs": settings.max_epochs},
+        seed=seed,
     )
     scoring = ScoringSettings(seed=seed)
     evaluation = run_evaluation(gim, adata, chosen, settings=scoring, say=say)

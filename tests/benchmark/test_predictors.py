@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+import scvi
+import torch
 
-from scgim.benchmark._predictors import OracleGenerator, ReplicateCeiling
+from scgim.benchmark._predictors import GIMPredictor, OracleGenerator, ReplicateCeiling
 
 
 @pytest.fixture
@@ -52,3 +54,19 @@ def test_fitted_gim_predicts_every_condition_without_touching_the_screen(gim, sm
 def test_change_of_log_rates_by_the_basis_and_its_time_are_measured(gim):
     assert 0 <= gim.gauge_drift < 0.02
     assert gim.seconds_after_training > 0
+
+
+def test_the_seed_of_training_decides_the_model_and_leaves_the_users_alone(small_screen):
+    def predict(seed):
+        gim = GIMPredictor(
+            n_nodes=2, train_kwargs={"max_epochs": 1}, measure_gauge=False, seed=seed
+        )
+        gim.fit(small_screen)
+        return gim.predict_shift(small_screen.conditions.rename(columns={"perturbation": "drug"}))
+
+    before = torch.get_rng_state()
+    one, again, other = predict(1), predict(1), predict(2)
+    np.testing.assert_array_equal(one, again)
+    assert not np.array_equal(one, other)
+    assert scvi.settings.seed is None
+    torch.testing.assert_close(torch.get_rng_state(), before)
