@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 mpl.use("Agg")
 
@@ -15,7 +16,8 @@ def one_thread():
     """Models of tests are small: several threads wait for each other, most of all on a busy machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with threadpool_limits(1):
+        yield
     torch.set_num_threads(before)
 
 
