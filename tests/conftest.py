@@ -5,10 +5,17 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
+import scvi
 import torch
 from threadpoolctl import threadpool_limits
 
 mpl.use("Agg")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Seed before fixtures are made: what briefly trained models can do is else a matter of chance."""
+    scvi.settings.seed = 0
 
 
 @pytest.fixture(scope="session", autouse=True)
