@@ -135,7 +135,7 @@ def test_cells_are_streamed_from_disk_by_annbatch(screen, tmp_path):
         module, "vehicle", dose_key="dose", features=screen.uns["drug_features"]
     )
     model = GIM(registry=screen_module.registry, **MODEL)
-    model.train(20, datamodule=screen_module, train_size=0.8, **TRAIN)
+    model.train(80, datamodule=screen_module, train_size=0.8, **TRAIN)
     assert model.statistics_["n_cells"].sum() == screen.n_obs
     shift = model.predict_shift([("drug_a", 100.0)]).to_df().iloc[0]
     assert shift[[f"gene_{i}" for i in range(8)]].mean() > shift.mean() + 0.2
