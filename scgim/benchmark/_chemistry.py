@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
@@ -38,6 +37,7 @@ from scgim.benchmark._held_out_truth import HeldOutTruth, project
 from scgim.benchmark._perturbation_groups import tanimoto_groups
 from scgim.benchmark._predictors import GIMPredictor, Predictor, ReplicateCeiling
 from scgim.benchmark._programs import CELL_SEED, PACKAGES
+from scgim.benchmark._result_file import to_records, write_document
 from scgim.benchmark._simple_baselines import MeanOfTreated, NoEffect, SameDoseMean
 from scgim.benchmark._splits import Split, perturbation_folds
 from scgim.benchmark._stand_ins import ablate_all, with_features
@@ -187,11 +187,11 @@ class ChemistryBenchmark:
             "claims": self.claims,
             "settings": self.settings.describe(),
             "versions": {name: version(name) for name in PACKAGES},
-            "figures": _records(self.figures()),
-            "audits": _records(self.audits),
-            "scores": _records(self.scores.assign(value=self.scores["value"].round(5))),
+            "figures": to_records(self.figures()),
+            "audits": to_records(self.audits),
+            "scores": to_records(self.scores.assign(value=self.scores["value"].round(5))),
         }
-        path.write_text(json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+        write_document(document, path)
 
     def print(self, console: Console) -> None:
         """Print the figures with their bars, all predictors, and what may be claimed.
@@ -440,8 +440,3 @@ def _sayer(console: Console | None, seed: int, fold: int) -> Callable[[str], Non
     if console is None:
         return lambda _: None
     return lambda text: console.print(f"seed {seed}, fold {fold}, {text}", highlight=False)
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, object]]:
-    """Rows of a table with ``None`` for what was not measured, which JSON can say."""
-    return table.astype(object).where(table.notna(), None).to_dict("records")

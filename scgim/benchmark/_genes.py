@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from dataclasses import asdict, dataclass, field, replace
@@ -42,6 +41,7 @@ from scgim.benchmark._genes_predictors import (
     true_targets,
 )
 from scgim.benchmark._reliability import compute_reliability
+from scgim.benchmark._result_file import to_records, write_document
 from scgim.datasets import GenesWorld
 from scgim.metrics import (
     edge_f1,
@@ -172,11 +172,11 @@ class GenesBenchmark:
             "benchmark": "genes",
             "settings": asdict(self.settings),
             "versions": {name: version(name) for name in PACKAGES},
-            "figures": _records(self.figures()),
-            "reliability": _records(self.reliability),
-            "scores": _records(self.scores),
+            "figures": to_records(self.figures()),
+            "reliability": to_records(self.reliability),
+            "scores": to_records(self.scores),
         }
-        path.write_text(json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+        write_document(document, path)
 
     def print(self, console: Console) -> None:
         """Print the figures with their bars, and all predictors beside each other.
@@ -438,8 +438,3 @@ def _say(console: Console | None, seed: int, name: str, rows: list[dict[str, obj
         if row["metric"] == MEAN_ERROR
     ]
     console.print(f"seed {seed}, {name}: mean error {', '.join(errors)}", highlight=False)
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, object]]:
-    """Rows of a table with ``None`` for what was not measured, which JSON can say."""
-    return table.astype(object).where(table.notna(), None).to_dict("records")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import time
 from dataclasses import asdict, dataclass, field, replace
@@ -33,6 +32,7 @@ from scgim.benchmark._figures import (
 from scgim.benchmark._held_out_truth import HeldOutTruth, project
 from scgim.benchmark._mechanism_scores import MechanismScores
 from scgim.benchmark._predictors import GIMPredictor, OracleGenerator, Predictor, ReplicateCeiling
+from scgim.benchmark._result_file import to_records, write_document
 from scgim.benchmark._simple_baselines import NoEffect, SameDoseMean
 from scgim.benchmark._training_screen import TrainingScreen
 from scgim.datasets import ProgramsWorld
@@ -162,10 +162,10 @@ class ProgramsBenchmark:
             "scenario": self.scenario,
             "settings": self.settings.describe(),
             "versions": {name: version(name) for name in PACKAGES} | {"python": _python()},
-            "figures": _records(self.figures()),
-            "scores": _records(self.scores),
+            "figures": to_records(self.figures()),
+            "scores": to_records(self.scores),
         }
-        path.write_text(json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+        write_document(document, path)
 
     def print(self, console: Console) -> None:
         """Print the figures with their bars, and all predictors beside each other.
@@ -344,11 +344,6 @@ def _say(console: Console | None, seed: int, name: str, rows: list[dict[str, obj
         f"{unseen[ENERGY]:.3f}, fitted in {unseen[SECONDS]:.0f} s",
         highlight=False,
     )
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, object]]:
-    """Rows of a table with ``None`` for what was not measured, which JSON can say."""
-    return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
 def _python() -> str:

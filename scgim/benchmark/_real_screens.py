@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +17,7 @@ from scgim._validation._datasets import check_at_least, check_choice
 from scgim.benchmark._ceilings import AUTOENCODER
 from scgim.benchmark._evaluate import evaluate
 from scgim.benchmark._expression_space import log_normalize
+from scgim.benchmark._result_file import to_records, write_document
 from scgim.benchmark._scoring import ENERGY, PEARSON, R2_CONTROL, WMSE, ScoringSettings
 from scgim.benchmark._splits import Split
 from scgim.benchmark._training_screen import ScreenKeys
@@ -80,10 +80,10 @@ class RealScreenBenchmark:
             "benchmark": "real",
             "screen": self.screen,
             "versions": {name: version(name) for name in PACKAGES},
-            "scores": _records(self.scores),
-            "tables": {title: _records(table) for title, table in self.tables.items()},
+            "scores": to_records(self.scores),
+            "tables": {title: to_records(table) for title, table in self.tables.items()},
         }
-        path.write_text(json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+        write_document(document, path)
 
     def write_figure(self, path: Path) -> None:
         """Draw the fitted curves of known genes over the data; nothing for a screen without doses.
@@ -269,8 +269,3 @@ def _table(title: str, frame: pd.DataFrame) -> Table:
     for row in frame.itertuples(index=False):
         table.add_row(*["" if pd.isna(value) else str(value) for value in row])
     return table
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, object]]:
-    """Rows of a table with ``None`` for what was not measured, which JSON can say."""
-    return table.astype(object).where(table.notna(), None).to_dict("records")

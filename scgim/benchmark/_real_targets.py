@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from scgim._validation._benchmark import check_target_screen
 from scgim._validation._datasets import check_choice
 from scgim.benchmark._left_out_effects import score_left_out_effects
 from scgim.benchmark._real_graphs import GraphScores, score_dream4, score_sachs
+from scgim.benchmark._result_file import to_records, write_document
 from scgim.benchmark._target_rankings import (
     N_RESAMPLES,
     baseline_rankings,
@@ -83,11 +83,11 @@ class TargetsBenchmark:
                 panel: share if np.isfinite(share) else None
                 for panel, share in self.explained.items()
             },
-            "rankings": _records(self.scores),
-            "edges": _records(self.edges),
-            "left_out_effects": _records(self.left_out_effects),
+            "rankings": to_records(self.scores),
+            "edges": to_records(self.edges),
+            "left_out_effects": to_records(self.left_out_effects),
         }
-        path.write_text(json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+        write_document(document, path)
 
     def print(self, console: Console) -> None:
         """Print the scores, best first within each panel.
@@ -203,8 +203,3 @@ def _score_graphs(screen: str, seed: int, n_resamples: int) -> TargetsBenchmark:
         for panel, (rankings, truth) in found.rankings.items()
     ]
     return TargetsBenchmark(pd.concat(tables, ignore_index=True), {}, screen, edges=found.edges)
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, object]]:
-    """Rows of a table with ``None`` for what was not measured, which JSON can say."""
-    return table.astype(object).where(table.notna(), None).to_dict("records")

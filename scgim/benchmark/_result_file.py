@@ -1,0 +1,40 @@
+"""The file format of benchmark results: one JSON document per run."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import pandas as pd
+
+
+def to_records(table: pd.DataFrame) -> list[dict[str, object]]:
+    """Turn a table into rows with ``None`` for what was not measured, which JSON can say.
+
+    Parameters
+    ----------
+    table
+        Any table.
+
+    Returns
+    -------
+    One dictionary per row.
+    """
+    return table.astype(object).where(table.notna(), None).to_dict("records")
+
+
+def write_document(document: Mapping[str, object], path: Path) -> None:
+    """Write a result file.
+
+    Parameters
+    ----------
+    document
+        What JSON can say; numbers that are not finite are refused.
+    path
+        File to write.
+    """
+    path.write_text(json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
