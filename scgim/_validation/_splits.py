@@ -142,3 +142,22 @@ def check_can_predict_unseen(kind: str, *, has_features: bool) -> None:
             "`top_dose`, `perturbation_in_context` or `combination`."
         )
         raise ValueError(msg)
+
+
+def check_has_group_file(kind: str, *, is_given: bool) -> None:
+    """Raise if groups are to be held out and there is no file that says what they are.
+
+    Parameters
+    ----------
+    kind
+        Kind of split.
+    is_given
+        Whether there is such a file, or none is needed.
+    """
+    if not is_given:
+        msg = (
+            f"`--split {kind}` holds out whole groups of perturbations, but no groups were given. Pass "
+            "`--groups FILE`, a CSV file with one row per perturbation: its name, and its group, such "
+            "as its scaffold."
+        )
+        raise ValueError(msg)

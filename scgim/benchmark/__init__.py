@@ -15,7 +15,7 @@ from scgim.benchmark._chemistry_ceilings import ClassOracle, StructureCeiling
 from scgim.benchmark._claim import Verdict, judge, judge_overall
 from scgim.benchmark._evaluate import evaluate
 from scgim.benchmark._export import CellEvalPair, to_cell_eval, to_pertpy
-from scgim.benchmark._feature_audit import FeatureAudit, audit_features
+from scgim.benchmark._feature_audit import FeatureAudit, audit_features, join_audits
 from scgim.benchmark._genes import (
     GenesBenchmark,
     GenesSettings,
@@ -28,6 +28,7 @@ from scgim.benchmark._predictors import (
     GIMPredictor,
     OracleGenerator,
     Predictor,
+    RefittedGIM,
     ReplicateCeiling,
 )
 from scgim.benchmark._programs import (
@@ -90,6 +91,7 @@ __all__ = [
     "ProgramsBenchmark",
     "ProgramsSettings",
     "RealScreenBenchmark",
+    "RefittedGIM",
     "ReplicateCeiling",
     "RidgeOnFeatures",
     "SameDoseMean",
@@ -118,6 +120,7 @@ __all__ = [
     "false_target_rate",
     "find_leaks",
     "find_overlaps",
+    "join_audits",
     "judge",
     "judge_overall",
     "perturbation_folds",

@@ -50,7 +50,9 @@ class Verdict:
     differences: pd.DataFrame
 
 
-def judge(scores: pd.DataFrame, predictor: str, *, seed: int = 0) -> Verdict:
+def judge(
+    scores: pd.DataFrame, predictor: str, *, uses_features: bool | None = None, seed: int = 0
+) -> Verdict:
     """Judge a predictor by the claim rule.
 
     It is *better* when, on at least one metric of effect and at least one of specificity, the 95 %
@@ -60,7 +62,8 @@ def judge(scores: pd.DataFrame, predictor: str, *, seed: int = 0) -> Verdict:
     paired over perturbations and intervals are bootstrapped over perturbations, for conditions of one
     perturbation are not independent. The best baseline is chosen anew for each metric, on the held-out
     cells themselves, so the rule is hard on the predictor. GIM without its causal model (``kind``
-    "ablation") is not a baseline of the rule.
+    "ablation") is not a baseline of the rule. Scores alone never make a predictor of unseen
+    perturbations better: a feature audit that does not pass leaves it *on par*.
 
     Parameters
     ----------
@@ -68,6 +71,9 @@ def judge(scores: pd.DataFrame, predictor: str, *, seed: int = 0) -> Verdict:
         Tables of :func:`evaluate`, those of several seeds put together.
     predictor
         Name of the predictor in them.
+    uses_features
+        Whether a feature audit says that the predictor uses features; ``None`` where there was none, or
+        none is needed because the held-out perturbations were trained on.
     seed
         Seed of the bootstrap.
 
@@ -85,7 +91,14 @@ def judge(scores: pd.DataFrame, predictor: str, *, seed: int = 0) -> Verdict:
             rows += _compare_metric(table, predictor, metric.name, seed)
     differences = pd.DataFrame(rows, columns=DIFFERENCE_COLUMNS)
     word = _word(differences)
-    return Verdict(predictor, word, _sentence(predictor, word, differences), differences)
+    sentence = _sentence(predictor, word, differences)
+    if word == "better" and uses_features is False:
+        word = "on par"
+        sentence = (
+            f"{predictor} is on par with the baselines on this split: its scores are better, but the "
+            f"feature audit does not pass, and without it they are no claim. {_numbers(differences)}"
+        )
+    return Verdict(predictor, word, sentence, differences)
 
 
 def judge_overall(
@@ -132,7 +145,7 @@ def _lacking(parts: dict[str, Verdict], *, uses_features: bool | None) -> list[s
     if uses_features is None:
         lacking.append("There was no feature audit.")
     elif not uses_features:
-        lacking.append("The feature audit says that features are not used.")
+        lacking.append("The feature audit does not pass.")
     return lacking
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -9,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from scgim._validation._audit import check_can_be_audited
+from scgim.benchmark._claim import MIN_SHARE_OF_SEEDS
 from scgim.benchmark._evaluate import prepare
 from scgim.benchmark._scoring import ScoringSettings
 from scgim.benchmark._stand_ins import StandIns, ablate_all, with_features
@@ -17,7 +20,7 @@ from scgim.metrics import largest_shifts
 from scgim.model import GIM
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import anndata as ad
     from numpy.typing import NDArray
@@ -52,7 +55,8 @@ class FeatureAudit:
         One row per ablation: ``ablation`` ("shuffled", "zeroed", "random", "one-hot"), ``how``
         ("predicted again" or "retrained"), ``r2``, ``effect`` (R² that is lost without the right
         features), ``lower`` and ``upper`` (95 % interval, paired over perturbations), ``moved``
-        (squared change of the predictions over their squared size) and ``n_perturbations``.
+        (squared change of the predictions over their squared size) and ``n_perturbations``; ``seed``
+        where the audits of several seeds were joined.
     verdict
         "uses features": shuffled features predict worse, beyond chance, and the right ones better
         than no effect. "does not use features": predictions do not change, or shuffled features
@@ -68,16 +72,42 @@ class FeatureAudit:
     def sentence(self) -> str:
         """The verdict with its numbers."""
         shuffled = self.effects[self.effects["ablation"] == "shuffled"]
-        parts = [
-            f"{row['how']} with shuffled features, R² falls by {row['effect']:.3f} "
-            f"(95 % interval {row['lower']:.3f} to {row['upper']:.3f})"
-            for row in shuffled.to_dict("records")
-        ]
+        parts = [_describe_loss(how, rows) for how, rows in shuffled.groupby("how", sort=False)]
+        n_seeds = shuffled["seed"].nunique() if "seed" in shuffled else 1
+        seeds = "" if n_seeds == 1 else f", mean of {n_seeds} seeds,"
         n_perturbations = int(shuffled["n_perturbations"].iloc[0])
         return (
             f"{self.predictor} {_in_words(self.verdict)}: R² of {n_perturbations} unseen "
-            f"perturbations is {self.r2:.3f}; {' and '.join(parts)}."
+            f"perturbations{seeds} is {self.r2:.3f}; {' and '.join(parts)}."
         )
+
+
+def join_audits(audits: Mapping[int, FeatureAudit]) -> FeatureAudit:
+    """Join the audits of several seeds, as :func:`judge` joins scores.
+
+    Parameters
+    ----------
+    audits
+        Audit of each seed.
+
+    Returns
+    -------
+    Mean R², the effects of all seeds, and the verdict that at least four of five seeds agree on, else
+    "cannot tell".
+    """
+    verdicts = [audit.verdict for audit in audits.values()]
+    n_needed = math.ceil(MIN_SHARE_OF_SEEDS * len(verdicts))
+    agreed: list[FeatureVerdict] = [
+        verdict
+        for verdict in ("uses features", "does not use features")
+        if verdicts.count(verdict) >= n_needed
+    ]
+    return FeatureAudit(
+        next(iter(audits.values())).predictor,
+        float(np.mean([audit.r2 for audit in audits.values()])),
+        pd.concat([audit.effects.assign(seed=seed) for seed, audit in audits.items()]),
+        agreed[0] if agreed else "cannot tell",
+    )
 
 
 def audit_features(
@@ -107,7 +137,8 @@ def audit_features(
     split
         A split that holds out perturbations.
     retrain
-        Makes an untrained predictor. Takes as long as three trainings; left out by default.
+        Makes an untrained predictor. Takes as long as three trainings, or seconds with
+        :class:`RefittedGIM`; left out by default.
     n_draws
         Draws of shuffled and random features.
     seed
@@ -172,8 +203,8 @@ def audit_on(
     Effects and verdict.
     """
     labels = conditions[screen.keys.perturbation].astype(str)
-    seen = {name for label in screen.conditions["perturbation"] for name in screen.split(label)}
-    unseen = sorted({name for label in labels for name in screen.split(label)} - seen)
+    seen = _named(screen, screen.conditions["perturbation"])
+    unseen = unseen_perturbations(screen, conditions)
     check_can_be_audited(unseen, screen.features.index, has_features=screen.has_features)
     is_asked = np.array([bool(set(screen.split(label)) & set(unseen)) for label in labels])
     conditions = conditions[is_asked].reset_index(drop=True)
@@ -181,20 +212,44 @@ def audit_on(
     stand_ins = StandIns.draw(screen, sorted(seen), unseen, n_draws, np.random.default_rng(seed))
     fitted = _fit(predictor, screen, stand_ins.features)
     own = fitted.predict_shift(conditions)
-    rows = [
-        {"ablation": name, "how": PREDICTED_AGAIN}
-        | errors.compare(own, [fitted.predict_shift(table) for table in tables])
-        for name, tables in stand_ins.replaced(conditions, screen)
-    ]
-    if retrain is not None:
-        rng = np.random.default_rng([seed, 1])
-        rows += [
-            {"ablation": name, "how": RETRAINED} | errors.compare(own, [shift])
-            for name, shift in _retrain(retrain, screen, conditions, rng)
+    # What a model says about stand-ins and about features that say nothing is no news to the user.
+    with warnings.catch_warnings(record=True, action="always"):
+        rows = [
+            {"ablation": name, "how": PREDICTED_AGAIN}
+            | errors.compare(own, [fitted.predict_shift(table) for table in tables])
+            for name, tables in stand_ins.replaced(conditions, screen)
         ]
+        if retrain is not None:
+            rng = np.random.default_rng([seed, 1])
+            rows += [
+                {"ablation": name, "how": RETRAINED} | errors.compare(own, [shift])
+                for name, shift in _retrain(retrain, screen, conditions, rng)
+            ]
     effects = pd.DataFrame(rows)
     r2 = errors.r2(own)
     return FeatureAudit(fitted.name, r2, effects, _verdict(r2, effects))
+
+
+def unseen_perturbations(screen: TrainingScreen, conditions: pd.DataFrame) -> list[str]:
+    """Name the perturbations that only features tell about.
+
+    Parameters
+    ----------
+    screen
+        The training cells.
+    conditions
+        Held-out conditions.
+
+    Returns
+    -------
+    Perturbations of the conditions, alone or in combination, that training has never seen.
+    """
+    asked = _named(screen, conditions[screen.keys.perturbation].astype(str))
+    return sorted(asked - _named(screen, screen.conditions["perturbation"]))
+
+
+def _named(screen: TrainingScreen, labels: pd.Series) -> set[str]:
+    return {name for label in labels for name in screen.split(label)}
 
 
 def _fit(predictor: GIM | Predictor, screen: TrainingScreen, features: pd.DataFrame) -> Predictor:
@@ -280,6 +335,14 @@ def _verdict(r2: float, effects: pd.DataFrame) -> FeatureVerdict:
     if (shuffled["lower"] > 0).all():
         return "uses features" if r2 > 0 else "cannot tell"
     return "does not use features" if (shuffled["upper"] < MIN_EFFECT).any() else "cannot tell"
+
+
+def _describe_loss(how: str, shuffled: pd.DataFrame) -> str:
+    interval = "interval" if len(shuffled) == 1 else "intervals from"
+    return (
+        f"{how} with shuffled features, R² falls by {shuffled['effect'].mean():.3f} "
+        f"(95 % {interval} {shuffled['lower'].min():.3f} to {shuffled['upper'].max():.3f})"
+    )
 
 
 def _in_words(verdict: FeatureVerdict) -> str:

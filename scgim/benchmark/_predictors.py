@@ -196,6 +196,36 @@ class GIMPredictor(TrainedGIM):
         return np.log(np.asarray(predicted.X, dtype=float))
 
 
+class RefittedGIM(TrainedGIM):
+    """A trained GIM that learns from the features of a screen anew, without training again.
+
+    Training does not look at features, so this is what a training on other features would come to.
+    Made for ``retrain`` of :func:`audit_features`.
+
+    Parameters
+    ----------
+    gim
+        Predictor that was fitted on the same cells.
+    name
+        Name in the tables of results.
+    """
+
+    def __init__(self, gim: GIMPredictor, name: str = "GIM, refitted") -> None:
+        super().__init__(gim.model, name)
+        self._trained = gim
+
+    def fit(self, screen: TrainingScreen) -> None:
+        """Learn the intervention generator from the features of the screen.
+
+        Parameters
+        ----------
+        screen
+            The cells of the training, with whatever features.
+        """
+        self.model = self._trained.with_features(screen, self.name).model
+        super().fit(screen)
+
+
 class _TrueCells:
     """Cells of the world itself; base of the ceilings."""
 

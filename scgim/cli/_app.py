@@ -37,6 +37,20 @@ class CompoundFeatures(StrEnum):
 Seeds = Annotated[
     list[int], typer.Option("--seeds", help="Seeds of the worlds, for example: --seeds 1 2 3.")
 ]
+ScreenFile = Annotated[
+    Path, typer.Argument(help="AnnData file (h5ad).", exists=True, dir_okay=False)
+]
+PerturbationColumn = Annotated[str, typer.Option(help="Column of obs that names the perturbation.")]
+ControlLabel = Annotated[str, typer.Option(help="Label of the control cells in that column.")]
+DoseColumn = Annotated[str | None, typer.Option(help="Column of obs with the dose.")]
+Features = Annotated[
+    str | None,
+    typer.Option(
+        help="Perturbation features: an entry of uns, or a CSV file with one row per perturbation."
+    ),
+]
+Layer = Annotated[str | None, typer.Option(help="Layer with the counts; X by default.")]
+MaxEpochs = Annotated[int | None, typer.Option(help="Passes over the cells; chosen by default.")]
 Json = Annotated[
     Path | None, typer.Option("--json", help="Write all numbers to this file.", dir_okay=False)
 ]
@@ -94,18 +108,13 @@ def demo(
 
 @app.command()
 def fit(  # noqa: PLR0913, PLR0917 - the options of a shell command
-    file: Annotated[Path, typer.Argument(help="AnnData file (h5ad).", exists=True, dir_okay=False)],
-    perturbation: Annotated[str, typer.Option(help="Column of obs that names the perturbation.")],
-    control: Annotated[str, typer.Option(help="Label of the control cells in that column.")],
-    dose: Annotated[str | None, typer.Option(help="Column of obs with the dose.")] = None,
-    features: Annotated[
-        str | None,
-        typer.Option(
-            help="Perturbation features: an entry of uns, or a CSV file with one row per perturbation."
-        ),
-    ] = None,
+    file: ScreenFile,
+    perturbation: PerturbationColumn,
+    control: ControlLabel,
+    dose: DoseColumn = None,
+    features: Features = None,
     batch: Annotated[str | None, typer.Option(help="Column of obs with the batch.")] = None,
-    layer: Annotated[str | None, typer.Option(help="Layer with the counts; X by default.")] = None,
+    layer: Layer = None,
     causal_space: Annotated[
         Literal["genes", "programs", "latent"],
         typer.Option(help="What the nodes of the graph are."),
@@ -128,9 +137,7 @@ def fit(  # noqa: PLR0913, PLR0917 - the options of a shell command
             dir_okay=False,
         ),
     ] = None,
-    max_epochs: Annotated[
-        int | None, typer.Option(help="Passes over the cells; chosen by default.")
-    ] = None,
+    max_epochs: MaxEpochs = None,
     seed: Annotated[int, typer.Option(help="Seed of initialisation and training.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder to write.", file_okay=False)] = Path(
         "scgim-fit"
@@ -158,21 +165,16 @@ def fit(  # noqa: PLR0913, PLR0917 - the options of a shell command
 
 @app.command(cls=MultiValueCommand)
 def evaluate(  # noqa: PLR0913, PLR0917 - the options of a shell command
-    file: Annotated[Path, typer.Argument(help="AnnData file (h5ad).", exists=True, dir_okay=False)],
-    perturbation: Annotated[str, typer.Option(help="Column of obs that names the perturbation.")],
-    control: Annotated[str, typer.Option(help="Label of the control cells in that column.")],
-    dose: Annotated[str | None, typer.Option(help="Column of obs with the dose.")] = None,
-    features: Annotated[
-        str | None,
-        typer.Option(
-            help="Perturbation features: an entry of uns, or a CSV file with one row per perturbation."
-        ),
-    ] = None,
+    file: ScreenFile,
+    perturbation: PerturbationColumn,
+    control: ControlLabel,
+    dose: DoseColumn = None,
+    features: Features = None,
     context: Annotated[
         str | None,
         typer.Option(help="Column of obs with contexts, each with control cells of its own."),
     ] = None,
-    layer: Annotated[str | None, typer.Option(help="Layer with the counts; X by default.")] = None,
+    layer: Layer = None,
     split: Annotated[
         Literal[
             "drug",
@@ -183,13 +185,16 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a shell command
             "context",
             "perturbation_in_context",
             "combination",
+            "claim",
         ],
-        typer.Option(help="What is held out; drug and perturbation are the same."),
+        typer.Option(
+            help="What is held out; drug and perturbation are the same, claim is drug and then group."
+        ),
     ] = "drug",
     groups: Annotated[
         Path | None,
         typer.Option(
-            help="CSV file of perturbation and group, such as its scaffold, for --split group.",
+            help="CSV file of perturbation and group, such as its scaffold, for --split group and claim.",
             exists=True,
             dir_okay=False,
         ),
@@ -200,9 +205,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a shell command
         typer.Option("--seeds", help="Seeds of split and training, for example: --seeds 0 1 2."),
     ] = [0, 1, 2],  # noqa: B006 - Typer copies it
     n_nodes: Annotated[int, typer.Option(help="Number of nodes of the causal graph.")] = 16,
-    max_epochs: Annotated[
-        int | None, typer.Option(help="Passes over the cells; chosen by default.")
-    ] = None,
+    max_epochs: MaxEpochs = None,
     out: Annotated[Path, typer.Option(help="Folder to write.", file_okay=False)] = Path(
         "scgim-evaluate"
     ),

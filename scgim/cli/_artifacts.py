@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 
-from scgim.cli._report import Report, ReportFigure, ReportTable, to_png
+from scgim.cli._report import Report, ReportFigure, ReportTable, ReportText, to_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ class OutputFolder:
     """
 
     path: Path
-    items: list[ReportTable | ReportFigure] = field(default_factory=list)
+    items: list[ReportTable | ReportFigure | ReportText] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Make the folder."""

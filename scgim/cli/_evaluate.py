@@ -4,42 +4,50 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anndata as ad
 import pandas as pd
-from rich.console import Console
 
-from scgim._validation._chemistry import check_layer
-from scgim._validation._splits import check_can_predict_unseen
+from scgim._validation._splits import check_can_predict_unseen, check_has_group_file
 from scgim.benchmark import (
+    FeatureAudit,
     GIMPredictor,
     ScoringSettings,
     ScreenKeys,
     Split,
     Verdict,
     judge,
+    judge_overall,
     split,
 )
 from scgim.benchmark._evaluate import Evaluation, run_evaluation
 from scgim.cli._artifacts import OutputFolder
+from scgim.cli._audit_section import add_audit, audit_evaluation, join_found
 from scgim.cli._evaluation_report import (
     COVERAGE_LEVELS,
     add_figures,
     add_left_out,
     add_tables,
     coverage_at,
+    difference_report,
     summarize,
 )
 from scgim.cli._quiet import quiet_packages
-from scgim.cli._tables_from_files import place_features, read_groups
+from scgim.cli._screen_file import describe_run, read_screen
+from scgim.cli._tables_from_files import read_groups
+
+if TYPE_CHECKING:
+    import anndata as ad
+    from rich.console import Console
 
 NAME = "GIM"
 SPLIT_NAMES = {"drug": "perturbation"}
 NEEDS_FEATURES = {"perturbation", "group"}
+CLAIM = "claim"
+NEEDS_GROUPS = {"group", CLAIM}
+CLAIM_SPLITS = ("drug", "group")
 
 
 @dataclass(frozen=True)
@@ -61,9 +69,10 @@ class EvaluateSettings:
     layer
         Layer with the counts.
     split
-        What is held out, see :func:`scgim.benchmark.split`; ``"drug"`` is ``"perturbation"``.
+        What is held out, see :func:`scgim.benchmark.split`; ``"drug"`` is ``"perturbation"``, and
+        ``"claim"`` stands for ``"drug"`` and ``"group"`` one after the other.
     groups
-        CSV file of perturbation and group, for the split ``"group"``.
+        CSV file of perturbation and group, for the splits ``"group"`` and ``"claim"``.
     fraction
         Share of the candidates that is held out.
     seeds
@@ -102,15 +111,54 @@ class SeedResult:
         Scores and predictions.
     coverage
         Share of true shifts in the interval at several levels.
+    audit
+        Whether features are used, or in words why that was not asked.
     """
 
     seed: int
     split: Split
     evaluation: Evaluation
     coverage: pd.DataFrame
+    audit: FeatureAudit | str
 
 
-def run_evaluate(file: Path, out: Path, settings: EvaluateSettings, console: Console) -> Verdict:
+@dataclass(frozen=True)
+class EvaluateResult:
+    """What an evaluation comes to.
+
+    Attributes
+    ----------
+    verdict
+        Better, on par or worse, by the claim rule.
+    audit
+        Whether features are used, or in words why that was not asked.
+    """
+
+    verdict: Verdict
+    audit: FeatureAudit | str
+
+    @property
+    def uses_features(self) -> bool | None:
+        """Whether the audit passes; ``None`` without one."""
+        return passes(self.audit)
+
+
+def passes(audit: FeatureAudit | str) -> bool | None:
+    """Tell whether an audit passes; ``None`` without one.
+
+    Parameters
+    ----------
+    audit
+        What was found.
+
+    Returns
+    -------
+    Whether it says that features are used.
+    """
+    return None if isinstance(audit, str) else audit.verdict == "uses features"
+
+
+def run_evaluate(file: Path, out: Path, settings: EvaluateSettings, console: Console) -> None:
     """Train and score over seeds, and write tables, figures, splits and a report.
 
     Parameters
@@ -123,16 +171,46 @@ def run_evaluate(file: Path, out: Path, settings: EvaluateSettings, console: Con
         What was asked for.
     console
         Where to print.
-
-    Returns
-    -------
-    The verdict by the claim rule.
     """
-    start = time.perf_counter()
     quiet_packages()
-    adata = ad.read_h5ad(file)
-    check_layer(settings.layer, list(adata.layers))
-    features = place_features(adata, settings.features)
+    check_has_group_file(
+        settings.split, is_given=settings.split not in NEEDS_GROUPS or settings.groups is not None
+    )
+    if settings.split == CLAIM:
+        _run_claim(file, out, settings, console)
+    else:
+        _run_split(file, out, settings, console)
+
+
+def _run_claim(file: Path, out: Path, settings: EvaluateSettings, console: Console) -> None:
+    """Evaluate unseen perturbations at random and by group, and join both into the whole claim."""
+    at_random, by_group = (
+        _run_split(file, out / name, replace(settings, split=name), console)
+        for name in CLAIM_SPLITS
+    )
+    audits = (at_random.uses_features, by_group.uses_features)
+    overall = judge_overall(
+        at_random.verdict,
+        by_group.verdict,
+        uses_features=None if None in audits else all(audits),
+    )
+    folder = OutputFolder(out)
+    for name, result in zip(CLAIM_SPLITS, (at_random, by_group), strict=True):
+        folder.add_table(difference_report(result.verdict, f"--split {name}"))
+        add_audit(folder, result.audit, f"--split {name}")
+    summary = [overall.sentence, *(result.verdict.sentence for result in (at_random, by_group))]
+    where = f"Everything else is on the pages {' and '.join(f'{name}/report.html' for name in CLAIM_SPLITS)}."
+    title = f"scgim evaluate: {file.name}, the whole claim"
+    report = folder.write_report(title, [*summary, where], describe_run(file, settings))
+    console.print(overall.sentence)
+    console.print(f"Open {report} in a browser.")
+
+
+def _run_split(
+    file: Path, out: Path, settings: EvaluateSettings, console: Console
+) -> EvaluateResult:
+    start = time.perf_counter()
+    adata, features = read_screen(file, settings)
     kind = SPLIT_NAMES.get(settings.split, settings.split)
     check_can_predict_unseen(
         settings.split, has_features=features is not None or kind not in NEEDS_FEATURES
@@ -156,20 +234,24 @@ def run_evaluate(file: Path, out: Path, settings: EvaluateSettings, console: Con
             results.append(_run_seed(adata, keys, kind, seed, settings, say))
         console.print(f"{step}: {len(results[-1].split.held_out)} conditions held out")
     scores = pd.concat([result.evaluation.scores for result in results], ignore_index=True)
-    verdict = judge(scores, NAME)
+    audit = join_found({result.seed: result.audit for result in results})
+    verdict = judge(scores, NAME, uses_features=passes(audit))
     folder = OutputFolder(out)
-    _write_files(out, results, scores, verdict)
+    _write_files(out, results, scores, verdict, audit)
     add_tables(folder, scores, verdict)
+    add_audit(folder, audit)
     add_figures(folder, scores, verdict, results[0].evaluation, _coverage_of(results))
     add_left_out(folder, scores)
     report = folder.write_report(
         f"scgim evaluate: {file.name}",
-        summarize(verdict, scores, settings.split, len(settings.seeds)),
-        _describe_run(file, settings, results, time.perf_counter() - start),
+        summarize(verdict, audit, scores, settings.split),
+        describe_run(file, settings) | _describe_results(results, time.perf_counter() - start),
     )
     console.print(verdict.sentence)
+    if isinstance(audit, FeatureAudit):
+        console.print(audit.sentence)
     console.print(f"Done in {time.perf_counter() - start:.0f} s. Open {report} in a browser.")
-    return verdict
+    return EvaluateResult(verdict, audit)
 
 
 def _run_seed(
@@ -199,7 +281,9 @@ def _run_seed(
     scoring = ScoringSettings(seed=seed)
     evaluation = run_evaluation(gim, adata, chosen, settings=scoring, say=say)
     coverage = coverage_at(COVERAGE_LEVELS, gim, evaluation, scoring).assign(seed=seed)
-    return SeedResult(seed, chosen, evaluation, coverage)
+    say("feature audit")
+    audit = audit_evaluation(gim, evaluation, seed)
+    return SeedResult(seed, chosen, evaluation, coverage, audit)
 
 
 def _coverage_of(results: list[SeedResult]) -> pd.DataFrame:
@@ -207,24 +291,24 @@ def _coverage_of(results: list[SeedResult]) -> pd.DataFrame:
 
 
 def _write_files(
-    out: Path, results: list[SeedResult], scores: pd.DataFrame, verdict: Verdict
+    out: Path,
+    results: list[SeedResult],
+    scores: pd.DataFrame,
+    verdict: Verdict,
+    audit: FeatureAudit | str,
 ) -> None:
     tables = out / "tables"
     tables.mkdir(parents=True, exist_ok=True)
     scores.to_csv(tables / "scores.csv", index=False)
     verdict.differences.to_csv(tables / "paired_differences.csv", index=False)
     _coverage_of(results).to_csv(tables / "coverage.csv", index=False)
+    if isinstance(audit, FeatureAudit):
+        audit.effects.to_csv(tables / "feature_audit.csv", index=False)
     for result in results:
         result.split.save(tables / f"split_seed{result.seed}.json")
 
 
-def _describe_run(
-    file: Path, settings: EvaluateSettings, results: list[SeedResult], seconds: float
-) -> dict[str, str]:
-    packages = {
-        name: version(name) for name in ("scgim", "scvi-tools", "torch", "scikit-learn", "anndata")
-    }
-    asked = {name.replace("_", " "): str(value) for name, value in asdict(settings).items()}
+def _describe_results(results: list[SeedResult], seconds: float) -> dict[str, str]:
     held_out = {
         f"held out, seed {result.seed}": "; ".join(result.evaluation.truth.labels)
         for result in results
@@ -238,6 +322,4 @@ def _describe_run(
         else f"{screen.space}, scored as log1p of counts per 10,000",
         "energy distance and MMD": f"in {screen.pca.n_components_} principal components of training cells",
     }
-    return (
-        packages | {"file": file.name} | asked | scored | held_out | {"seconds": f"{seconds:.0f}"}
-    )
+    return scored | held_out | {"seconds": f"{seconds:.0f}"}

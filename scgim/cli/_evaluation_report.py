@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from scgim import pl
-from scgim.benchmark import GIMPredictor, ScoringSettings, Verdict
+from scgim.benchmark import FeatureAudit, GIMPredictor, ScoringSettings, Verdict
 from scgim.benchmark._evaluate import Evaluation
 from scgim.benchmark._scoring import HALF_WIDTH, METRICS, R2_CONTROL, WMSE, Scorer
 from scgim.cli._artifacts import OutputFolder
@@ -59,7 +59,8 @@ FAMILY_NOTES = {
 }
 CLAIM_NOTE = (
     "A claim needs more than one table: unseen perturbations at random and by scaffold, five seeds, and "
-    "a feature audit. This page judges one split. Baselines are never left out; rows that lose stay."
+    "a feature audit that passes (--split claim asks for all of it). This page judges one split. Baselines "
+    "are never left out; rows that lose stay."
 )
 
 
@@ -101,19 +102,21 @@ def coverage_at(
     return pd.DataFrame(rows, columns=["level", "coverage"])
 
 
-def summarize(verdict: Verdict, scores: pd.DataFrame, split: str, n_seeds: int) -> list[str]:
+def summarize(
+    verdict: Verdict, audit: FeatureAudit | str, scores: pd.DataFrame, split: str
+) -> list[str]:
     """Write the paragraphs under the title.
 
     Parameters
     ----------
     verdict
         The verdict.
+    audit
+        Whether features are used, or in words why that was not asked.
     scores
         All scores.
     split
         Kind of split.
-    n_seeds
-        Number of seeds.
 
     Returns
     -------
@@ -122,11 +125,13 @@ def summarize(verdict: Verdict, scores: pd.DataFrame, split: str, n_seeds: int) 
     per_seed = scores[scores["predictor"] == verdict.predictor].groupby("seed")
     n_conditions = per_seed.apply(lambda rows: len(rows) // len(METRICS), include_groups=False)
     n_perturbations = per_seed["perturbation"].nunique()
+    n_seeds = len(n_perturbations)
     held_out = (
         f"Split {split!r}: {n_perturbations.mean():.3g} perturbations and {n_conditions.mean():.3g} "
         f"conditions held out per seed, {n_seeds} seed{'s' if n_seeds > 1 else ''}."
     )
-    return [verdict.sentence, held_out, CLAIM_NOTE]
+    audited = audit if isinstance(audit, str) else f"Feature audit: {audit.sentence}"
+    return [verdict.sentence, audited, held_out, CLAIM_NOTE]
 
 
 def add_tables(folder: OutputFolder, scores: pd.DataFrame, verdict: Verdict) -> None:
@@ -151,16 +156,31 @@ def add_tables(folder: OutputFolder, scores: pd.DataFrame, verdict: Verdict) -> 
                 emphasis=verdict.predictor,
             )
         )
-    folder.add_table(
-        ReportTable(
-            "Paired differences to the best baseline",
-            difference_table(verdict.differences),
-            note=(
-                "Paired over perturbations, 95 % interval by bootstrap over perturbations; above 0 is "
-                "better, whatever the direction of the metric."
-            ),
-            digits=3,
-        )
+    folder.add_table(difference_report(verdict))
+
+
+def difference_report(verdict: Verdict, where: str = "") -> ReportTable:
+    """Make the table of paired differences.
+
+    Parameters
+    ----------
+    verdict
+        The verdict.
+    where
+        Split, where a page shows several.
+
+    Returns
+    -------
+    The table.
+    """
+    return ReportTable(
+        f"Paired differences to the best baseline {where}".strip(),
+        difference_table(verdict.differences),
+        note=(
+            "Paired over perturbations, 95 % interval by bootstrap over perturbations; above 0 is "
+            "better, whatever the direction of the metric."
+        ),
+        digits=3,
     )
 
 

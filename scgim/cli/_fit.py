@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import anndata as ad
 import pandas as pd
 import scvi
 
-from scgim._validation._chemistry import check_layer
 from scgim.cli._artifacts import OutputFolder
 from scgim.cli._model_figures import (
     add_dose_response,
@@ -23,10 +20,11 @@ from scgim.cli._model_figures import (
     dose_grid,
 )
 from scgim.cli._quiet import quiet_packages
-from scgim.cli._tables_from_files import place_features
+from scgim.cli._screen_file import describe_run, read_screen
 from scgim.model import GIM, GraphSearch
 
 if TYPE_CHECKING:
+    import anndata as ad
     from rich.console import Console
 
 
@@ -93,9 +91,7 @@ def run_fit(file: Path, out: Path, settings: FitSettings, console: Console) -> N
     start = time.perf_counter()
     quiet_packages()
     scvi.settings.seed = settings.seed
-    adata = ad.read_h5ad(file)
-    check_layer(settings.layer, list(adata.layers))
-    features_key = place_features(adata, settings.features)
+    adata, features_key = read_screen(file, settings)
     GIM.setup_anndata(
         adata,
         perturbation_key=settings.perturbation,
@@ -123,7 +119,7 @@ def run_fit(file: Path, out: Path, settings: FitSettings, console: Console) -> N
     report = folder.write_report(
         f"scgim fit: {file.name}",
         _summary(adata, settings, len(model.node_names_)),
-        _describe_run(file, settings, time.perf_counter() - start),
+        describe_run(file, settings) | {"seconds": f"{time.perf_counter() - start:.0f}"},
     )
     console.print(f"Done in {time.perf_counter() - start:.0f} s. Open {report} in a browser.")
 
@@ -162,9 +158,3 @@ def _summary(adata: ad.AnnData, settings: FitSettings, n_nodes: int) -> list[str
             "what an experiment has shown. Train with a few seeds and trust what stays."
         ),
     ]
-
-
-def _describe_run(file: Path, settings: FitSettings, seconds: float) -> dict[str, str]:
-    packages = {name: version(name) for name in ("scgim", "scvi-tools", "torch", "anndata")}
-    asked = {name.replace("_", " "): str(value) for name, value in asdict(settings).items()}
-    return packages | {"file": str(file)} | asked | {"seconds": f"{seconds:.0f}"}

@@ -106,6 +106,22 @@ class ReportFigure:
         return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
 
 
+@dataclass(frozen=True)
+class ReportText:
+    """A paragraph for the page, where a table or figure would say nothing.
+
+    Attributes
+    ----------
+    title
+        What it is about.
+    text
+        The paragraph.
+    """
+
+    title: str
+    text: str
+
+
 @dataclass
 class Report:
     """A page: a title, a summary, tables and figures, and the settings.
@@ -117,14 +133,14 @@ class Report:
     summary
         Paragraphs under the title.
     items
-        Tables and figures in order.
+        Tables, figures and paragraphs in order.
     settings
         What was run, name to value.
     """
 
     title: str
     summary: list[str]
-    items: list[ReportTable | ReportFigure] = field(default_factory=list)
+    items: list[ReportTable | ReportFigure | ReportText] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
 
     def to_html(self) -> str:
@@ -137,6 +153,7 @@ class Report:
             lstrip_blocks=True,
         )
         environment.tests["table"] = lambda item: isinstance(item, ReportTable)
+        environment.tests["text"] = lambda item: isinstance(item, ReportText)
         return environment.get_template("report.html.jinja").render(report=self)
 
     def write(self, path: Path) -> None:

@@ -68,6 +68,19 @@ def test_a_win_in_three_of_five_seeds_is_not_enough():
     assert judge(scores, "GIM").word == "better"
 
 
+def test_better_scores_are_no_claim_where_the_feature_audit_fails():
+    scores = scores_of({"weighted R² from control": 0.1, "rank": 0.1})
+    verdict = judge(scores, "GIM", uses_features=False)
+    assert verdict.word == "on par"
+    assert verdict.sentence.startswith(
+        "GIM is on par with the baselines on this split: its scores are better, but the feature audit "
+        "does not pass, and without it they are no claim. Weighted R² from control "
+    )
+    assert judge(scores, "GIM", uses_features=True).word == "better"
+    worse = scores_of({"weighted R² from control": -0.1, "rank": -0.2})
+    assert judge(worse, "GIM", uses_features=False).word == "worse"
+
+
 def test_few_perturbations_never_make_a_claim():
     scores = scores_of({"weighted R² from control": 0.5, "rank": 0.5}, n_perturbations=1)
     verdict = judge(scores, "GIM")
@@ -120,7 +133,7 @@ def test_the_sentence_says_what_a_claim_lacks(better):
     assert without.word == "on par"
     assert without.sentence == (
         "On unseen perturbations GIM is on par with the best baseline (at random, better; by scaffold, "
-        "better). The feature audit says that features are not used."
+        "better). The feature audit does not pass."
     )
     unaudited = judge_overall(better, better, uses_features=None)
     assert unaudited.sentence.endswith("There was no feature audit.")

@@ -62,6 +62,7 @@ def test_scores_differences_coverage_and_splits_are_written(evaluated):
         "scores.csv",
         "paired_differences.csv",
         "coverage.csv",
+        "feature_audit.csv",
         "split_seed0.json",
         "split_seed1.json",
     }
@@ -81,6 +82,16 @@ def test_the_page_starts_with_the_verdict(page):
     header = page[page.index("<header>") : page.index("</header>")]
     assert re.search(r"GIM is (better|on par|worse)", header)
     assert "A claim needs more than one table" in header
+
+
+def test_the_feature_audit_stands_in_the_header_and_has_a_table(page, evaluated):
+    header = page[page.index("<header>") : page.index("</header>")]
+    assert re.search(r"Feature audit: GIM (uses|does not use|may or may not use) features", header)
+    for row in ("own features", "shuffled, predicted again", "zeroed, predicted again",
+                "random, predicted again", "one-hot, retrained"):  # fmt: skip
+        assert f'<th scope="row">{row}</th>' in page
+    effects = pd.read_csv(evaluated / "tables" / "feature_audit.csv")
+    assert effects.groupby("seed").size().tolist() == [6, 6]
 
 
 def test_the_page_needs_no_network(page):
@@ -132,22 +143,47 @@ def test_dose_split_needs_no_features(screen, tmp_path):
     has_value = scores.groupby("predictor")["value"].count() > 0
     assert has_value["dose interpolation"]
     assert not has_value["ridge"]
+    page = (out / "report.html").read_text()
+    assert page.count("No audit: this split holds out doses, contexts or combinations") == 2
+    assert not (out / "tables" / "feature_audit.csv").exists()
 
 
-def test_whole_groups_are_held_out(screen, tmp_path):
-    groups = {f"drug_{i:02}": "first" if i < 4 else "second" for i in range(12)}
-    file = tmp_path / "groups.csv"
-    file.write_text("drug,class\n" + "\n".join(f"{k},{v}" for k, v in groups.items()))
-    options = ("--features", "drug_features", "--split", "group", "--groups", file, "--seeds", 0)
-    out = tmp_path / "groups"
+GROUPS = {f"drug_{i:02}": "first" if i < 4 else "second" for i in range(12)}
+
+
+@pytest.fixture(scope="module")
+def claimed(screen):
+    file = screen.parent / "groups.csv"
+    file.write_text("drug,class\n" + "\n".join(f"{k},{v}" for k, v in GROUPS.items()))
+    options = ("--features", "drug_features", "--split", "claim", "--groups", file, "--seeds", 0)
+    out = screen.parent / "claim"
     assert _run("evaluate", screen, *KEYS, *QUICK, *options, "--out", out) == 0
-    chosen = Split.load(out / "tables" / "split_seed0.json")
+    return out
+
+
+def test_the_whole_claim_is_made_from_both_splits(claimed):
+    page = (claimed / "report.html").read_text()
+    assert "On unseen perturbations GIM is" in page
+    for name in ("drug", "group"):
+        assert (claimed / name / "report.html").is_file()
+        assert f"Are the features used? --split {name}" in page
+
+
+def test_whole_groups_are_held_out(claimed, screen):
+    chosen = Split.load(claimed / "group" / "tables" / "split_seed0.json")
     assert chosen.grouping == "class"
     held_out = set(chosen.held_out["drug"])
-    assert len({groups[name] for name in held_out}) == 1
-    assert held_out == {name for name in groups if groups[name] == groups[min(held_out)]} & set(
+    assert len({GROUPS[name] for name in held_out}) == 1
+    assert held_out == {name for name in GROUPS if GROUPS[name] == GROUPS[min(held_out)]} & set(
         ad.read_h5ad(screen).obs["drug"]
     )
+
+
+def test_groups_that_were_not_given_are_asked_for(screen, tmp_path, capsys):
+    options = ("--features", "drug_features", "--split", "claim", "--out", tmp_path / "no")
+    assert _run("evaluate", screen, *KEYS, *options) == 2
+    assert "`--split claim` holds out whole groups" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
 
 
 @pytest.mark.slow

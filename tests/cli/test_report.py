@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from scgim.cli._report import Report, ReportFigure, ReportTable, to_png
+from scgim.cli._report import Report, ReportFigure, ReportTable, ReportText, to_png
 
 
 class _Page(HTMLParser):
@@ -105,6 +105,11 @@ def test_terminal_shows_the_same_table(table):
     text = capture.get()
     for expected in ("Scores", "E <new>", "ridge & co", "-0.50", "n/a", "1 is perfect."):
         assert expected in text
+
+
+def test_a_paragraph_stands_under_its_title():
+    page = Report("A", [], [ReportText("No <audit>", "Nothing to ask & say.")]).to_html()
+    assert re.search(r"<h2[^>]*>No &lt;audit&gt;</h2>\s*<p>Nothing to ask &amp; say.</p>", page)
 
 
 def test_report_is_written_as_unicode(table, tmp_path):

@@ -1,0 +1,70 @@
+"""The file of a screen, and the words for what was run on it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Protocol
+
+import anndata as ad
+
+from scgim._validation._chemistry import check_layer
+from scgim.cli._tables_from_files import place_features
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any, ClassVar
+
+PACKAGES = ("scgim", "scvi-tools", "torch", "scikit-learn", "anndata")
+
+
+class ScreenSettings(Protocol):
+    """What the settings of a command say about the file."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def features(self) -> str | None:
+        """Entry of ``uns`` with the perturbation features, or a CSV file."""
+
+    @property
+    def layer(self) -> str | None:
+        """Layer with the counts."""
+
+
+def read_screen(file: Path, settings: ScreenSettings) -> tuple[ad.AnnData, str | None]:
+    """Read a screen and the features of its perturbations.
+
+    Parameters
+    ----------
+    file
+        AnnData file.
+    settings
+        What the command was asked for.
+
+    Returns
+    -------
+    The screen, and the entry of its ``uns`` with features, if any.
+    """
+    adata = ad.read_h5ad(file)
+    check_layer(settings.layer, list(adata.layers))
+    return adata, place_features(adata, settings.features)
+
+
+def describe_run(file: Path, settings: ScreenSettings) -> dict[str, str]:
+    """Say which versions ran on which file with which settings.
+
+    Parameters
+    ----------
+    file
+        AnnData file.
+    settings
+        What the command was asked for.
+
+    Returns
+    -------
+    Name to value, for the end of a report.
+    """
+    packages = {name: version(name) for name in PACKAGES}
+    asked = {name.replace("_", " "): str(value) for name, value in asdict(settings).items()}
+    return packages | {"file": file.name} | asked
