@@ -24,6 +24,7 @@ from scgim.benchmark._genes import (
 from scgim.benchmark._genes_predictors import GenesPredictor, GenesScreen
 from scgim.benchmark._leaks import find_leaks, find_overlaps
 from scgim.benchmark._perturbation_groups import tanimoto_groups
+from scgim.benchmark._pooled_gim import PooledGIM
 from scgim.benchmark._predictors import (
     GIMPredictor,
     OracleGenerator,
@@ -87,6 +88,7 @@ __all__ = [
     "NoEffect",
     "OracleGenerator",
     "OtherContexts",
+    "PooledGIM",
     "Predictor",
     "ProgramsBenchmark",
     "ProgramsSettings",

@@ -254,12 +254,11 @@ def _named(screen: TrainingScreen, labels: pd.Series) -> set[str]:
 
 def _fit(predictor: GIM | Predictor, screen: TrainingScreen, features: pd.DataFrame) -> Predictor:
     """Make a predictor that knows the features of stand-ins; a trained GIM is not trained again."""
-    model = predictor if isinstance(predictor, GIM) else getattr(predictor, "model", None)
-    if isinstance(model, GIM):
-        trained = TrainedGIM(model, getattr(predictor, "name", "GIM"), new_features=features)
+    predictor = TrainedGIM(predictor) if isinstance(predictor, GIM) else predictor
+    if isinstance(predictor, TrainedGIM) and hasattr(predictor, "model"):
+        trained = predictor.knowing(features)
         trained.fit(screen)
         return trained
-    assert not isinstance(predictor, GIM)
     predictor.fit(with_features(screen, pd.concat([screen.features, features])))
     return predictor
 

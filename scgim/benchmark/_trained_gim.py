@@ -99,7 +99,7 @@ class TrainedGIM:
         -------
         Mean, lower and upper end in log1p(CP10k), each ``(n_conditions, n_genes)``.
         """
-        predicted = self.model.predict_shift(conditions, level=level, features=self.new_features)
+        predicted = self._predicted_shift(conditions, level)
         mean, lower, upper = (
             self._in_order(np.asarray(table, dtype=float))
             for table in (predicted.X, predicted.layers["lower"], predicted.layers["upper"])
@@ -145,6 +145,23 @@ class TrainedGIM:
         if self.model.gene_likelihood == "normal":
             return self._in_order(read_expression(predicted, None, "log1p"))
         return self._in_order(log_normalize(predicted.X))
+
+    def knowing(self, features: pd.DataFrame) -> TrainedGIM:
+        """Make the same predictor with features of more perturbations.
+
+        Parameters
+        ----------
+        features
+            Features of perturbations that are not in the model's table.
+
+        Returns
+        -------
+        Another predictor, with the same model.
+        """
+        return TrainedGIM(self.model, self.name, new_features=features)
+
+    def _predicted_shift(self, conditions: pd.DataFrame, level: float) -> ad.AnnData:
+        return self.model.predict_shift(conditions, level=level, features=self.new_features)
 
     def _in_order(self, table: NDArray[Any]) -> NDArray[Any]:
         return table if self._genes is None else table[:, self._genes]

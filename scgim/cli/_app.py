@@ -204,6 +204,10 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a shell command
         list[int],
         typer.Option("--seeds", help="Seeds of split and training, for example: --seeds 0 1 2."),
     ] = [0, 1, 2],  # noqa: B006 - Typer copies it
+    restarts: Annotated[
+        int,
+        typer.Option(help="Trainings on the first split, to see what one seed decides.", min=1),
+    ] = 3,
     n_nodes: Annotated[int, typer.Option(help="Number of nodes of the causal graph.")] = 16,
     max_epochs: MaxEpochs = None,
     out: Annotated[Path, typer.Option(help="Folder to write.", file_okay=False)] = Path(
@@ -227,6 +231,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a shell command
         groups=groups,
         fraction=fraction,
         seeds=tuple(seeds),
+        restarts=restarts,
         n_nodes=n_nodes,
         max_epochs=max_epochs,
     )

@@ -35,6 +35,7 @@ from scgim.cli._evaluation_report import (
     summarize,
 )
 from scgim.cli._quiet import quiet_packages
+from scgim.cli._restarts_section import TOGETHER, Restarts, add_restarts, train_restarts
 from scgim.cli._screen_file import describe_run, read_screen
 from scgim.cli._tables_from_files import read_groups
 
@@ -77,6 +78,8 @@ class EvaluateSettings:
         Share of the candidates that is held out.
     seeds
         Seeds of split and training.
+    restarts
+        Trainings on the split of the first seed, of which the others show what one seed decides.
     n_nodes
         Number of nodes.
     max_epochs
@@ -93,6 +96,7 @@ class EvaluateSettings:
     groups: Path | None = None
     fraction: float = 0.2
     seeds: tuple[int, ...] = (0, 1, 2)
+    restarts: int = 3
     n_nodes: int = 16
     max_epochs: int | None = None
 
@@ -113,6 +117,8 @@ class SeedResult:
         Share of true shifts in the interval at several levels.
     audit
         Whether features are used, or in words why that was not asked.
+    restarts
+        What other trainings say; only for the first seed.
     """
 
     seed: int
@@ -120,6 +126,7 @@ class SeedResult:
     evaluation: Evaluation
     coverage: pd.DataFrame
     audit: FeatureAudit | str
+    restarts: Restarts | None
 
 
 @dataclass(frozen=True)
@@ -240,6 +247,7 @@ def _run_split(
     _write_files(out, results, scores, verdict, audit)
     add_tables(folder, scores, verdict)
     add_audit(folder, audit)
+    add_restarts(folder, results[0].restarts)
     add_figures(folder, scores, verdict, results[0].evaluation, _coverage_of(results))
     add_left_out(folder, scores)
     report = folder.write_report(
@@ -283,11 +291,17 @@ def _run_seed(
     coverage = coverage_at(COVERAGE_LEVELS, gim, evaluation, scoring).assign(seed=seed)
     say("feature audit")
     audit = audit_evaluation(gim, evaluation, seed)
-    return SeedResult(seed, chosen, evaluation, coverage, audit)
+    n_trainings = settings.restarts if seed == settings.seeds[0] else 1
+    restarts = train_restarts(gim, evaluation, scoring, n_trainings, say)
+    return SeedResult(seed, chosen, evaluation, coverage, audit, restarts)
 
 
 def _coverage_of(results: list[SeedResult]) -> pd.DataFrame:
-    return pd.concat([result.coverage for result in results], ignore_index=True)
+    tables = [result.coverage for result in results]
+    first = results[0]
+    if first.restarts is not None:
+        tables.append(first.restarts.coverage.assign(seed=f"{first.seed}, {TOGETHER}"))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _write_files(

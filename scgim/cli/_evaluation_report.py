@@ -9,15 +9,16 @@ import pandas as pd
 from scipy.stats import norm
 
 from scgim import pl
-from scgim.benchmark import FeatureAudit, GIMPredictor, ScoringSettings, Verdict
+from scgim.benchmark import FeatureAudit, ScoringSettings, TrainedGIM, Verdict
 from scgim.benchmark._evaluate import Evaluation
-from scgim.benchmark._scoring import HALF_WIDTH, METRICS, R2_CONTROL, WMSE, Scorer
+from scgim.benchmark._scoring import COVERAGE, HALF_WIDTH, METRICS, R2_CONTROL, WMSE, Scorer
 from scgim.cli._artifacts import OutputFolder
 from scgim.cli._report import ReportTable
 
 COVERAGE_LEVELS = (0.5, 0.65, 0.8, 0.9, 0.95)
 KIND_ORDER = ("evaluated", "baseline", "ablation", "ceiling")
 READING = {"higher": "↑", "lower": "↓", "zero": "(near 0)"}
+READING_OF = {COVERAGE: "(near .8)"}
 MAX_STRATA = 8
 EFFECT_NAMES = ("weak effect", "medium effect", "strong effect")
 MAX_NAMED = 3
@@ -66,7 +67,7 @@ CLAIM_NOTE = (
 
 def coverage_at(
     levels: Sequence[float],
-    gim: GIMPredictor,
+    gim: TrainedGIM,
     evaluation: Evaluation,
     settings: ScoringSettings,
 ) -> pd.DataFrame:
@@ -212,7 +213,9 @@ def mean_scores(scores: pd.DataFrame, family: str) -> pd.DataFrame:
     means = means[means.index.isin(pd.MultiIndex.from_frame(scores[["kind", "predictor"]]))]
     order = sorted(means.index, key=lambda pair: KIND_ORDER.index(pair[0]))
     table = means.loc[order, [metric.name for metric in wanted]].reset_index("kind")
-    table = table.rename(columns={m.name: f"{m.name} {READING[m.better]}" for m in wanted})
+    table = table.rename(
+        columns={m.name: f"{m.name} {READING_OF.get(m.name, READING[m.better])}" for m in wanted}
+    )
     return table.dropna() if family == "uncertainty" else table
 
 
@@ -228,9 +231,9 @@ def difference_table(differences: pd.DataFrame) -> pd.DataFrame:
     -------
     One row per metric and seed.
     """
-    table = differences.copy()
-    table.index = pd.Index(table["metric"] + ", seed " + table["seed"].astype(str))
+    table = differences.set_index("metric")
     names = {
+        "seed": "seed",
         "baseline": "best baseline",
         "predictor_score": "GIM",
         "baseline_score": "baseline",
@@ -240,7 +243,7 @@ def difference_table(differences: pd.DataFrame) -> pd.DataFrame:
         "n_perturbations": "perturbations",
     }
     shown = table[list(names)].rename(columns=names)
-    return shown.astype({"perturbations": str})
+    return shown.astype({"seed": str, "perturbations": str})
 
 
 def add_left_out(folder: OutputFolder, scores: pd.DataFrame) -> None:
@@ -317,7 +320,7 @@ def add_figures(
     evaluation
         That of the first seed, whose shifts are drawn.
     coverage
-        Coverage at several levels and seeds.
+        Coverage at several levels and seeds, one of which may be that of all trainings together.
     """
     name = verdict.predictor
     if len(verdict.differences):

@@ -84,7 +84,7 @@ def interval_coverage(
     if ax is None:
         ax = _style.new_axes(width, width)
     ax.plot([0, 1], [0, 1], color="0.3", linewidth=0.6, linestyle="--", zorder=0)
-    for index, (seed, rows) in enumerate(coverage.groupby("seed")):
+    for index, (seed, rows) in enumerate(coverage.groupby("seed", sort=False)):
         ordered = rows.sort_values("level")
         _draw_line(ax, ordered["level"], ordered["coverage"], index, f"seed {seed}")
     ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")

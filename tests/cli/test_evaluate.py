@@ -13,7 +13,7 @@ from scgim.datasets import ProgramsWorld
 pytestmark = pytest.mark.filterwarnings("ignore:Unseen perturbations")
 
 KEYS = ("--perturbation", "drug", "--control", "vehicle", "--dose", "dose")
-QUICK = ("--n-nodes", 4, "--max-epochs", 2)
+QUICK = ("--n-nodes", 4, "--max-epochs", 2, "--restarts", 1)
 
 
 def _run(*arguments):
@@ -138,7 +138,7 @@ def test_unseen_drugs_without_features_are_refused(screen, tmp_path, capsys):
 def test_dose_split_needs_no_features(screen, tmp_path):
     out = tmp_path / "doses"
     options = ("--split", "interior_dose", "--seeds", 0, "--out", out)
-    assert _run("evaluate", screen, *KEYS, *QUICK, *options) == 0
+    assert _run("evaluate", screen, *KEYS, *QUICK[:-1], 2, *options) == 0
     scores = pd.read_csv(out / "tables" / "scores.csv")
     has_value = scores.groupby("predictor")["value"].count() > 0
     assert has_value["dose interpolation"]
@@ -146,6 +146,9 @@ def test_dose_split_needs_no_features(screen, tmp_path):
     page = (out / "report.html").read_text()
     assert page.count("No audit: this split holds out doses, contexts or combinations") == 2
     assert not (out / "tables" / "feature_audit.csv").exists()
+    assert "Does another training say the same?" in page
+    coverage = pd.read_csv(out / "tables" / "coverage.csv")
+    assert coverage["seed"].astype(str).unique().tolist() == ["0", "0, all together"]
 
 
 GROUPS = {f"drug_{i:02}": "first" if i < 4 else "second" for i in range(12)}

@@ -65,10 +65,16 @@ def test_difference_table_names_metric_and_seed():
         [{"metric": "rank", "seed": 2, "baseline": "ridge", "n_perturbations": 7, **row}]
     )
     table = difference_table(differences)
-    assert table.index.tolist() == ["rank, seed 2"]
+    assert table.index.tolist() == ["rank"]
+    assert table["seed"].tolist() == ["2"]
     assert table["perturbations"].tolist() == ["7"]
 
 
 @pytest.mark.parametrize("family", ["specificity", "changed genes", "distribution", "uncertainty"])
 def test_every_family_has_a_table(family):
     assert len(mean_scores(scores_of(), family).columns) > 2 - (family == "uncertainty")
+
+
+def test_coverage_is_said_to_be_right_at_its_level_and_not_at_0():
+    columns = mean_scores(scores_of(), "uncertainty").columns
+    assert "coverage of the interval (near .8)" in columns
