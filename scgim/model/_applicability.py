@@ -11,7 +11,9 @@ from scgim._validation import check_new_features
 from scgim.scm._perturbation_features import FeatureScaling, tanimoto
 
 if TYPE_CHECKING:
+    from scgim.data._perturbation_table import PerturbationTable
     from scgim.data._screen import Screen
+    from scgim.model._conditions import Conditions
 
 FAR = 1.0
 
@@ -78,8 +80,37 @@ def add_applicability(
     obs["nearest_perturbation"] = ["+".join(nearest.loc[list(names)]) for names in parts]
 
 
+def is_new_in_context(
+    conditions: Conditions, table: PerturbationTable, run: list[np.ndarray]
+) -> np.ndarray:
+    """Tell where a perturbation was run, alone or in combination, but never in the context asked for.
+
+    Parameters
+    ----------
+    conditions
+        The conditions.
+    table
+        Perturbations and combinations of the screen.
+    run
+        Codes of the labels that were run in the context of each condition.
+
+    Returns
+    -------
+    Shape ``(n_conditions,)``; false for perturbations that were never run at all.
+    """
+    number = {name: code for code, name in enumerate(table.perturbations)}
+    is_new = np.zeros(len(run), bool)
+    for condition, name in zip(conditions.condition, conditions.names, strict=True):
+        if name in number and not (table.components[run[condition]] == number[name]).any():
+            is_new[condition] = True
+    return is_new
+
+
 def why_abstain(obs: pd.DataFrame) -> pd.Series:
     """Say of each condition why a prediction would be an extrapolation.
+
+    A perturbation in a context that it was never run in is none: interventions are shared between
+    contexts, and whether they should be is what ``is_new_in_context`` lets the user decide.
 
     Parameters
     ----------

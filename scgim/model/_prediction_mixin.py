@@ -18,7 +18,7 @@ from scgim._validation import (
     check_is_trained,
     check_something_is_left,
 )
-from scgim.model._applicability import why_abstain
+from scgim.model._applicability import is_new_in_context, why_abstain
 from scgim.model._calibration import N_CELLS, N_DRAWS, QUANTILE_LEVELS
 from scgim.model._conditions import Conditions, ConditionsLike, prepare_conditions
 from scgim.model._global_state import keep_random_state
@@ -89,7 +89,9 @@ class PredictionMixin(ModelParts):
             Leave out conditions that training does not cover: features far from all seen
             perturbations, a dose outside those that were run, or a combination of batch and
             covariates without control cells. They are listed, with the reason, in
-            ``uns["scgim"]["abstained"]``.
+            ``uns["scgim"]["abstained"]``. A perturbation that was run, but never in a context that
+            others were, is predicted: that its intervention carries over is what the model
+            assumes. ``is_new_in_context`` marks it.
         seed
             Makes the prediction repeatable.
 
@@ -99,8 +101,9 @@ class PredictionMixin(ModelParts):
         cell, ``is_seen`` (perturbation was in training), ``is_dose_extrapolated``,
         ``feature_distance`` (to the nearest seen perturbation; above 1 is far),
         ``feature_similarity`` (1 is identical; Tanimoto for fingerprints), that
-        ``nearest_perturbation``, and ``is_new_context`` (no control cell of training has this batch
-        and these covariates). ``uns["scgim"]["space"]`` names the space. For a model of RNA and protein,
+        ``nearest_perturbation``, ``is_new_context`` (no control cell of training has this batch
+        and these covariates), and ``is_new_in_context`` (a perturbation was run, but in no cell of
+        training with this batch and these covariates). ``uns["scgim"]["space"]`` names the space. For a model of RNA and protein,
         ``obsm["protein"]`` has the proteins of the same cells (their expected values for
         ``"normalized"``).
 
@@ -367,6 +370,11 @@ class PredictionMixin(ModelParts):
         statistics = TrainingStatistics.from_dict(self.statistics_)
         members = self._members(prepared.obs, statistics)
         prepared.obs["is_new_context"] = [not is_member.any() for is_member in members]
+        run, *codes = statistics.contexts.T
+        was_run = self._in_contexts(prepared.obs, codes[0], np.array(codes[1:]).T)
+        prepared.obs["is_new_in_context"] = is_new_in_context(
+            prepared, self.screen.table, [run[mask] for mask in was_run]
+        )
         return prepared
 
     def _context_keys(self) -> list[str]:
@@ -376,14 +384,20 @@ class PredictionMixin(ModelParts):
 
     def _members(self, table: pd.DataFrame, statistics: TrainingStatistics) -> list[np.ndarray]:
         """Which control cells have the covariates that each condition asks for."""
+        return self._in_contexts(table, statistics.control_batch, statistics.control_categories)
+
+    def _in_contexts(
+        self, table: pd.DataFrame, batch: np.ndarray, categories: np.ndarray
+    ) -> list[np.ndarray]:
+        """Which rows of codes have the covariates that each condition asks for."""
         codes: dict[str, tuple[np.ndarray, tuple]] = {}
         if self.screen.batch_key is not None:
-            codes[self.screen.batch_key] = (statistics.control_batch, self.screen.batches)
+            codes[self.screen.batch_key] = (batch, self.screen.batches)
         for column, (key, values) in enumerate(self.screen.categorical_covariates.items()):
-            codes[key] = (statistics.control_categories[:, column], values)
+            codes[key] = (categories[:, column], values)
         members = []
         for _, row in table.iterrows():
-            is_member = np.ones(len(statistics.control_library), bool)
+            is_member = np.ones(len(batch), bool)
             for key, (code, values) in codes.items():
                 if key in table and pd.notna(row[key]):
                     is_member &= code == [str(v) for v in values].index(str(row[key]))

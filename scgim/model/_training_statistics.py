@@ -51,6 +51,9 @@ class TrainingStatistics:
         Codes of their categorical covariates, shape ``(n_control_cells, n_categorical)``.
     control_continuous
         Their continuous covariates, shape ``(n_control_cells, n_continuous)``.
+    contexts
+        What was run where: codes of label, batch and categorical covariates, each combination once,
+        shape ``(n_combinations, 2 + n_categorical)``.
     trained_log10_ec50
         Where training left log10 EC50, shape ``(n_perturbations,)``.
     trained_hill
@@ -67,6 +70,7 @@ class TrainingStatistics:
     control_batch: np.ndarray
     control_categories: np.ndarray
     control_continuous: np.ndarray
+    contexts: np.ndarray
     trained_log10_ec50: np.ndarray
     trained_hill: float
 
@@ -90,14 +94,17 @@ class TrainingStatistics:
         """
         sums = _ConditionSums()
         controls = _ControlCells(module.components.cpu())
+        contexts = []
         for tensors in batches:
             on_device = {key: value.to(module.device) for key, value in tensors.items()}
             sums.add(tensors, *_summarise(module, on_device))
             controls.add(tensors, module)
+            contexts.append(_contexts_of(tensors))
         log10_ec50, hill = module.trained_potency()
         return cls(
             **sums.finish(),
             **controls.finish(),
+            contexts=np.unique(np.concatenate(contexts), axis=0),
             trained_log10_ec50=log10_ec50.double().cpu().numpy(),
             trained_hill=hill,
         )
@@ -149,6 +156,7 @@ class TrainingStatistics:
             residual=pool(self.residual, other.residual),
             expression_mean=mean.astype(np.float32),
             expression_variance=np.maximum(square - mean**2, 0).astype(np.float32),
+            contexts=np.unique(np.concatenate([self.contexts, other.contexts]), axis=0),
             **control,
         )
 
@@ -261,6 +269,17 @@ class _ControlCells:
             "control_categories": categories[chosen].long().numpy(),
             "control_continuous": continuous[chosen].float().numpy(),
         }
+
+
+def _contexts_of(tensors: dict[str, Tensor]) -> np.ndarray:
+    """Codes of label, batch and categorical covariates of the cells, each combination once."""
+    batch = tensors[SCVI_KEYS.BATCH_KEY]
+    codes = [
+        tensors[REGISTRY_KEYS.PERTURBATION],
+        batch,
+        tensors.get(SCVI_KEYS.CAT_COVS_KEY, batch[:, :0]),
+    ]
+    return np.unique(torch.cat([code.long() for code in codes], dim=1).cpu().numpy(), axis=0)
 
 
 def _summarise(module: CausalModule, tensors: dict[str, Tensor]) -> tuple[Tensor, Tensor]:

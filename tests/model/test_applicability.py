@@ -2,7 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scgim.model._applicability import add_applicability, feature_similarity, why_abstain
+from scgim.model._applicability import (
+    add_applicability,
+    feature_similarity,
+    is_new_in_context,
+    why_abstain,
+)
+from scgim.model._conditions import prepare_conditions
 
 
 def test_seen_perturbations_are_their_own_nearest(model):
@@ -48,3 +54,15 @@ def test_every_reason_to_abstain_is_named():
         "features far from all seen perturbations, dose outside the doses that were run",
         "no control cells of this context in training",
     ]
+
+
+def test_a_perturbation_is_new_where_none_of_its_cells_were(model):
+    table = model.screen.table
+    asked = [("vehicle", 0.0), ("drug_a", 1.0), ("drug_b", 1.0), ("drug_x", 1.0), ("drug_c", 1.0)]
+    prepared = prepare_conditions(model, asked, None)
+    there = np.array([table.labels.index("vehicle"), table.labels.index("drug_a+drug_b")])
+    is_new = is_new_in_context(prepared, table, [there] * 5)
+    # in combination counts as run; what was never run anywhere is said to be unseen instead
+    assert is_new.tolist() == [False, False, False, False, True]
+    nowhere = is_new_in_context(prepared, table, [there[:0]] * 5)
+    assert nowhere.tolist() == [False, True, True, False, True]

@@ -32,6 +32,7 @@ def test_predict_gives_cells_of_each_condition_with_its_columns(model):
         "feature_similarity",
         "nearest_perturbation",
         "is_new_context",
+        "is_new_in_context",
     ]
     assert prediction.obs.drug.tolist() == ["drug_a"] * 7 + ["vehicle"] * 7
     assert prediction.obs.dose.tolist() == [1.0] * 7 + [0.0] * 7
@@ -432,6 +433,26 @@ def test_a_context_without_control_cells_is_new_and_cannot_be_drawn_from(
         covariate_model.predict(asked, n_cells=2)
     kept = covariate_model.predict(asked, n_cells=2, abstain=True)
     assert kept.obs["donor"].tolist() == donors[:1] * 2
+
+
+def test_a_drug_that_was_never_run_in_a_known_batch_is_marked_and_still_predicted(make, trained):
+    adata = make(3)
+    has_drug_a = adata.obs["drug"].astype(str).str.contains("drug_a")
+    adata.obs.loc[has_drug_a, "lane"] = "lane_1"
+    model = trained(adata, setup={"batch_key": "lane"})
+    asked = pd.DataFrame(
+        {
+            "drug": ["drug_a", "drug_a", "drug_b", "drug_x", "vehicle", "drug_a"],
+            "dose": [1.0, 1.0, 1.0, 1.0, 0.0, 1.0],
+            "lane": ["lane_1", "lane_2", "lane_2", "lane_2", "lane_2", np.nan],
+        }
+    )
+    shift = model.predict_shift(asked)
+    assert shift.obs["is_new_in_context"].tolist() == [False, True, False, False, False, False]
+    assert not shift.obs["is_new_context"].any()
+    kept = model.predict(asked, n_cells=1, abstain=True, seed=0)
+    assert kept.n_obs == len(asked)
+    assert kept.obs["is_new_in_context"].tolist()[1]
 
 
 def test_mean_shift_of_a_batch_is_over_its_control_cells(covariate_model, monkeypatch):

@@ -77,3 +77,15 @@ def test_covariates_of_control_cells_are_remembered(covariate_model):
     assert statistics.control_categories.shape == (60, 1)
     assert statistics.control_continuous.shape == (60, 1)
     assert set(statistics.control_batch) == {0, 1}
+
+
+def test_what_was_run_where_is_remembered(covariate_model, make):
+    statistics = TrainingStatistics.from_dict(covariate_model.statistics_)
+    screen, obs = covariate_model.screen, make(2).obs
+    donors = screen.categorical_covariates["donor"]
+    found = {
+        (screen.table.labels[label], screen.batches[batch], donors[donor])
+        for label, batch, donor in statistics.contexts
+    }
+    assert found == set(obs[["drug", "lane", "donor"]].itertuples(index=False, name=None))
+    assert len(statistics.contexts) == len(found)
