@@ -1,6 +1,7 @@
 """Comparison with baselines and ceilings: accuracy on simulated screens, and speed."""
 
 from scgim.benchmark._baselines import (
+    BilinearOnFeatures,
     GeneratorOnComponents,
     MLPEnsemble,
     NearestPerturbation,
@@ -67,6 +68,7 @@ from scgim.benchmark._training_screen import ScreenKeys, TrainingScreen
 __all__ = [
     "AdditiveShifts",
     "BetweenVariance",
+    "BilinearOnFeatures",
     "CellEvalPair",
     "ChemistryBenchmark",
     "ChemistrySettings",

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from scipy.special import expit
+from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
-from sklearn.metrics import pairwise_distances
 from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.neural_network import MLPRegressor
 
 from scgim._validation._benchmark import check_has_features
 from scgim.benchmark._moved_control import MovedControl
+from scgim.benchmark._training_screen import group_means
 from scgim.scm._empirical_bayes import ConditionStatistics
 from scgim.scm._fit_interventions import InterventionFit
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 RIDGE_PENALTIES = np.logspace(-2, 4, 25)
 N_FOLDS = 8
 N_NETWORKS = 5
+N_BILINEAR, BILINEAR_PENALTY = 10, 0.1
 HILL_SLOPES = (0.5, 0.7, 1.0, 1.4, 2.0)
 
 
@@ -47,14 +50,24 @@ class _NeedsFeatures(MovedControl):
 
 
 class NearestPerturbation(_NeedsFeatures):
-    """The measured shift of the perturbation with the most similar features, at the nearest dose.
+    """The measured shift of the perturbations with the most similar features, at the nearest dose.
 
     Features of 0 and 1 are fingerprints and are compared by Tanimoto similarity, others by Euclidean
     distance after standardisation. Where the context of a condition was measured, only perturbations in
-    that context are compared.
+    that context are compared; else their mean over contexts.
+
+    Parameters
+    ----------
+    n_neighbors
+        How many perturbations are averaged, nearer ones with more weight (inverse distance).
     """
 
     name = "nearest drug"
+
+    def __init__(self, n_neighbors: int = 1) -> None:
+        self.n_neighbors = n_neighbors
+        if n_neighbors > 1:
+            self.name = f"{n_neighbors} nearest drugs"
 
     def _fit_shift(self, screen: TrainingScreen) -> None:
         is_single = _is_single(screen)
@@ -71,10 +84,12 @@ class NearestPerturbation(_NeedsFeatures):
         groups = pd.DataFrame({"dose": log10_dose, "context": single["context"]})
         for (dose, context), rows in groups.groupby(["dose", "context"]).indices.items():
             measured = self._comparable(dose, context)
-            candidates = self._features_of(self._measured.iloc[measured])
-            asked = self._features_of(single.iloc[rows])
-            nearest = pairwise_distances(asked, candidates, metric=self._metric).argmin(axis=1)
-            shift[rows] = self._measured_shift[measured[nearest]]
+            candidates, means = self._mean_shifts(measured)
+            neighbors = KNeighborsRegressor(
+                min(self.n_neighbors, len(candidates)), weights="distance", metric=self._metric
+            )
+            neighbors.fit(self._features_of(candidates), means)
+            shift[rows] = neighbors.predict(self._features_of(single["perturbation"].iloc[rows]))
         return shift
 
     def _comparable(self, log10_dose: float, context: str) -> NDArray[np.int64]:
@@ -84,27 +99,20 @@ class NearestPerturbation(_NeedsFeatures):
         distance = np.abs(self._measured_dose[rows] - log10_dose)
         return rows[np.isclose(distance, distance.min())]
 
-    def _features_of(self, conditions: pd.DataFrame) -> NDArray[np.generic]:
-        check_has_features(conditions["perturbation"].tolist(), self._features.index)
-        return self._features.loc[conditions["perturbation"]].to_numpy()
+    def _mean_shifts(self, rows: NDArray[np.int64]) -> tuple[pd.Series, NDArray[np.float64]]:
+        """Perturbations among measured conditions, and the mean shift of each."""
+        code, names = pd.factorize(self._measured["perturbation"].iloc[rows])
+        return pd.Series(names), group_means(self._measured_shift[rows], code, len(names))
+
+    def _features_of(self, perturbations: pd.Series) -> NDArray[np.generic]:
+        check_has_features(perturbations.tolist(), self._features.index)
+        return self._features.loc[perturbations].to_numpy()
 
 
-class _ComponentShift(_NeedsFeatures):
-    """Base of regressions from features and dose to the mean shift in principal components."""
+class _FeatureDesign(_NeedsFeatures):
+    """Base of regressions on features, dose and context."""
 
     min_perturbations = 2
-
-    def _fit_shift(self, screen: TrainingScreen) -> None:
-        is_single = _is_single(screen)
-        measured = screen.conditions[is_single].reset_index(drop=True)
-        scores = screen.shift[is_single] @ screen.pca.components_.T
-        self._scale = float(np.sqrt((scores**2).mean())) or 1.0
-        groups = measured["perturbation"].to_numpy()
-        self._fit_scores(self._design(screen, measured), scores / self._scale, groups)
-
-    def _shift_of(self, screen: TrainingScreen, single: pd.DataFrame) -> NDArray[np.float64]:
-        scores = self._predict_scores(self._design(screen, single))
-        return self._scale * scores.reshape(len(single), -1) @ screen.pca.components_
 
     def _design(self, screen: TrainingScreen, single: pd.DataFrame) -> NDArray[np.float64]:
         """Standardised log10 dose, features, and the context as a choice of one."""
@@ -117,6 +125,22 @@ class _ComponentShift(_NeedsFeatures):
 
     def _table(self, screen: TrainingScreen) -> pd.DataFrame:
         return screen.standardized_features
+
+
+class _ComponentShift(_FeatureDesign):
+    """Base of regressions from features and dose to the mean shift in principal components."""
+
+    def _fit_shift(self, screen: TrainingScreen) -> None:
+        is_single = _is_single(screen)
+        measured = screen.conditions[is_single].reset_index(drop=True)
+        scores = screen.shift[is_single] @ screen.pca.components_.T
+        self._scale = float(np.sqrt((scores**2).mean())) or 1.0
+        groups = measured["perturbation"].to_numpy()
+        self._fit_scores(self._design(screen, measured), scores / self._scale, groups)
+
+    def _shift_of(self, screen: TrainingScreen, single: pd.DataFrame) -> NDArray[np.float64]:
+        scores = self._predict_scores(self._design(screen, single))
+        return self._scale * scores.reshape(len(single), -1) @ screen.pca.components_
 
     @abstractmethod
     def _fit_scores(
@@ -149,6 +173,42 @@ class RidgeOnFeatures(_ComponentShift):
 
     def _predict_scores(self, design: NDArray[np.float64]) -> NDArray[np.float64]:
         return self._regression.predict(_with_interactions(design))
+
+
+class BilinearOnFeatures(_FeatureDesign):
+    r"""The bilinear model :math:`G K P^\top + b` of :cite:t:`ahlmanneltze2025`, penalty 0.1.
+
+    :math:`G` has the genes in 10 principal components of the measured shifts, :math:`P` the
+    conditions in 10 principal components of the features, and :math:`b` the mean shift. Screens
+    with doses and contexts, which the paper does not have, add those to :math:`P` as in
+    :class:`RidgeOnFeatures`.
+    """
+
+    name = "bilinear"
+
+    def _fit_shift(self, screen: TrainingScreen) -> None:
+        is_single = _is_single(screen)
+        measured = screen.conditions[is_single].reset_index(drop=True)
+        shift = screen.shift[is_single].T
+        self._mean = shift.mean(axis=1)
+        self._genes = PCA(min(N_BILINEAR, *shift.shape), svd_solver="full").fit_transform(shift)
+        design = _with_interactions(self._design(screen, measured))
+        centered = shift - self._mean[:, None]
+        # K = (G'G + λ)⁻¹ G' (Y - b) P (P'P + λ)⁻¹: a ridge regression on either side.
+        left = Ridge(BILINEAR_PENALTY, fit_intercept=False).fit(self._genes, centered).coef_
+        self._right = Ridge(BILINEAR_PENALTY, fit_intercept=False).fit(design, left).coef_
+
+    def _shift_of(self, screen: TrainingScreen, single: pd.DataFrame) -> NDArray[np.float64]:
+        design = _with_interactions(self._design(screen, single))
+        return self._mean + design @ self._right.T @ self._genes.T
+
+    def _table(self, screen: TrainingScreen) -> pd.DataFrame:
+        features = screen.standardized_features
+        seen = screen.conditions["perturbation"][_is_single(screen)].unique()
+        training = features.loc[seen]
+        pca = PCA(min(N_BILINEAR, *training.shape), svd_solver="full").fit(training)
+        scores = pca.transform(features) / (np.sqrt(pca.explained_variance_.mean()) or 1.0)
+        return pd.DataFrame(scores, index=features.index)
 
 
 class MLPEnsemble(_ComponentShift):

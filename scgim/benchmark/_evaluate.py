@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 
 from scgim._validation._evaluation import (
     check_new_names,
-    check_not_trained_on,
     check_training_remains,
-    refuse_predictor,
 )
 from scgim.benchmark._baselines import (
+    BilinearOnFeatures,
     GeneratorOnComponents,
     MLPEnsemble,
     NearestPerturbation,
@@ -32,12 +29,9 @@ from scgim.benchmark._ceilings import (
     GIMCeilings,
     score_duplicate,
 )
-from scgim.benchmark._held_out_cells import (
-    HeldOutCells,
-    describe_conditions,
-    divide_controls,
-)
-from scgim.benchmark._predicted_cells import ask, read_cells
+from scgim.benchmark._evaluated import name_predictors, predict_held_out
+from scgim.benchmark._held_out_cells import HeldOutCells, divide_controls
+from scgim.benchmark._predicted_cells import ask
 from scgim.benchmark._scoring import METRICS, Prediction, Scorer, ScoringSettings
 from scgim.benchmark._simple_baselines import (
     AdditiveShifts,
@@ -48,23 +42,22 @@ from scgim.benchmark._simple_baselines import (
     OtherContexts,
     SameDoseMean,
 )
-from scgim.benchmark._trained_gim import TrainedGIM
 from scgim.benchmark._training_screen import ScreenKeys, TrainingScreen
-from scgim.model import GIM
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import TypeAlias
+    from collections.abc import Callable, Mapping
 
+    import anndata as ad
     from numpy.typing import NDArray
 
+    from scgim.benchmark._evaluated import Evaluated
     from scgim.benchmark._moved_control import MovedControl
     from scgim.benchmark._predictors import Predictor
     from scgim.benchmark._splits import Split
-
-    Evaluated: TypeAlias = GIM | Predictor | ad.AnnData
+    from scgim.benchmark._trained_gim import TrainedGIM
 
 EVALUATED, BASELINE, ABLATION, CEILING = "evaluated", "baseline", "ablation", "ceiling"
+N_NEIGHBORS = 5
 COLUMNS = [
     "predictor",
     "kind",
@@ -119,7 +112,9 @@ def all_baselines() -> list[MovedControl]:
         DoseInterpolation(),
         OtherContexts(),
         NearestPerturbation(),
+        NearestPerturbation(N_NEIGHBORS),
         RidgeOnFeatures(),
+        BilinearOnFeatures(),
         MLPEnsemble(),
     ]
 
@@ -261,44 +256,6 @@ def evaluation_keys(split: Split) -> ScreenKeys:
     return replace(split.keys, context=split.keys.context or split.context)
 
 
-def predict_held_out(
-    name: str,
-    value: Evaluated,
-    screen: TrainingScreen,
-    truth: HeldOutCells,
-    settings: ScoringSettings,
-) -> tuple[Prediction, TrainedGIM | None]:
-    """Get predictions of the held-out conditions from whatever was handed over.
-
-    Parameters
-    ----------
-    name
-        Name in the tables of results.
-    value
-        A trained GIM, predicted cells or a predictor, which is fitted.
-    screen
-        The training cells.
-    truth
-        The held-out cells.
-    settings
-        How many cells to ask for.
-
-    Returns
-    -------
-    The predictions, and the GIM that made them if it was one.
-    """
-    if isinstance(value, ad.AnnData):
-        return read_cells(value, name, screen, truth, settings), None
-    predictor: Predictor = TrainedGIM(value, name) if isinstance(value, GIM) else value
-    if not all(hasattr(predictor, part) for part in ("fit", "predict_shift", "predict_cells")):
-        raise refuse_predictor(value)
-    if isinstance(value, GIM):
-        _check_honest(TrainedGIM(value, name), screen, truth)
-    predictor.fit(screen)
-    prediction = replace(ask(predictor, truth, settings), name=name)
-    return prediction, predictor if isinstance(predictor, TrainedGIM) else None
-
-
 class _Run:
     """Collects the scores of one evaluation."""
 
@@ -344,42 +301,6 @@ class _Run:
         self.shifts[prediction.name] = prediction.shift
         scores = self.scorer.score(prediction)
         self.tables.append(scores.assign(predictor=prediction.name, kind=kind))
-
-
-def name_predictors(predictors: Evaluated | Mapping[str, Evaluated]) -> dict[str, Evaluated]:
-    """Give each of the predictors a name.
-
-    Parameters
-    ----------
-    predictors
-        As for :func:`evaluate`.
-
-    Returns
-    -------
-    Predictors by name.
-    """
-    if isinstance(predictors, Mapping):
-        return {str(name): value for name, value in predictors.items()}
-    if isinstance(predictors, ad.AnnData):
-        return {"predictions": predictors}
-    return {"GIM" if isinstance(predictors, GIM) else _name_of(predictors): predictors}
-
-
-def _name_of(predictor: Predictor) -> str:
-    if not hasattr(predictor, "name"):
-        raise refuse_predictor(predictor)
-    return predictor.name
-
-
-def _check_honest(gim: TrainedGIM, training: TrainingScreen, truth: HeldOutCells) -> None:
-    """Refuse a model that has seen a held-out condition, in whatever context."""
-    keys, screen = training.keys, gim.model.screen
-    columns = ["perturbation"] if keys.dose is None else ["perturbation", "dose"]
-    allowed = pd.MultiIndex.from_frame(training.conditions[columns])
-    asked = pd.MultiIndex.from_frame(truth.plain[columns])
-    seen = pd.MultiIndex.from_frame(screen.conditions[columns].astype({"perturbation": str}))
-    is_seen = asked.isin(seen) & ~asked.isin(allowed)
-    check_not_trained_on(describe_conditions(truth.conditions[is_seen]))
 
 
 def _without_values(name: str, n_conditions: int, reason: str) -> pd.DataFrame:

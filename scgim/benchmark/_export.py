@@ -8,13 +8,14 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from scgim.benchmark._evaluate import name_predictors, predict_held_out, prepare
+from scgim.benchmark._evaluate import prepare
+from scgim.benchmark._evaluated import name_predictors, predict_held_out
 from scgim.benchmark._scoring import ScoringSettings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from scgim.benchmark._evaluate import Evaluated
+    from scgim.benchmark._evaluated import Evaluated
     from scgim.benchmark._held_out_cells import HeldOutCells
     from scgim.benchmark._scoring import Prediction
     from scgim.benchmark._splits import Split

@@ -298,7 +298,7 @@ class TrainingScreen:
 
 
 def group_means(
-    values: NDArray[np.float32], group: NDArray[np.int64], n_groups: int
+    values: NDArray[np.floating], group: NDArray[np.int64], n_groups: int
 ) -> NDArray[np.float64]:
     """Average rows by group.
 
