@@ -13,7 +13,7 @@ from scgim.benchmark import FeatureAudit, ScoringSettings, TrainedGIM, Verdict
 from scgim.benchmark._evaluate import Evaluation
 from scgim.benchmark._scoring import COVERAGE, HALF_WIDTH, METRICS, R2_CONTROL, WMSE, Scorer
 from scgim.cli._artifacts import OutputFolder
-from scgim.cli._report import ReportTable
+from scgim.cli._report import ReportTable, ReportText
 
 COVERAGE_LEVELS = (0.5, 0.65, 0.8, 0.9, 0.95)
 KIND_ORDER = ("evaluated", "baseline", "ablation", "ceiling")
@@ -22,6 +22,7 @@ READING_OF = {COVERAGE: "(near .8)"}
 MAX_STRATA = 8
 EFFECT_NAMES = ("weak effect", "medium effect", "strong effect")
 MAX_NAMED = 3
+MIN_FOR_CURVE = 3
 FAMILY_NOTES = {
     "effect": (
         "Is the effect right?",
@@ -128,11 +129,15 @@ def summarize(
     n_perturbations = per_seed["perturbation"].nunique()
     n_seeds = len(n_perturbations)
     held_out = (
-        f"Split {split!r}: {n_perturbations.mean():.3g} perturbations and {n_conditions.mean():.3g} "
-        f"conditions held out per seed, {n_seeds} seed{'s' if n_seeds > 1 else ''}."
+        f"Split {split!r}: {_count(n_perturbations.mean(), 'perturbation')} and "
+        f"{_count(n_conditions.mean(), 'condition')} held out per seed, {_count(n_seeds, 'seed')}."
     )
     audited = audit if isinstance(audit, str) else f"Feature audit: {audit.sentence}"
     return [verdict.sentence, audited, held_out, CLAIM_NOTE]
+
+
+def _count(number: float, noun: str) -> str:
+    return f"{number:.3g} {noun}{'' if number == 1 else 's'}"
 
 
 def add_tables(folder: OutputFolder, scores: pd.DataFrame, verdict: Verdict) -> None:
@@ -148,16 +153,22 @@ def add_tables(folder: OutputFolder, scores: pd.DataFrame, verdict: Verdict) -> 
         The verdict.
     """
     for family, (title, note) in FAMILY_NOTES.items():
-        folder.add_table(
-            ReportTable(
-                title,
-                mean_scores(scores, family),
-                note=note,
-                digits=3,
-                emphasis=verdict.predictor,
+        table = mean_scores(scores, family)
+        if table.drop(columns="kind").notna().to_numpy().any():
+            folder.add_table(
+                ReportTable(title, table, note=note, digits=3, emphasis=verdict.predictor)
             )
-        )
+        else:
+            folder.items.append(ReportText(title, _why_no_score(scores, family, verdict.predictor)))
     folder.add_table(difference_report(verdict))
+
+
+def _why_no_score(scores: pd.DataFrame, family: str, predictor: str) -> str:
+    """Say why a family of metrics has no value for any predictor."""
+    names = [metric.name for metric in METRICS if metric.family == family]
+    own = scores[(scores["predictor"] == predictor) & scores["metric"].isin(names)]
+    reasons = "; ".join(own["reason"].unique())
+    return f"No predictor has a score ({', '.join(names)}): {reasons}."
 
 
 def difference_report(verdict: Verdict, where: str = "") -> ReportTable:
@@ -392,14 +403,23 @@ def _add_uncertainty(
             "uncertainty": own.loc[own["metric"] == HALF_WIDTH, "value"],
         }
     ).dropna()
-    if len(errors):
+    if len(errors) and errors.groupby("seed").size().min() >= MIN_FOR_CURVE:
+        sure = errors.groupby("seed").apply(_error_of_surest_half).mean()
         folder.add_figure(
             "risk_coverage",
             pl.risk_coverage(errors.reset_index(), label=WMSE),
             title="Does it know when it is wrong?",
-            description="Mean error against the share of conditions kept, the surest first.",
+            description=(
+                "Mean error against the share of conditions kept, the surest first. Mean weighted MSE "
+                f"of the surest half {sure:.3f}, of all {errors['error'].mean():.3f}."
+            ),
             note="A line that rises to the right says that uncertain predictions are the wrong ones.",
         )
+
+
+def _error_of_surest_half(errors: pd.DataFrame) -> float:
+    surest = errors.sort_values("uncertainty").head((len(errors) + 1) // 2)
+    return float(surest["error"].mean())
 
 
 def _add_strata(folder: OutputFolder, scores: pd.DataFrame, verdict: Verdict) -> None:

@@ -66,5 +66,8 @@ def describe_run(file: Path, settings: ScreenSettings) -> dict[str, str]:
     Name to value, for the end of a report.
     """
     packages = {name: version(name) for name in PACKAGES}
-    asked = {name.replace("_", " "): str(value) for name, value in asdict(settings).items()}
+    asked = {
+        name.replace("_", " "): "not given" if value is None else str(value)
+        for name, value in asdict(settings).items()
+    }
     return packages | {"file": file.name} | asked

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.lines import Line2D
 
 from scgim.metrics import risk_coverage as compute_risk_coverage
 from scgim.pl import _style
@@ -60,6 +61,12 @@ def paired_differences(
     ax.set_xlim(-1.1, 1.9)
     ax.set_xticks([-1, 0, 1], ["worse", "equal", "better"])
     _style.style_axes(ax, xlabel="paired difference to the best baseline, scaled per row")
+    if len(seeds) > 1:
+        marks = [
+            Line2D([], [], **_mark(index), linestyle="none", label=f"seed {seed}")
+            for index, seed in enumerate(seeds)
+        ]
+        _legend(ax, handles=marks, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(marks))
     return ax
 
 
@@ -135,7 +142,7 @@ def score_by_stratum(
     scores: pd.DataFrame,
     *,
     label: str = "score",
-    width: float = _style.SINGLE_COLUMN,
+    width: float = 1.4 * _style.SINGLE_COLUMN,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the mean score of predictors in each stratum, such as a dose.
@@ -156,7 +163,7 @@ def score_by_stratum(
     The axes, with one line per predictor.
     """
     if ax is None:
-        ax = _style.new_axes(width, 0.8 * width)
+        ax = _style.new_axes(width, 0.57 * width)
     strata = list(dict.fromkeys(scores["stratum"]))
     for index, predictor in enumerate(dict.fromkeys(scores["predictor"])):
         rows = scores[scores["predictor"] == predictor]
@@ -165,7 +172,7 @@ def score_by_stratum(
     ax.axhline(0.0, color="0.3", linewidth=0.6, linestyle="--", zorder=0)
     ax.set_xticks(range(len(strata)), [str(stratum) for stratum in strata])
     _style.style_axes(ax, xlabel="", ylabel=label)
-    _legend(ax)
+    _legend(ax, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return ax
 
 
@@ -175,16 +182,19 @@ def _draw_interval(ax: Axes, one: pd.Series, y: float, scale: float, index: int)
     excludes_zero = bool(low > 0 or high < 0)
     if np.isfinite(low):
         ax.plot([low, high], [y, y], color=colour, linewidth=1.0)
-    ax.plot(
-        one["difference"] / scale,
-        y,
-        marker=_style.MARKERS[index % len(_style.MARKERS)],
-        color=colour,
-        markerfacecolor=colour if excludes_zero else "white",
-        markersize=3.5,
-        markeredgewidth=0.8,
-        linestyle="none",
-    )
+    mark = _mark(index) | {"markerfacecolor": colour if excludes_zero else "white"}
+    ax.plot(one["difference"] / scale, y, **mark, linestyle="none")
+
+
+def _mark(index: int) -> dict[str, Any]:
+    """Shape and colour of a seed."""
+    return {
+        "marker": _style.MARKERS[index % len(_style.MARKERS)],
+        "color": _style.PALETTE[index % len(_style.PALETTE)],
+        "markerfacecolor": "white",
+        "markersize": 3.5,
+        "markeredgewidth": 0.8,
+    }
 
 
 def _draw_line(ax: Axes, x: object, y: object, index: int, label: str) -> None:
@@ -200,5 +210,5 @@ def _draw_line(ax: Axes, x: object, y: object, index: int, label: str) -> None:
     )
 
 
-def _legend(ax: Axes) -> None:
-    ax.legend(frameon=False, fontsize=_style.SMALL_FONT_SIZE, handlelength=3.0)
+def _legend(ax: Axes, **place: Any) -> None:  # noqa: ANN401 - where matplotlib is to put it
+    ax.legend(frameon=False, fontsize=_style.SMALL_FONT_SIZE, handlelength=3.0, **place)

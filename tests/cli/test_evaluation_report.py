@@ -2,8 +2,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scgim.benchmark import Verdict
 from scgim.benchmark._scoring import METRICS, R2_CONTROL, WMSE
-from scgim.cli._evaluation_report import difference_table, left_out, mean_scores, stratify
+from scgim.cli._evaluation_report import (
+    add_tables,
+    difference_table,
+    left_out,
+    mean_scores,
+    stratify,
+    summarize,
+)
+from scgim.cli._report import ReportText
 
 
 def scores_of(doses=(1.0, 10.0)):
@@ -25,6 +34,36 @@ def test_predictors_are_ordered_by_kind_and_none_is_dropped():
     assert table["kind"].tolist() == ["evaluated", "baseline", "baseline", "ceiling"]
     assert table.loc["GIM", f"{R2_CONTROL} ↑"] == 0.5
     assert np.isnan(table.loc["additive", f"{WMSE} ↓"])
+
+
+NO_CLAIM = Verdict(
+    "GIM",
+    "on par",
+    "GIM is on par.",
+    pd.DataFrame(columns=["metric", "seed", "baseline", "predictor_score", "baseline_score",
+                          "difference", "lower", "upper", "n_perturbations"]),
+)  # fmt: skip
+
+
+def test_a_family_without_any_score_says_why_instead_of_showing_a_table(folder):
+    scores = scores_of()
+    is_rank = scores["metric"].str.contains("rank|discrimination")
+    reason = "no other perturbation at this dose and context"
+    scores.loc[is_rank, ["value", "reason"]] = (np.nan, reason)
+    add_tables(folder, scores, NO_CLAIM)
+    found = {item.title: item for item in folder.items}
+    told = found["Are perturbations told apart?"]
+    assert told == ReportText(
+        "Are perturbations told apart?",
+        f"No predictor has a score (rank, discrimination l1, discrimination l2, discrimination cosine): {reason}.",
+    )
+    assert not isinstance(found["Is the effect right?"], ReportText)
+
+
+def test_the_header_counts_what_was_held_out():
+    verdict, audit, held_out, _ = summarize(NO_CLAIM, "No audit.", scores_of((1.0,)), "top_dose")
+    assert (verdict, audit) == ("GIM is on par.", "No audit.")
+    assert held_out == "Split 'top_dose': 1 perturbation and 1 condition held out per seed, 1 seed."
 
 
 def test_left_out_counts_rows_by_reason():

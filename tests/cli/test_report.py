@@ -86,8 +86,23 @@ def test_user_text_cannot_become_markup(page):
 def test_table_has_headers_for_rows_and_columns_and_can_be_scrolled_by_keyboard(page):
     scopes = [attributes.get("scope") for attributes in _Page(page).all("th")]
     assert scopes.count("row") == 2
-    assert scopes.count("col") == 4
+    assert scopes.count("col") == 3
     assert {"tabindex": "0"}.items() <= _Page(page).all("div")[0].items()
+
+
+def test_every_part_can_be_reached_from_the_top_by_keyboard(table, figure):
+    report = Report("A", ["First.", "Second."], [table, figure, table], {"seed": "0"})
+    parsed = _Page(report.to_html())
+    targets = [attributes["href"] for attributes in parsed.all("a")]
+    assert targets == ["#main", "#item-1", "#item-2", "#item-3", "#settings"]
+    ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
+    assert {target[1:] for target in targets} <= set(ids)
+    assert len(ids) == len(set(ids))
+
+
+def test_the_first_paragraph_leads(table):
+    page = Report("A", ["First.", "Second."], [table]).to_html()
+    assert '<p class="lead">First.</p>\n<p>Second.</p>' in page
 
 
 def test_numbers_are_rounded_and_missing_ones_named(table):

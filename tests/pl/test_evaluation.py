@@ -37,6 +37,14 @@ def test_marks_are_filled_where_the_interval_excludes_zero(differences):
     assert is_filled == [True, False, True, False]
 
 
+def test_the_legend_tells_seeds_by_their_shape(differences):
+    ax = pl.paired_differences(differences)
+    assert labels(ax) == ["seed 0", "seed 1"]
+    shapes = [handle.get_marker() for handle in ax.get_legend().legend_handles]
+    assert len(set(shapes)) == 2
+    assert pl.paired_differences(differences[differences["seed"] == 0]).get_legend() is None
+
+
 def test_coverage_lies_beside_the_diagonal():
     table = pd.DataFrame({"level": [0.8, 0.5], "coverage": [0.7, 0.4], "seed": 3})
     ax = pl.interval_coverage(table)
