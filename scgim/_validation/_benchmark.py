@@ -70,6 +70,42 @@ def check_screen_labels(column: str, labels: Collection[str], control: str) -> N
         raise ValueError(msg)
 
 
+def check_design_is_known(column: str, *, n_missing: int) -> None:
+    """Raise if cells do not say what was done to them.
+
+    Parameters
+    ----------
+    column
+        Column of ``obs`` with perturbation, dose or context.
+    n_missing
+        Cells without a value there.
+    """
+    if n_missing:
+        msg = (
+            f"`adata.obs[{column!r}]` has no value for {n_missing} cells, so it is not known which "
+            "condition they belong to. Fill in the values, or leave these cells out."
+        )
+        raise ValueError(msg)
+
+
+def check_has_feature_table(key: str | None, tables: Collection[str]) -> None:
+    """Raise if the features of perturbations are not where they are said to be.
+
+    Parameters
+    ----------
+    key
+        Entry of ``uns``; ``None`` without features.
+    tables
+        Entries of ``uns``.
+    """
+    if key is not None and key not in tables:
+        msg = (
+            f"`features={key!r}` is not an entry of `adata.uns`. The entries closest to it are "
+            f"{closest(key, tables)}. Pass one of them, or `features=None` for a screen without features."
+        )
+        raise ValueError(msg)
+
+
 def check_has_control_cells(argument: str | None, context: str, *, n_cells: int) -> None:
     """Raise if a context has no control cells to compare with.
 

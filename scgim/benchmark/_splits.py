@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 import pandas as pd
 
+from scgim._validation._benchmark import check_design_is_known, check_screen_labels
 from scgim._validation._datasets import check_at_least, check_choice
 from scgim._validation._splits import (
     check_fraction,
@@ -317,6 +318,11 @@ def _treated_conditions(adata: ad.AnnData, keys: ScreenKeys, context: str | None
     for name, column in given.items():
         check_has_column(name, column, adata.obs.columns)
     wanted = list(given.values())
+    labels = adata.obs[keys.perturbation]
+    check_screen_labels(keys.perturbation, labels.astype(str).unique().tolist(), keys.control)
+    treated = adata.obs.loc[(labels != keys.control).to_numpy(), wanted]
+    for column in wanted:
+        check_design_is_known(column, n_missing=int(treated[column].isna().sum()))
     conditions = _as_plain(adata.obs[wanted]).drop_duplicates().sort_values(wanted)
     return conditions[conditions[keys.perturbation] != keys.control].reset_index(drop=True)
 

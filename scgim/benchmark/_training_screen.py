@@ -13,6 +13,7 @@ from sklearn.decomposition import PCA
 
 from scgim._validation._benchmark import (
     check_has_control_cells,
+    check_has_feature_table,
     check_has_features,
     check_screen_labels,
 )
@@ -123,6 +124,7 @@ class TrainingScreen:
         """Check that there is something to compare."""
         labels = self.adata.obs[self.keys.perturbation].astype(str).unique().tolist()
         check_screen_labels(self.keys.perturbation, labels, self.keys.control)
+        check_has_feature_table(self.keys.features, list(self.adata.uns))
 
     @cached_property
     def space(self) -> Space:

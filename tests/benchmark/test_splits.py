@@ -164,3 +164,16 @@ def test_split_of_another_screen_is_refused(screen):
     other = screen[screen.obs["drug"] == "vehicle"].copy()
     with pytest.raises(ValueError, match="of which `adata` has 0"):
         chosen.is_held_out(other)
+
+
+def test_a_control_that_is_not_there_is_no_treated_perturbation(screen):
+    with pytest.raises(ValueError, match="`control='DMSO'` is not a label of"):
+        split(screen, "perturbation", keys=ScreenKeys("drug", "DMSO"))
+
+
+def test_treated_cells_without_a_dose_are_counted_and_control_cells_need_none(screen):
+    screen.obs.loc[screen.obs["drug"] == "vehicle", "dose"] = np.nan
+    assert len(held_out(screen, "top_dose")) == 2
+    screen.obs.loc[screen.obs_names[4], "dose"] = np.nan
+    with pytest.raises(ValueError, match=r"`adata.obs\['dose'\]` has no value for 1 cells"):
+        held_out(screen, "top_dose")

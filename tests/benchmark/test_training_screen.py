@@ -73,3 +73,8 @@ def test_training_perturbation_without_features_is_named(tiny):
     adata.uns["drug_features"] = pd.DataFrame({"kind": [0.0]}, index=["A"])
     with pytest.raises(ValueError, match="'B' have no row of features"):
         _ = TrainingScreen(adata).standardized_features
+
+
+def test_features_that_are_not_there_are_named_at_once(tiny):
+    with pytest.raises(ValueError, match=r"`features='drugs'` is not an entry of `adata.uns`"):
+        TrainingScreen(tiny.adata, ScreenKeys(features="drugs"))
