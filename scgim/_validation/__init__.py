@@ -6,6 +6,7 @@ from scgim._validation._files import (
     check_files_present,
     check_format_version,
     check_has_model,
+    check_hub_folder,
     check_model_class,
     check_no_pickle,
     check_saved_cells,
@@ -32,6 +33,7 @@ from scgim._validation._genes import (
 )
 from scgim._validation._messages import check_choice, closest, quote_some, warn
 from scgim._validation._mudata import (
+    check_can_minify,
     check_mudata,
     check_no_proteins,
     check_variables,
@@ -62,10 +64,12 @@ from scgim._validation._screen import (
     check_model_options,
     check_screen,
 )
+from scgim._validation._spelling import check_spelling
 
 __all__ = [
     "check_are_nodes",
     "check_are_perturbations",
+    "check_can_minify",
     "check_can_save",
     "check_choice",
     "check_conditions",
@@ -82,6 +86,7 @@ __all__ = [
     "check_genes",
     "check_has_cells",
     "check_has_model",
+    "check_hub_folder",
     "check_is_trained",
     "check_layer",
     "check_model_class",
@@ -105,6 +110,7 @@ __all__ = [
     "check_seen_labels",
     "check_something_is_left",
     "check_space_options",
+    "check_spelling",
     "check_variables",
     "closest",
     "describe_damage",

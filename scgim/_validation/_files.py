@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from scgim._validation._messages import warn
@@ -149,6 +150,40 @@ def check_model_class(folder: Path, found: object, expected: str) -> None:
             f"`{found}.load`."
         )
         raise ValueError(message)
+
+
+def check_hub_folder(folder: Path, metadata_name: str, expected: str) -> None:
+    """Raise where a folder lacks the metadata that the scvi-tools hub asks for.
+
+    Parameters
+    ----------
+    folder
+        Folder of the model.
+    metadata_name
+        Name of the file with metadata.
+    expected
+        Name of the class that loads.
+    """
+    path = folder / metadata_name
+    if not folder.is_dir():
+        message = (
+            f"There is no folder {str(folder)!r}. Pass the folder that `scvi.hub.HubModel` wrote "
+            "or downloaded."
+        )
+        raise ValueError(message)
+    if not path.exists():
+        message = (
+            f"{str(folder)!r} is not a folder of the scvi-tools hub: there is no {metadata_name!r} "
+            "in it. Ask its author for that file or make it with `scvi.hub.HubMetadata` (user "
+            f"guide, 'At home in scvi-tools'), or load the model alone with `{expected}.load`."
+        )
+        raise ValueError(message)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["model_cls_name"]
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"it is not JSON with a 'model_cls_name' ({type(error).__name__}: {error})"
+        raise ValueError(describe_damage(path, what)) from error
+    check_model_class(folder, found, expected)
 
 
 def check_saved_cells(path: Path) -> bool:

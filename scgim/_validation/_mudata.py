@@ -154,3 +154,35 @@ def check_no_proteins(causal_space: str) -> None:
             "`causal_space='programs'`."
         )
         raise ValueError(message)
+
+
+def check_can_minify(cells: AnnData | MuData | None, *, is_minified: bool) -> None:
+    """Raise where the cells of a model cannot be replaced by their posterior.
+
+    Parameters
+    ----------
+    cells
+        Cells of the model, or ``None``.
+    is_minified
+        Whether they have been replaced already.
+    """
+    if cells is None:
+        message = (
+            "The model has no cells to minify: it was built from a registry, or loaded without "
+            "cells. Load it with `adata=`, or save it as it is; predictions need no cells."
+        )
+        raise ValueError(message)
+    is_multimodal = isinstance(cells, MuData)
+    if is_multimodal:
+        message = (
+            "The cells of a model of RNA and protein cannot be minified: scvi-tools minifies one "
+            "AnnData. Save the model without cells (`GIM.save`, the default), which is smaller "
+            "still and enough for predictions, or set up the RNA alone with `GIM.setup_anndata`."
+        )
+        raise ValueError(message)
+    if is_minified:
+        message = (
+            "The cells of the model are minified already. Go on with the model as it is, or load "
+            "it with the original cells, `GIM.load(..., adata=)`."
+        )
+        raise ValueError(message)

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from scgim._validation._messages import check_choice, closest, quote_some, warn
+from scgim._validation._spelling import check_spelling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -426,6 +427,7 @@ def check_screen(
         features = _read_features(adata.uns, features_key)
     present = sorted(labels.astype(str).unique())
     table = parse_labels(present, control, features)
+    check_spelling([control, *table.perturbations], f"`adata.obs[{perturbation_key!r}]`")
     warn_single_perturbation(table.perturbations)
     warn_few_cells(labels, doses)
     if features is None:

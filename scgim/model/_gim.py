@@ -48,11 +48,12 @@ from scgim.model._fitting_mixin import FittingMixin
 from scgim.model._genes_fit import GenesOptions, MechanismKind, StructureKind
 from scgim.model._genes_space import GenesSpace
 from scgim.model._global_state import keep_interrupt_handler
+from scgim.model._hub_mixin import HubMixin
 from scgim.model._interpretation_mixin import InterpretationMixin
 from scgim.model._latent_space import LatentSpace
+from scgim.model._minify_mixin import MinifyMixin
 from scgim.model._mudata_mixin import MuDataMixin
 from scgim.model._query_mixin import QueryMixin
-from scgim.model._saving_mixin import SavingMixin
 from scgim.module import CausalSpace, GeneLikelihood, GIMModule, ProteinLikelihood
 from scgim.train import GIMTrainingPlan, KeepWeights, NonFiniteLossError
 
@@ -79,7 +80,8 @@ class GIM(
     DifferentialExpressionMixin,
     InterpretationMixin,
     AnnotationMixin,
-    SavingMixin,
+    MinifyMixin,
+    HubMixin,
     QueryMixin,
     MuDataMixin,
     DataModuleMixin,
@@ -352,24 +354,6 @@ class GIM(
         if adata is not None:
             self._check_variables(adata)
         return super()._validate_anndata(adata, **kwargs)
-
-    def minify_adata(self, *args: Any, **kwargs: Any) -> None:
-        """Replace the cells by their posterior, see :class:`scvi.model.base.BaseMinifiedModeModelClass`.
-
-        Parameters
-        ----------
-        *args
-            Passed on to scvi-tools.
-        **kwargs
-            Passed on to scvi-tools.
-
-        Raises
-        ------
-        ValueError
-            For named genes, which are their own representation.
-        """
-        self.space.check_can_minify()
-        super().minify_adata(*args, **kwargs)
 
     def train(
         self,

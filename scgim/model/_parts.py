@@ -79,7 +79,11 @@ class ModelParts:
 
         def _expect_cells(self, adata: AnnData, intervention: Intervention) -> np.ndarray: ...
 
-        def get_latent_representation(self, adata: AnnData | None = None) -> np.ndarray: ...
+        minified_data_type: str | None
+
+        def get_latent_representation(
+            self, adata: AnnData | None = None, *, return_dist: bool = False
+        ) -> Any: ...  # noqa: ANN401
 
         def saved_attributes(self) -> dict[str, Any]: ...
 

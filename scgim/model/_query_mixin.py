@@ -14,6 +14,7 @@ from scgim._validation import (
     check_query_features,
     check_query_labels,
     check_reference,
+    check_spelling,
 )
 from scgim.model._parts import ModelParts
 from scgim.module import grow_state, learn_only_new
@@ -118,4 +119,6 @@ def _check_cells(adata: AnnData | MuData, reference: QueryMixin, features_key: s
     table = screen.table if features is None else screen.table.with_features(features)
     parts = sorted({part for label in labels for part in table.parts_of(label)})
     new = [part for part in parts if not screen.is_seen(part)]
+    place = f"`adata.obs[{screen.perturbation_key!r}]` of training and new cells"
+    check_spelling([screen.table.control, *screen.table.perturbations, *new], place)
     check_query_features(features, screen.table.features, new, features_key)

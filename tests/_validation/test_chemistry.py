@@ -23,15 +23,19 @@ def test_no_control_and_no_layer_are_fine():
 
 def test_all_molecules_that_fail_are_named_at_once():
     message = (
-        "SMILES that cannot be read as a molecule: 'A: x', 'B: y'. Expected valid SMILES without"
+        "SMILES that cannot be read as a molecule: 'A: x', 'B: y'. Expected valid SMILES without "
+        "the placeholder '*'. Correct them at their source, for example from PubChem."
     )
-    with pytest.raises(ValueError, match=re.escape(message)):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         checks.check_molecules([], {"A": "x", "B": "y"}, [])
 
 
 def test_molecule_without_atoms_is_named():
-    message = "The molecule of 'A' has no atoms. Expected a drug. If it is the control, name it"
-    with pytest.raises(ValueError, match=re.escape(message)):
+    message = (
+        "The molecule of 'A' has no atoms. Expected a drug. If it is the control, name it with "
+        "`control`."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         checks.check_molecules([], {}, ["A"])
 
 

@@ -73,6 +73,25 @@ def test_a_column_that_is_not_there_is_named_with_the_closest(adata, argument):
     )
 
 
+@pytest.mark.parametrize(
+    ("cell", "new", "pair"),
+    [
+        ("c9", "Drug_0 ", ("Drug_0 ", "drug_0")),
+        ("c1", "Vehicle", ("vehicle", "Vehicle")),  # the control is named first
+    ],
+)
+def test_two_spellings_of_one_drug_or_of_the_control_are_named(adata, cell, new, pair):
+    adata.obs.loc[cell, "drug"] = new
+    adata.uns["drug_features"].loc[new] = 0.5
+    refuses(
+        adata,
+        f"`adata.obs['drug']` has {pair[0]!r} and {pair[1]!r}, which differ in upper case or "
+        "blanks only and would be two perturbations. Give them one label or, if they are two, "
+        "names that differ in more.",
+        dose_key=None,
+    )
+
+
 def test_missing_labels_are_counted(adata):
     adata.obs.loc["c9", "drug"] = np.nan
     refuses(

@@ -327,18 +327,6 @@ def test_differential_expression_of_scvi_compares_drugs(model):
     assert np.isfinite(table["lfc_mean"]).all()
 
 
-def test_minified_model_predicts_and_encodes_the_same(make, trained):
-    model = trained(make(10))
-    expected, nodes = _predict(model), model.get_latent_representation()
-    model.adata.obsm["X_latent_qzm"], model.adata.obsm["X_latent_qzv"] = (
-        model.get_latent_representation(return_dist=True)
-    )
-    model.minify_adata()
-    np.testing.assert_allclose(model.get_latent_representation(), nodes, rtol=1e-5)
-    np.testing.assert_array_equal(_predict(model), expected)
-    assert model.get_normalized_expression().shape == (model.adata.n_obs, 24)
-
-
 def test_training_again_goes_on_from_the_present_weights(make, trained):
     model = trained(make(12), max_epochs=3)
     before = float(model.get_elbo())

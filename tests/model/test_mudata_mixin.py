@@ -1,3 +1,5 @@
+import re
+
 import anndata as ad
 import mudata as md
 import numpy as np
@@ -185,3 +187,13 @@ def test_named_genes_and_unaligned_modalities_are_refused(mdata):
     shorter.obs = mdata.obs
     with pytest.raises(ValueError, match="The modality 'protein' lacks 70 of 170 cells"):
         GIM.setup_mudata(shorter, **SETUP)
+
+
+def test_cells_of_rna_and_protein_cannot_be_minified(trained_mdata):
+    message = (
+        "The cells of a model of RNA and protein cannot be minified: scvi-tools minifies one "
+        "AnnData. Save the model without cells (`GIM.save`, the default), which is smaller still "
+        "and enough for predictions, or set up the RNA alone with `GIM.setup_anndata`."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        trained_mdata.minify_adata()

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -146,3 +148,17 @@ def test_a_new_drug_without_features_is_named(reference, query):
     cells.uns["drug_features"] = cells.uns["drug_features"].drop("a_new_drug")
     with pytest.raises(ValueError, match="Perturbation 'a_new_drug' of the new cells has no feat"):
         GIM.load_query_data(cells, reference)
+
+
+def test_another_spelling_of_a_known_drug_is_not_a_new_one(reference, query):
+    cells = query.copy()
+    cells.obs["drug"] = cells.obs["drug"].cat.rename_categories({"drug_a": "Drug_A"})
+    before = list(cells.obs)
+    message = (
+        "`adata.obs['drug']` of training and new cells has 'drug_a' and 'Drug_A', which differ in "
+        "upper case or blanks only and would be two perturbations. Give them one label or, if "
+        "they are two, names that differ in more."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        GIM.load_query_data(cells, reference)
+    assert list(cells.obs) == before

@@ -1,3 +1,5 @@
+import re
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -96,7 +98,30 @@ def test_misspelt_column_gets_the_closest(make_screen):
 
 def test_same_molecule_under_two_names_is_a_warning_at_the_users_line(make_screen):
     adata = make_screen(drug=["A", "B"])
-    with pytest.warns(UserWarning, match="'B = A'") as caught:
+    message = (
+        "Perturbations with the molecule of another one once salts are removed: 'B = A'. Their "
+        "features are equal, so no model can tell them apart. Merge their labels if they are the "
+        "same drug."
+    )
+    with pytest.warns(UserWarning, match=f"^{re.escape(message)}$") as caught:
         report = perturbation_features(adata, "drug", smiles={"A": "CCO", "B": "OCC"})
     assert caught[0].filename == __file__
     assert report["same_as"].tolist() == ["", "A"]
+
+
+UNREADABLE = (
+    "SMILES that cannot be read as a molecule: 'B: C1CC'. Expected valid SMILES without the "
+    "placeholder '*'. Correct them at their source, for example from PubChem."
+)
+EMPTY = (
+    "No SMILES for 'B'. Add what is missing, or drop these cells. If one of them is the control, "
+    "name it with `control`."
+)
+
+
+@pytest.mark.parametrize(("smiles", "message"), [("C1CC", UNREADABLE), ("", EMPTY)])
+def test_a_bad_molecule_is_named_and_nothing_is_written(make_screen, smiles, message):
+    adata = make_screen(drug=["A", "B"])
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        perturbation_features(adata, "drug", smiles={"A": "CCO", "B": smiles})
+    assert not adata.uns
