@@ -58,6 +58,7 @@ from scgim.benchmark._simple_baselines import (
     MeanOfTreated,
     NoEffect,
     OtherContexts,
+    SameClassMean,
     SameDoseMean,
 )
 from scgim.benchmark._speed import SpeedBenchmark, SpeedSettings, benchmark_speed
@@ -98,6 +99,7 @@ __all__ = [
     "RefittedGIM",
     "ReplicateCeiling",
     "RidgeOnFeatures",
+    "SameClassMean",
     "SameDoseMean",
     "ScoringSettings",
     "ScreenKeys",

@@ -40,6 +40,7 @@ from scgim.benchmark._simple_baselines import (
     MeanOfTreated,
     NoEffect,
     OtherContexts,
+    SameClassMean,
     SameDoseMean,
 )
 from scgim.benchmark._training_screen import ScreenKeys, TrainingScreen
@@ -96,8 +97,13 @@ class Evaluation:
     shifts: dict[str, NDArray[np.float64]]
 
 
-def all_baselines() -> list[MovedControl]:
+def all_baselines(classes: pd.Series | None = None) -> list[MovedControl]:
     """Make every baseline that an evaluation contains, whether or not the screen allows for it.
+
+    Parameters
+    ----------
+    classes
+        Class of each perturbation, if any is known.
 
     Returns
     -------
@@ -108,6 +114,7 @@ def all_baselines() -> list[MovedControl]:
         MeanOfTreated(),
         ContextMean(),
         SameDoseMean(),
+        SameClassMean(classes),
         AdditiveShifts(),
         DoseInterpolation(),
         OtherContexts(),
@@ -124,6 +131,7 @@ def evaluate(
     adata: ad.AnnData,
     split: Split,
     *,
+    classes: pd.Series | None = None,
     settings: ScoringSettings | None = None,
 ) -> pd.DataFrame:
     """Score predictions on held-out cells beside all baselines and ceilings.
@@ -144,6 +152,9 @@ def evaluate(
     split
         What is held out, see :func:`split`. A model has to be trained on ``split.training(adata)``;
         predictors that follow the protocol are fitted here.
+    classes
+        Class of each perturbation, such as its mechanism of action, for the baseline
+        :class:`SameClassMean`.
     settings
         Sizes that scores depend on.
 
@@ -164,7 +175,7 @@ def evaluate(
     --------
     judge : Better, on par or worse, by the claim rule.
     """
-    return run_evaluation(predictors, adata, split, settings=settings).scores
+    return run_evaluation(predictors, adata, split, classes=classes, settings=settings).scores
 
 
 def run_evaluation(
@@ -172,6 +183,7 @@ def run_evaluation(
     adata: ad.AnnData,
     split: Split,
     *,
+    classes: pd.Series | None = None,
     settings: ScoringSettings | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Evaluation:
@@ -185,6 +197,8 @@ def run_evaluation(
         The whole screen.
     split
         What is held out.
+    classes
+        Class of each perturbation, if any is known.
     settings
         Sizes.
     say
@@ -199,7 +213,7 @@ def run_evaluation(
     run = _Run(Scorer(screen, truth, settings), say or (lambda _: None))
     named = name_predictors(predictors)
     ablation = GeneratorOnComponents()
-    others = [*all_baselines(), ablation]
+    others = [*all_baselines(classes), ablation]
     repeated = Counter([*named, *(other.name for other in others), *CEILINGS])
     check_new_names([name for name, count in repeated.items() if count > 1])
     models = {name: run.add_evaluated(name, value) for name, value in named.items()}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from scgim.benchmark._moved_control import MovedControl
 
 if TYPE_CHECKING:
-    import pandas as pd
     from numpy.typing import NDArray
 
     from scgim.benchmark._training_screen import TrainingScreen
@@ -100,6 +100,67 @@ class SameDoseMean(MovedControl):
     def _shift_of(self, screen: TrainingScreen, single: pd.DataFrame) -> NDArray[np.float64]:
         asked = screen.log10_dose(single["dose"].to_numpy())
         return self._means[np.abs(asked[:, None] - self._doses).argmin(axis=1)]
+
+
+class SameClassMean(MovedControl):
+    """The mean measured shift of the other perturbations of the same class, at the nearest dose.
+
+    A class is whatever the user knows of perturbations beside their features, such as the mechanism of
+    action; a predictor that is not told it has a hard time against this.
+
+    Parameters
+    ----------
+    classes
+        Class of each perturbation; ``None`` where none are known.
+    """
+
+    name = "same-class mean"
+
+    def __init__(self, classes: pd.Series | None = None) -> None:
+        self.classes = None if classes is None else classes.set_axis(classes.index.astype(str))
+
+    def _lacks(self, screen: TrainingScreen) -> str:
+        del screen
+        return "no classes of perturbations were given" if self.classes is None else ""
+
+    def _fit_shift(self, screen: TrainingScreen) -> None:
+        assert self.classes is not None
+        labels = screen.conditions["perturbation"]
+        of_label = self.classes.reindex(labels).to_numpy()
+        log10_dose = screen.log10_dose(screen.conditions["dose"].to_numpy())
+        frame = pd.DataFrame({"label": labels, "class": of_label, "dose": log10_dose})
+        self._rows = frame.reset_index(drop=True)
+        self._shift = screen.shift
+
+    def _why_not_condition(
+        self, screen: TrainingScreen, label: str, dose: float, context: str
+    ) -> str:
+        del context
+        if not screen.split(label) or dose == 0:
+            return ""
+        missing = [name for name in screen.split(label) if not self._others(name).any()]
+        return (
+            f"no other perturbation of the class of {missing[0]!r} in training" if missing else ""
+        )
+
+    def _shift_of(self, screen: TrainingScreen, single: pd.DataFrame) -> NDArray[np.float64]:
+        asked = screen.log10_dose(single["dose"].to_numpy())
+        return np.array(
+            [
+                self._mean_at(self._others(name), dose)
+                for name, dose in zip(single["perturbation"], asked, strict=True)
+            ]
+        )
+
+    def _others(self, name: str) -> NDArray[np.bool_]:
+        """Training conditions of other perturbations of the same class."""
+        assert self.classes is not None
+        same = (self._rows["class"] == self.classes.get(name)).to_numpy(dtype=bool)
+        return same & (self._rows["label"] != name).to_numpy()
+
+    def _mean_at(self, rows: NDArray[np.bool_], log10_dose: float) -> NDArray[np.float64]:
+        distance = np.where(rows, np.abs(self._rows["dose"] - log10_dose), np.inf)
+        return self._shift[np.isclose(distance, distance.min())].mean(axis=0)
 
 
 class AdditiveShifts(MovedControl):

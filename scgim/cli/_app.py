@@ -194,7 +194,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a shell command
     groups: Annotated[
         Path | None,
         typer.Option(
-            help="CSV file of perturbation and group, such as its scaffold, for --split group and claim.",
+            help="CSV file of perturbation and group, such as its scaffold, for --split group and claim "
+            "and for the same-class mean.",
             exists=True,
             dir_okay=False,
         ),

@@ -19,11 +19,13 @@ PACKAGE = Path(__file__).parents[1]
 def plain_messages() -> Iterator[None]:
     """Print the user's mistakes and scgim's warnings as one message each, without a traceback.
 
+    A warning that comes again in the same words is printed once.
+
     A mistake of the user is a ``ValueError`` or ``RuntimeError`` that scgim itself raised; it ends
     the program with exit code 2. Anything else is a defect and keeps its traceback.
     """
     with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
+        warnings.showwarning = _EachWarningOnce()
         try:
             yield
         except (ValueError, RuntimeError) as error:
@@ -78,17 +80,25 @@ def concerns_the_user(category: type[Warning], filename: str) -> bool:
     return not is_deprecation and "lightning" not in Path(filename).parts
 
 
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: object = None,
-    line: str | None = None,
-) -> None:
-    del lineno, file, line
-    if concerns_the_user(category, filename):
-        _print_message("Warning", "bold yellow", str(message))
+class _EachWarningOnce:
+    """Prints warnings about what the user did, the same words once."""
+
+    def __init__(self) -> None:
+        self._printed: set[str] = set()
+
+    def __call__(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: object = None,
+        line: str | None = None,
+    ) -> None:
+        del lineno, file, line
+        if concerns_the_user(category, filename) and str(message) not in self._printed:
+            self._printed.add(str(message))
+            _print_message("Warning", "bold yellow", str(message))
 
 
 def _print_message(kind: str, style: str, message: str) -> None:

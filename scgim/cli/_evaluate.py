@@ -25,6 +25,7 @@ from scgim.benchmark import (
 from scgim.benchmark._evaluate import Evaluation, run_evaluation
 from scgim.cli._artifacts import OutputFolder
 from scgim.cli._audit_section import add_audit, audit_evaluation, join_found
+from scgim.cli._collapse_section import add_collapse
 from scgim.cli._evaluation_report import (
     COVERAGE_LEVELS,
     add_figures,
@@ -73,7 +74,8 @@ class EvaluateSettings:
         What is held out, see :func:`scgim.benchmark.split`; ``"drug"`` is ``"perturbation"``, and
         ``"claim"`` stands for ``"drug"`` and ``"group"`` one after the other.
     groups
-        CSV file of perturbation and group, for the splits ``"group"`` and ``"claim"``.
+        CSV file of perturbation and group, for the splits ``"group"`` and ``"claim"``; in others, for
+        the baseline :class:`scgim.benchmark.SameClassMean`.
     fraction
         Share of the candidates that is held out.
     seeds
@@ -246,6 +248,7 @@ def _run_split(
     folder = OutputFolder(out)
     _write_files(out, results, scores, verdict, audit)
     add_tables(folder, scores, verdict)
+    add_collapse(folder, [result.evaluation for result in results], NAME)
     add_audit(folder, audit)
     add_restarts(folder, results[0].restarts)
     add_figures(folder, scores, verdict, results[0].evaluation, _coverage_of(results))
@@ -270,13 +273,14 @@ def _run_seed(
     settings: EvaluateSettings,
     say: Callable[[str], None],
 ) -> SeedResult:
+    groups = None if settings.groups is None else read_groups(settings.groups)
     chosen = split(
         adata,
         kind,
         fraction=settings.fraction,
         seed=seed,
         keys=keys,
-        groups=None if settings.groups is None else read_groups(settings.groups),
+        groups=groups,
         context=settings.context if "context" in str(kind) else None,
     )
     gim = GIMPredictor(
@@ -287,7 +291,7 @@ def _run_seed(
         seed=seed,
     )
     scoring = ScoringSettings(seed=seed)
-    evaluation = run_evaluation(gim, adata, chosen, settings=scoring, say=say)
+    evaluation = run_evaluation(gim, adata, chosen, classes=groups, settings=scoring, say=say)
     coverage = coverage_at(COVERAGE_LEVELS, gim, evaluation, scoring).assign(seed=seed)
     say("feature audit")
     audit = audit_evaluation(gim, evaluation, seed)

@@ -24,6 +24,7 @@ ALWAYS = {
         "mean of treated",
         "context mean",
         "same-dose mean",
+        "same-class mean",
         "additive",
         "dose interpolation",
         "other contexts",

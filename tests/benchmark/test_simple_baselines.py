@@ -119,3 +119,33 @@ def test_other_contexts_of_the_same_perturbation_are_averaged(lines):
     shift = predictor.predict_shift(asked)
     np.testing.assert_allclose(shift[0], lines.shift[1])
     np.testing.assert_allclose(shift[1], lines.shift[:2].mean(axis=0))
+
+
+@pytest.fixture
+def classes():
+    return pd.Series({"A": "kinase", "like A": "kinase", "B": "other", "C": "kinase", 7: "other"})
+
+
+def test_class_mean_is_that_of_the_others_of_the_class_at_the_nearest_dose(
+    tiny, conditions, classes
+):
+    predictor = fitted(lambda: _simple_baselines.SameClassMean(classes), tiny)
+    asked = conditions(("like A", 2.0), ("C", 30.0), ("7", 1.0), ("vehicle", 0.0))
+    assert predictor.why_not(asked) == [""] * 4
+    expected = [tiny.shift[0], tiny.shift[1], tiny.shift[2], np.zeros(2)]
+    np.testing.assert_allclose(predictor.predict_shift(asked), expected)
+
+
+def test_a_perturbation_is_not_in_its_own_class_mean(tiny, conditions, classes):
+    predictor = fitted(lambda: _simple_baselines.SameClassMean(classes), tiny)
+    reasons = predictor.why_not(conditions(("A", 2.0), ("unknown", 1.0), ("C", 1.0)))
+    assert reasons == [
+        "no other perturbation of the class of 'A' in training",
+        "no other perturbation of the class of 'unknown' in training",
+        "",
+    ]
+
+
+def test_without_classes_there_is_no_class_mean(tiny, conditions):
+    predictor = fitted(_simple_baselines.SameClassMean, tiny)
+    assert predictor.why_not(conditions(("A", 1.0))) == ["no classes of perturbations were given"]

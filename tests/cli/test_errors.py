@@ -55,6 +55,17 @@ def test_warning_is_one_line_without_code(capsys):
     assert capsys.readouterr().err == "Warning: `dose` is far outside the trained range.\n"
 
 
+@pytest.mark.filterwarnings("always")
+def test_the_same_warning_is_printed_once(capsys):
+    with plain_messages():
+        for text in ("First.", "First.", "Second.", "First."):
+            warn(text)
+    assert capsys.readouterr().err == "Warning: First.\nWarning: Second.\n"
+    with plain_messages():
+        warn("First.")
+    assert capsys.readouterr().err == "Warning: First.\n"
+
+
 @pytest.mark.parametrize(
     ("category", "filename", "is_shown"),
     [
