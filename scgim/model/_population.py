@@ -12,7 +12,9 @@ from scgim.scm import Intervention, shift_nodes
 if TYPE_CHECKING:
     from scgim.model._training_statistics import TrainingStatistics
 
-MAX_ELEMENTS = 20_000_000
+# Values computed at a time: what fits into the cache of a processor, or fills an accelerator.
+MAX_ELEMENTS_CPU = 500_000
+MAX_ELEMENTS_ACCELERATOR = 20_000_000
 
 
 class Population:
@@ -75,7 +77,9 @@ class Population:
         Mean log1p(CP10k) minus that of the control, shape ``(n, n_genes)``, on the CPU.
         """
         n_genes = len(self._control)
-        block = max(1, MAX_ELEMENTS // (len(self.noise) * n_genes))
+        on_cpu = self.noise.device.type == "cpu"
+        max_elements = MAX_ELEMENTS_CPU if on_cpu else MAX_ELEMENTS_ACCELERATOR
+        block = max(1, max_elements // (len(self.noise) * n_genes))
         on_device = intervention.map(lambda values: values.to(self.noise))
         starts = range(0, len(on_device.shift), block)
         parts = [self._mean(on_device[start : start + block]) - self._control for start in starts]

@@ -60,7 +60,10 @@ class ExpectedExpression:
                 else:
                     laplace = torch.exp(-theta * torch.log1p(rate / theta * thinned))
                 table += (1 - laplace) * torch.exp(-t) * step / N_LIBRARIES
-        self._table = table.float().T.contiguous()
+        by_gene = table.float().T.contiguous()
+        self._value = by_gene.ravel()
+        self._slope = torch.diff(by_gene, append=by_gene[:, -1:]).ravel()
+        self._row = torch.arange(len(by_gene), device=device) * N_RATES
 
     @torch.no_grad()
     def __call__(self, nodes: Tensor, covariates: Tensor | None) -> Tensor:
@@ -82,12 +85,11 @@ class ExpectedExpression:
         if self._is_mean:
             return expression.log_scale
         step = self._grid[1] - self._grid[0]
-        position = ((expression.log_scale - self._grid[0]) / step).clamp(0, N_RATES - 1.001)
+        position = (expression.log_scale - self._grid[0]).div_(step).clamp_(0, N_RATES - 1.001)
         below = position.long()
-        weight = position - below
-        flat = below + torch.arange(len(self._table), device=below.device) * N_RATES
-        low, high = self._table.ravel()[flat], self._table.ravel()[flat + 1]
-        mean = low + weight * (high - low)
+        weight = position.sub_(below)
+        below += self._row
+        mean = self._slope.take(below).mul_(weight).add_(self._value.take(below))
         if expression.dropout_logits is None:
             return mean
         return mean * torch.sigmoid(-expression.dropout_logits)

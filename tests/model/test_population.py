@@ -33,7 +33,7 @@ def test_shifts_are_measured_on_the_same_cells(population):
 def test_blocks_do_not_change_the_result(population, monkeypatch):
     shift = torch.randn(7, 3, generator=torch.Generator().manual_seed(0))
     whole = population.mean_shift(shift_nodes(shift))
-    monkeypatch.setattr("scgim.model._population.MAX_ELEMENTS", 2 * 200 * 24)
+    monkeypatch.setattr("scgim.model._population.MAX_ELEMENTS_CPU", 2 * 200 * 24)
     torch.testing.assert_close(population.mean_shift(shift_nodes(shift)), whole)
 
 
