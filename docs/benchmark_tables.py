@@ -17,6 +17,7 @@ SPLITS = {
     "top_dose": "top dose",
     "unseen_drug": "unseen drug",
     "unseen_sum": "sum of two classes",
+    "unseen_class": "unseen class",
 }
 
 WORLD_OPTIONS = {
@@ -56,8 +57,10 @@ def render_result(document: dict) -> str:
     if document["benchmark"] in RENDERERS:
         return RENDERERS[document["benchmark"]](document)
     variant = document.get("scenario") or document.get("screen")
+    split = document.get("split", "conditions")
     title = document["benchmark"] + (f", {variant}" if variant else "")
-    parts = [f"## {title}"]
+    title += "" if split == "conditions" else f", {split} split"
+    parts = [f"## {title}", *document.get("claims", [])]
     scores = pd.DataFrame(document.get("scores", []))
     if "seed" in scores:
         parts.append(f"`{_command(document, scores['seed'])}`")
@@ -164,9 +167,9 @@ def render_chemistry(document: dict) -> str:
         table = rows.pivot_table(
             index="predictor", columns="metric", values="value", aggfunc=_mean_and_sd, sort=False
         )
-        parts += [f"### Unseen drugs, {kind}", to_markdown(table.reset_index())]
-    parts += ["### Feature use", *(f"- {row['features']}: {row['sentence']}" for row in
-                                   document["audits"])]  # fmt: skip
+        parts += [f"### Every predictor, {kind}", to_markdown(table.reset_index())]
+    audits = "\n".join(f"- {row['features']}: {row['sentence']}" for row in document["audits"])
+    parts += ["### Feature use", audits] if audits else []
     for name in ("settings", "versions"):
         entries = ", ".join(f"{key} {value}" for key, value in document[name].items())
         parts.append(f"{name.capitalize()}: {entries}.")
@@ -181,6 +184,7 @@ def _command(document: dict, seed: pd.Series) -> str:
     words = ["scgim benchmark", document["benchmark"]]
     words += [document["screen"]] if "screen" in document else []
     words += ["--scenario", document["scenario"]] if document.get("scenario") else []
+    words += ["--split", "class"] if document.get("split") == "class" else []
     return " ".join([*words, "--seeds", *map(str, sorted(seed.unique()))])
 
 

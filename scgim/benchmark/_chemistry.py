@@ -12,17 +12,10 @@ import pandas as pd
 from rich.table import Table
 
 from scgim._validation._datasets import check_at_least, check_choice
-from scgim.benchmark._baselines import (
-    GeneratorOnComponents,
-    MLPEnsemble,
-    NearestPerturbation,
-    RidgeOnFeatures,
-)
 from scgim.benchmark._chemistry_ceilings import ClassOracle, StructureCeiling
 from scgim.benchmark._chemistry_figures import best_baseline, chemistry_figures
 from scgim.benchmark._feature_audit import FeatureAudit, audit_on
 from scgim.benchmark._figures import (
-    COVERAGE,
     COVERAGE_ALL,
     EFFECT_OF_FEATURES,
     ENERGY,
@@ -33,15 +26,22 @@ from scgim.benchmark._figures import (
     SHUFFLED_NAME,
     VARIANCE_RATIO,
 )
-from scgim.benchmark._held_out_truth import HeldOutTruth, project
+from scgim.benchmark._held_out_truth import HeldOutTruth
 from scgim.benchmark._perturbation_groups import tanimoto_groups
 from scgim.benchmark._predictors import GIMPredictor, Predictor, ReplicateCeiling
-from scgim.benchmark._programs import CELL_SEED, PACKAGES
+from scgim.benchmark._programs import PACKAGES
 from scgim.benchmark._result_file import to_records, write_document
-from scgim.benchmark._simple_baselines import MeanOfTreated, NoEffect, SameDoseMean
 from scgim.benchmark._splits import Split, perturbation_folds
+from scgim.benchmark._splits import split as choose_split
 from scgim.benchmark._stand_ins import ablate_all, with_features
 from scgim.benchmark._training_screen import TrainingScreen
+from scgim.benchmark._world_scores import (
+    others,
+    score_predictions,
+    score_uncertainty,
+    to_rows,
+    value_of,
+)
 from scgim.datasets import ChemistryWorld
 from scgim.metrics import interval_coverage
 from scgim.pp import molecule_scaffolds
@@ -54,14 +54,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
-ChemistrySplit = Literal["random", "scaffold", "similarity", "target"]
+ChemistrySplit = Literal["random", "scaffold", "similarity", "target", "interior_dose", "top_dose"]
 Features = Literal["structure", "annotations"]
 
-SPLITS: tuple[ChemistrySplit, ...] = ("random", "scaffold", "similarity", "target")
+DOSE_SPLITS: tuple[Literal["interior_dose", "top_dose"], ...] = ("interior_dose", "top_dose")
+SPLITS: tuple[ChemistrySplit, ...] = ("random", "scaffold", "similarity", "target", *DOSE_SPLITS)
 FEATURES: tuple[Features, ...] = ("structure", "annotations")
 N_FOLDS = 5
 N_AUDIT_DRAWS = 3
 COLUMNS = ["seed", "fold", "features", "predictor", "split", "metric", "value"]
+AUDIT_COLUMNS = ["seed", "fold", "features", "predictor", "verdict", "sentence"]
 
 
 @dataclass(frozen=True)
@@ -251,7 +253,8 @@ def benchmark_chemistry(
     split
         A fifth of the compounds is held out: at ``"random"``, or whole Bemis-Murcko scaffolds
         (``"scaffold"``), clusters of Tanimoto distance below 0.6 (``"similarity"``), or first annotated
-        targets (``"target"``).
+        targets (``"target"``). With ``"interior_dose"`` and ``"top_dose"`` one dose of a fifth of the
+        compounds, which are then known, so that their features are not asked.
     features
         ``"structure"``, ``"annotations"`` (structure, targets and pathway) or both. GIM is trained once
         for both, for it learns from features after training.
@@ -278,17 +281,16 @@ def benchmark_chemistry(
     for seed in seeds:
         world = replace(settings.world, seed=seed)
         adata = world.screen()
-        folds = perturbation_folds(adata, n_folds=N_FOLDS, seed=seed, groups=_groups(world, split))[
-            : settings.n_folds
-        ]
-        for fold, held_out in enumerate(folds):
+        for fold, held_out in enumerate(_folds(world, adata, split)[: settings.n_folds]):
             run = _Fold(world, adata, held_out, split, settings, _sayer(console, seed, fold))
             for name in features:
                 run.score_features(name)
             scores.append(pd.DataFrame(run.rows).assign(seed=seed, fold=fold))
-            audits.append(pd.DataFrame(run.audits).assign(seed=seed, fold=fold))
+            run_audits = pd.DataFrame(run.audits, columns=AUDIT_COLUMNS)
+            audits.append(run_audits.assign(seed=seed, fold=fold))
     table = pd.concat(scores, ignore_index=True)[COLUMNS]
-    return ChemistryBenchmark(table, pd.concat(audits, ignore_index=True), split, settings)
+    audited = pd.concat(audits, ignore_index=True)[AUDIT_COLUMNS]
+    return ChemistryBenchmark(table, audited, split, settings)
 
 
 class _Fold:
@@ -318,49 +320,57 @@ class _Fold:
         """Score every predictor on one kind of features."""
         screen = with_features(self.screen, replace(self.world, features=features).drug_features)
         gim = self.gim.with_features(screen, GIM_NAME)
+        self._score_model(gim, features)
+        if self.split not in DOSE_SPLITS:
+            self._score_use_of_features(gim, screen, features)
+        for predictor in self._others():
+            predictor.fit(screen)
+            self._score(predictor, features)
+        self._add(GIM_NAME, features, {SECONDS: {"": self._seconds}})
+
+    def _others(self) -> list[Predictor]:
+        replicate = ReplicateCeiling(self.world, n_measured=self.world.n_cells)
+        if self.split in DOSE_SPLITS:
+            return [*others(), replicate]
+        oracles: list[Predictor] = [
+            ClassOracle(self.world.first_target),
+            StructureCeiling(self.world),
+        ]
+        return [*others(), *oracles, replicate]
+
+    def _score(self, predictor: Predictor, features: str) -> None:
+        rows = score_predictions(predictor, self.screen, self.truth)
+        if not rows:
+            return
+        self._extend(features, rows)
+        ratio = self._variance_ratio(predictor.predict_shift(self.truth.conditions))
+        self._add(predictor.name, features, {VARIANCE_RATIO: {self.split: ratio}})
+        r2, energy = (value_of(rows, metric, [self.split]) for metric in (R2, ENERGY))
+        self.say(f"{features}, {predictor.name}: R² {r2:.3f}, energy distance {energy:.3f}")
+
+    def _score_model(self, gim: GIMPredictor, features: str) -> None:
+        """Score a GIM with what only a GIM says: intervals, abstaining, and feature use."""
+        self._score(gim, features)
+        self._extend(features, score_uncertainty(gim, self.truth))
+        _, lower, upper = gim.predict_interval(self.truth.conditions, level=0.8)
+        everywhere = interval_coverage(lower, upper, self.truth.shift)
+        use = gim.model.get_generator_report().feature_use
+        by_metric = {COVERAGE_ALL: {self.split: everywhere}, FEATURE_USE: {self.split: use}}
+        self._add(gim.name, features, by_metric)
+
+    def _score_use_of_features(
+        self, gim: GIMPredictor, screen: TrainingScreen, features: str
+    ) -> None:
+        """Score a GIM that learned from shuffled features, and audit both."""
         rng = np.random.default_rng([self.world.seed, 6])
         shuffled_screen = with_features(screen, ablate_all(screen.features, "shuffled", rng))
         shuffled = self.gim.with_features(shuffled_screen, SHUFFLED_NAME)
-        others: list[Predictor] = [
-            NoEffect(),
-            MeanOfTreated(),
-            SameDoseMean(),
-            NearestPerturbation(),
-            RidgeOnFeatures(),
-            MLPEnsemble(),
-            GeneratorOnComponents(),
-            ClassOracle(self.world.first_target),
-            StructureCeiling(self.world),
-            ReplicateCeiling(self.world, n_measured=self.world.n_cells),
-        ]
-        for model, its_screen in ((gim, screen), (shuffled, shuffled_screen)):
-            self._score(model, features)
-            self._score_model(model, its_screen, features)
-        for predictor in others:
-            predictor.fit(screen)
-            self._score(predictor, features)
-        self._add(GIM_NAME, features, SECONDS, self._seconds, split="")
+        self._score_model(shuffled, features)
+        self._audit(gim, screen, features)
+        self._audit(shuffled, shuffled_screen, features)
 
-    def _score(self, predictor: Predictor, features: str) -> None:
-        shift = predictor.predict_shift(self.truth.conditions)
-        r2 = self.truth.score_shift(shift)[self.split]
-        n_cells = self.truth.cells.shape[1]
-        cells = predictor.predict_cells(self.truth.conditions, n_cells, seed=CELL_SEED)
-        distance = self.truth.score_cells(project(self.screen, cells))[self.split]
-        self._add(predictor.name, features, R2, r2)
-        self._add(predictor.name, features, ENERGY, distance)
-        self._add(predictor.name, features, VARIANCE_RATIO, self._variance_ratio(shift))
-        self.say(f"{features}, {predictor.name}: R² {r2:.3f}, energy distance {distance:.3f}")
-
-    def _score_model(self, gim: GIMPredictor, screen: TrainingScreen, features: str) -> None:
-        """Score what only a GIM says: intervals, feature use, and the audit at the highest dose."""
-        _, lower, upper = gim.predict_interval(self.truth.conditions, level=0.8)
-        covered = self.truth.score_interval(lower, upper)[self.split]
-        everywhere = interval_coverage(lower, upper, self.truth.shift)
-        self._add(gim.name, features, COVERAGE, covered)
-        self._add(gim.name, features, COVERAGE_ALL, everywhere)
-        use = gim.model.get_generator_report().feature_use
-        self._add(gim.name, features, FEATURE_USE, use)
+    def _audit(self, gim: GIMPredictor, screen: TrainingScreen, features: str) -> None:
+        """Audit the use of features at the highest dose."""
         dose = self.truth.conditions["dose"]
         is_top = (dose == dose.max()).to_numpy()
         audit = audit_on(
@@ -372,7 +382,7 @@ class _Fold:
             seed=self.world.seed,
         )
         shuffled = audit.effects.set_index("ablation").loc["shuffled"]
-        self._add(gim.name, features, EFFECT_OF_FEATURES, shuffled["effect"])
+        self._add(gim.name, features, {EFFECT_OF_FEATURES: {self.split: shuffled["effect"]}})
         self.audits.append(_audit_row(audit, features))
         self.say(f"{features}, {audit.sentence}")
 
@@ -385,19 +395,19 @@ class _Fold:
 
         return float(between(shift) / between(self.truth.shift))
 
-    def _add(
-        self, predictor: str, features: str, metric: str, value: float, split: str | None = None
-    ) -> None:
-        split = self.split if split is None else split
-        self.rows.append(
-            {
-                "predictor": predictor,
-                "features": features,
-                "split": split,
-                "metric": metric,
-                "value": float(value),
-            }
-        )
+    def _add(self, predictor: str, features: str, by_metric: dict[str, dict[str, float]]) -> None:
+        self._extend(features, to_rows(predictor, by_metric))
+
+    def _extend(self, features: str, rows: list[dict[str, object]]) -> None:
+        self.rows += [row | {"features": features} for row in rows]
+
+
+def _folds(world: ChemistryWorld, adata: ad.AnnData, split: ChemistrySplit) -> list[Split]:
+    """Choose what each of the folds holds out; a dose is held out in one only."""
+    if split == "interior_dose" or split == "top_dose":  # noqa: PLR1714 - narrows the type
+        return [choose_split(adata, split, fraction=1 / N_FOLDS, seed=world.seed)]
+    groups = _groups(world, split)
+    return perturbation_folds(adata, n_folds=N_FOLDS, seed=world.seed, groups=groups)
 
 
 def _groups(world: ChemistryWorld, split: str) -> pd.Series | None:
@@ -415,10 +425,11 @@ def _claim(split: str, features: str, means: pd.DataFrame, scores: pd.DataFrame)
     """Say what the scores allow, by the best of the other predictors."""
     best = best_baseline(scores, R2)
     own, other = means.loc[GIM_NAME, R2], means.loc[best, R2]
-    numbers = (
-        f"R² {own:.3f} of GIM, {other:.3f} of {best}, 0 of no effect, "
-        f"{means.loc['feature ceiling', R2]:.3f} with the true interventions of all training drugs"
-    )
+    numbers = f"R² {own:.3f} of GIM, {other:.3f} of {best}, 0 of no effect"
+    if split in DOSE_SPLITS:
+        return f"Known drugs, {split.replace('_', ' ')} left out: {numbers}."
+    ceiling = means.loc["feature ceiling", R2]
+    numbers += f", {ceiling:.3f} with the true interventions of all training drugs"
     if split == "target":
         return (
             f"No claim for drugs of an unseen target, {features}: features do not reach a mechanism "

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from scgim.benchmark._figures import (
+    ABSTAINED,
     COVERAGE,
     COVERAGE_ALL,
     EFFECT_OF_FEATURES,
@@ -56,6 +57,7 @@ def chemistry_figures(scores: pd.DataFrame, split: str, features: str) -> pd.Dat
         *_against_baselines(by_seed, split),
         Figure("80 % intervals cover, genes that move most", COVERAGE, split, bar=COVERAGE_BAR),
         Figure("80 % intervals cover, all genes", COVERAGE_ALL, split),
+        Figure("abstains from", ABSTAINED, split),
         Figure("R² lost with shuffled features", EFFECT_OF_FEATURES, split),
         Figure("variance between drugs, predicted over true", VARIANCE_RATIO, split),
         Figure("feature-use share", FEATURE_USE, split),

@@ -15,6 +15,7 @@ R2 = "R2 of the mean shift"
 ENERGY = "normalised energy distance"
 COVERAGE = "coverage of the 80 % interval"
 COVERAGE_ALL = "coverage of the 80 % interval, all genes"
+ABSTAINED = "share of the conditions it abstains from"
 EFFECT_OF_FEATURES = "R2 lost with shuffled features"
 VARIANCE_RATIO = "variance between drugs, predicted over true"
 TARGET_AP = "target average precision"
@@ -117,6 +118,7 @@ PROGRAMS_FIGURES = (
     Figure(
         "R², sum of two classes", R2, "unseen_sum", bar=_at_least(0.90), moonshot=_at_least(0.98)
     ),
+    Figure("R², unseen class", R2, "unseen_class"),
     Figure("energy distance, interior dose", ENERGY, "interior_dose"),
     Figure("energy distance, top dose", ENERGY, "top_dose"),
     Figure(
@@ -133,6 +135,7 @@ PROGRAMS_FIGURES = (
         bar=_at_most(0.08),
         moonshot=_at_most(0.02),
     ),
+    Figure("energy distance, unseen class", ENERGY, "unseen_class"),
     Figure(
         "energy distance of unseen drugs / MLP ensemble",
         ENERGY,
@@ -163,6 +166,10 @@ PROGRAMS_FIGURES = (
         bar=(0.65, 0.95),
         moonshot=(0.77, 0.83),
     ),
+    Figure("80 % intervals cover, unseen class", COVERAGE, "unseen_class"),
+    Figure("abstains from unseen drugs", ABSTAINED, "unseen_drug"),
+    Figure("abstains from sums of two classes", ABSTAINED, "unseen_sum"),
+    Figure("abstains from an unseen class", ABSTAINED, "unseen_class"),
     Figure(
         "target average precision, training drugs",
         TARGET_AP,

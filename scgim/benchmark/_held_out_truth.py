@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -106,6 +106,28 @@ class HeldOutTruth:
         """The genes that truly move most in each condition, ``(n_conditions, n_genes)``."""
         return largest_shifts(self.shift, N_TOP_GENES)
 
+    @property
+    def splits(self) -> dict[str, NDArray[np.bool_]]:
+        """The conditions of each split, ``(n_conditions,)``."""
+        split = self.conditions["split"]
+        return {name: (split == name).to_numpy() for name in split.unique()}
+
+    def where(self, is_kept: NDArray[np.bool_]) -> HeldOutTruth:
+        """Keep some of the conditions.
+
+        Parameters
+        ----------
+        is_kept
+            Shape ``(n_conditions,)``.
+
+        Returns
+        -------
+        The truth of these.
+        """
+        kept = {one.name: getattr(self, one.name)[is_kept] for one in fields(self)}
+        kept["conditions"] = kept["conditions"].reset_index(drop=True)
+        return HeldOutTruth(**kept)
+
     def score_shift(self, shift: NDArray[np.float64]) -> dict[str, float]:
         """Compute R² of the mean shift over the true top genes, by split.
 
@@ -121,7 +143,7 @@ class HeldOutTruth:
         genes = self.top_genes
         return {
             split: shift_r2(shift[rows], self.shift[rows], genes=genes[rows])
-            for split, rows in self._splits()
+            for split, rows in self.splits.items()
         }
 
     def score_cells(self, cells: NDArray[np.float64]) -> dict[str, float]:
@@ -140,7 +162,7 @@ class HeldOutTruth:
         no_effect = self.control_distance - self.replicate_distance
         return {
             split: float(excess[rows].sum() / no_effect[rows].sum())
-            for split, rows in self._splits()
+            for split, rows in self.splits.items()
         }
 
     def score_interval(
@@ -162,12 +184,8 @@ class HeldOutTruth:
         genes = self.top_genes
         return {
             split: interval_coverage(lower[rows], upper[rows], self.shift[rows], where=genes[rows])
-            for split, rows in self._splits()
+            for split, rows in self.splits.items()
         }
-
-    def _splits(self) -> list[tuple[str, NDArray[np.bool_]]]:
-        split = self.conditions["split"]
-        return [(name, (split == name).to_numpy()) for name in split.unique()]
 
 
 def project(screen: TrainingScreen, expression: NDArray[np.float32]) -> NDArray[np.float64]:

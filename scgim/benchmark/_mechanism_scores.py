@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from scgim.benchmark._figures import (
-    COVERAGE,
     DOSE_ZERO,
     EC50,
     FEATURE_USE,
@@ -20,6 +19,7 @@ from scgim.benchmark._figures import (
     SECONDS_AFTER,
     TARGET_AP,
 )
+from scgim.benchmark._world_scores import to_rows
 from scgim.metrics import (
     NodeMatching,
     graph_average_precision,
@@ -29,7 +29,6 @@ from scgim.metrics import (
 )
 
 if TYPE_CHECKING:
-    from scgim.benchmark._held_out_truth import HeldOutTruth
     from scgim.benchmark._predictors import GIMPredictor
     from scgim.benchmark._training_screen import TrainingScreen
     from scgim.datasets import ProgramsWorld
@@ -39,7 +38,7 @@ N_CELLS = 200
 
 @dataclass(frozen=True)
 class MechanismScores:
-    """How well a trained GIM recovers targets, graph and potency, and how honest its intervals are.
+    """How well a trained GIM recovers targets, graph and potency.
 
     Attributes
     ----------
@@ -49,14 +48,11 @@ class MechanismScores:
         The simulated world.
     screen
         Its training cells, with the true nodes.
-    truth
-        Held-out conditions.
     """
 
     gim: GIMPredictor
     world: ProgramsWorld
     screen: TrainingScreen
-    truth: HeldOutTruth
 
     def rows(self) -> list[dict[str, object]]:
         """Compute all scores.
@@ -66,7 +62,6 @@ class MechanismScores:
         One row per metric and split: ``predictor``, ``split``, ``metric`` and ``value``.
         """
         by_metric = {
-            COVERAGE: self.coverage(),
             TARGET_AP: self.target_average_precision(),
             GRAPH_AP: {"": self.graph_average_precision()},
             MCC: {"": self._matching.mean_correlation},
@@ -76,21 +71,7 @@ class MechanismScores:
             FEATURE_USE: {"": self.feature_use()},
             SECONDS_AFTER: {"": self.gim.seconds_after_training},
         }
-        return [
-            {"predictor": self.gim.name, "split": split, "metric": metric, "value": value}
-            for metric, by_split in by_metric.items()
-            for split, value in by_split.items()
-        ]
-
-    def coverage(self) -> dict[str, float]:
-        """Compute how often 80 % intervals of the mean shift cover the true top genes.
-
-        Returns
-        -------
-        Coverage of each split.
-        """
-        _, lower, upper = self.gim.predict_interval(self.truth.conditions, level=0.8)
-        return self.truth.score_interval(lower, upper)
+        return to_rows(self.gim.name, by_metric)
 
     def target_average_precision(self) -> dict[str, float]:
         """Compute the average precision of targets, after matching nodes.

@@ -12,14 +12,9 @@ import numpy as np
 import pandas as pd
 from rich.table import Table
 
-from scgim._validation._datasets import check_at_least
-from scgim.benchmark._baselines import (
-    GeneratorOnComponents,
-    MLPEnsemble,
-    NearestPerturbation,
-    RidgeOnFeatures,
-)
+from scgim._validation._datasets import check_at_least, check_choice
 from scgim.benchmark._figures import (
+    ABSTAINED,
     ENERGY,
     FEATURE_USE,
     GIM_NAME,
@@ -29,12 +24,19 @@ from scgim.benchmark._figures import (
     SHUFFLED_NAME,
     summarize,
 )
-from scgim.benchmark._held_out_truth import HeldOutTruth, project
+from scgim.benchmark._held_out_truth import HeldOutTruth
 from scgim.benchmark._mechanism_scores import MechanismScores
 from scgim.benchmark._predictors import GIMPredictor, OracleGenerator, Predictor, ReplicateCeiling
 from scgim.benchmark._result_file import to_records, write_document
-from scgim.benchmark._simple_baselines import NoEffect, SameDoseMean
+from scgim.benchmark._splits import perturbation_folds
 from scgim.benchmark._training_screen import TrainingScreen
+from scgim.benchmark._world_scores import (
+    others,
+    score_predictions,
+    score_uncertainty,
+    to_rows,
+    value_of,
+)
 from scgim.datasets import ProgramsWorld
 
 if TYPE_CHECKING:
@@ -43,15 +45,17 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from scgim.benchmark._moved_control import MovedControl
+ProgramsSplit = Literal["conditions", "class"]
 
-CELL_SEED = 1
+SPLITS: tuple[ProgramsSplit, ...] = ("conditions", "class")
+SPOKEN_SPLITS = ("unseen_drug", "unseen_class", "interior_dose")
 PACKAGES = ("scgim", "scvi-tools", "torch", "scikit-learn", "numpy")
 SPLIT_LABELS = {
     "interior_dose": "interior dose",
     "top_dose": "top dose",
     "unseen_drug": "unseen drug",
     "unseen_sum": "sum of two",
+    "unseen_class": "unseen class",
 }
 
 
@@ -73,7 +77,9 @@ class ProgramsSettings:
     max_epochs: int | None = None
     audit_features: bool = True
 
-    def gim(self, name: str = GIM_NAME, *, seed: int = 0) -> GIMPredictor:
+    def gim(
+        self, name: str = GIM_NAME, *, seed: int = 0, measure_gauge: bool = True
+    ) -> GIMPredictor:
         """Make an untrained GIM with as many nodes as the world has.
 
         Parameters
@@ -82,13 +88,21 @@ class ProgramsSettings:
             Name in the tables of results.
         seed
             Seed of initialisation and training.
+        measure_gauge
+            Whether to choose the basis of the nodes, for targets and graph, and time it.
 
         Returns
         -------
         The predictor.
         """
         train_kwargs = {} if self.max_epochs is None else {"max_epochs": self.max_epochs}
-        return GIMPredictor(name, n_nodes=self.world.n_nodes, train_kwargs=train_kwargs, seed=seed)
+        return GIMPredictor(
+            name,
+            n_nodes=self.world.n_nodes,
+            train_kwargs=train_kwargs,
+            measure_gauge=measure_gauge,
+            seed=seed,
+        )
 
     def describe(self) -> dict[str, object]:
         """Put all sizes into one flat dictionary.
@@ -115,11 +129,14 @@ class ProgramsBenchmark:
         Kind of mechanisms and interventions.
     settings
         Sizes it ran with.
+    split
+        What was held out.
     """
 
     scores: pd.DataFrame
     scenario: str
     settings: ProgramsSettings
+    split: ProgramsSplit = "conditions"
 
     def figures(self) -> pd.DataFrame:
         """Average the figures over seeds, with the bars of the linear scenario beside them.
@@ -149,6 +166,22 @@ class ProgramsBenchmark:
         )
         return table.reorder_levels([1, 2, 0], axis=1).rename(columns={"std": "sd"})
 
+    @property
+    def claims(self) -> list[str]:
+        """What may not be said, in words; empty where figures speak for themselves."""
+        if self.split != "class":
+            return []
+        means = self.comparison().xs("mean", axis=1, level=2)
+        r2 = means[R2, "unseen_class"].drop(["oracle", "replicate ceiling"])
+        best = r2.drop(GIM_NAME).idxmax()
+        abstained = self.scores.loc[self.scores["metric"] == ABSTAINED, "value"].mean()
+        sentence = (
+            "No claim for drugs of an unseen mechanism class: features do not reach a mechanism that no "
+            f"training drug has (R² {r2[GIM_NAME]:.3f} of GIM, {r2[best]:.3f} of {best}, 0 of no "
+            f"effect). GIM abstains from {abstained:.0%} of these conditions."
+        )
+        return [sentence]
+
     def write_json(self, path: Path) -> None:
         """Write scores, figures, settings and versions.
 
@@ -160,6 +193,8 @@ class ProgramsBenchmark:
         document = {
             "benchmark": "programs",
             "scenario": self.scenario,
+            "split": self.split,
+            "claims": self.claims,
             "settings": self.settings.describe(),
             "versions": {name: version(name) for name in PACKAGES} | {"python": _python()},
             "figures": to_records(self.figures()),
@@ -177,6 +212,8 @@ class ProgramsBenchmark:
         """
         console.print(self._figures_table())
         console.print(self._comparison_table())
+        for sentence in self.claims:
+            console.print(sentence, highlight=False)
 
     def _figures_table(self) -> Table:
         seeds = self.scores["seed"].unique().tolist()
@@ -204,13 +241,12 @@ class ProgramsBenchmark:
         title = "R² of the mean shift (1 perfect, 0 no effect) / energy distance (0 replicate, 1 no effect)"
         table = Table(title=title, title_justify="left")
         table.add_column("predictor")
-        for label in SPLIT_LABELS.values():
-            table.add_column(label, justify="right")
+        shown = [split for split in SPLIT_LABELS if (R2, split, "mean") in comparison]
+        for split in shown:
+            table.add_column(SPLIT_LABELS[split], justify="right")
         for predictor, row in comparison.iterrows():
-            cells = [
-                f"{row[R2, split, 'mean']:.3f} / {row[ENERGY, split, 'mean']:.3f}"
-                for split in SPLIT_LABELS
-            ]
+            values = [(row[R2, split, "mean"], row[ENERGY, split, "mean"]) for split in shown]
+            cells = ["-" if np.isnan(r2) else f"{r2:.3f} / {energy:.3f}" for r2, energy in values]
             table.add_row(str(predictor), *cells)
         return table
 
@@ -219,6 +255,7 @@ def benchmark_programs(
     seeds: Iterable[int],
     *,
     scenario: Literal["linear", "tanh", "hard"] = "linear",
+    split: ProgramsSplit = "conditions",
     settings: ProgramsSettings | None = None,
     console: Console | None = None,
 ) -> ProgramsBenchmark:
@@ -230,6 +267,9 @@ def benchmark_programs(
         Seeds of the worlds.
     scenario
         ``"linear"``, ``"tanh"`` or ``"hard"``, see :class:`~scgim.datasets.ProgramsWorld`.
+    split
+        ``"conditions"``: interior doses, top doses, unseen drugs of known mechanism classes, and sums
+        of two classes. ``"class"``: all drugs of one mechanism class.
     settings
         Sizes, for example smaller ones for a quick look.
     console
@@ -245,83 +285,82 @@ def benchmark_programs(
     """
     seeds = list(seeds)
     check_at_least("number of seeds", len(seeds), 1)
+    check_choice("split", split, SPLITS)
     settings = settings or ProgramsSettings()
     scores = []
     for seed in seeds:
-        seed_scores = _score_seed(seed, scenario, settings, console)
+        world = replace(settings.world, seed=seed, scenario=scenario)
+        seed_scores = _score_world(world, split, settings, console)
         scores.append(seed_scores.assign(seed=seed, scenario=scenario))
     columns = ["seed", "scenario", "predictor", "split", "metric", "value"]
-    return ProgramsBenchmark(pd.concat(scores, ignore_index=True)[columns], scenario, settings)
+    table = pd.concat(scores, ignore_index=True)[columns]
+    return ProgramsBenchmark(table, scenario, settings, split)
 
 
-def baselines() -> list[MovedControl]:
-    """Make the baselines that every benchmark contains.
-
-    Returns
-    -------
-    Unfitted predictors, weakest first.
-    """
-    return [
-        NoEffect(),
-        SameDoseMean(),
-        NearestPerturbation(),
-        RidgeOnFeatures(),
-        MLPEnsemble(),
-        GeneratorOnComponents(),
-    ]
-
-
-def _score_seed(
-    seed: int,
-    scenario: Literal["linear", "tanh", "hard"],
-    settings: ProgramsSettings,
-    console: Console | None,
+def _score_world(
+    world: ProgramsWorld, split: ProgramsSplit, settings: ProgramsSettings, console: Console | None
 ) -> pd.DataFrame:
-    world = replace(settings.world, seed=seed, scenario=scenario)
-    screen = TrainingScreen(world.screen())
-    truth = HeldOutTruth.of(world, screen)
-    gim = settings.gim(seed=seed)
+    screen, truth = _hold_out(world, split)
+    is_whole = split == "conditions"
+    gim = settings.gim(seed=world.seed, measure_gauge=is_whole)
     ceilings: list[Predictor] = [
         ReplicateCeiling(world, n_measured=world.n_cells),
         OracleGenerator(world),
     ]
     rows = []
-    predictors: list[Predictor] = [gim, *baselines(), *ceilings]
+    predictors: list[Predictor] = [gim, *others(), *ceilings]
     for predictor in predictors:
-        predictor_rows = _score_predictor(predictor, screen, truth)
-        rows += predictor_rows
-        _say(console, seed, predictor.name, predictor_rows)
-    rows += MechanismScores(gim, world, screen, truth).rows()
-    if settings.audit_features:
-        audit_rows = _audit(settings, world, screen, truth)
-        rows += audit_rows
-        _say(console, seed, SHUFFLED_NAME, audit_rows)
+        rows += _fit_and_score(predictor, screen, truth, console, world.seed)
+    rows += score_uncertainty(gim, truth)
+    if is_whole:
+        rows += MechanismScores(gim, world, screen).rows()
+    if is_whole and settings.audit_features:
+        rows += _audit(settings, world, screen, truth, console)
     return pd.DataFrame(rows)
 
 
-def _score_predictor(
-    predictor: Predictor, screen: TrainingScreen, truth: HeldOutTruth
+def _hold_out(world: ProgramsWorld, split: ProgramsSplit) -> tuple[TrainingScreen, HeldOutTruth]:
+    """Simulate the training cells and the truth of what is held out."""
+    adata = world.screen()
+    if split == "conditions":
+        screen = TrainingScreen(adata)
+        return screen, HeldOutTruth.of(world, screen)
+    groups = world.truth["mechanism_class"]["mechanism_class"]
+    fold = perturbation_folds(adata, n_folds=world.n_classes, seed=world.seed, groups=groups)[0]
+    screen = TrainingScreen(fold.training(adata))
+    held_out = fold.held_out.assign(split="unseen_class")
+    return screen, HeldOutTruth.of(world, screen, held_out=held_out)
+
+
+def _fit_and_score(
+    predictor: Predictor,
+    screen: TrainingScreen,
+    truth: HeldOutTruth,
+    console: Console | None,
+    seed: int,
 ) -> list[dict[str, object]]:
     start = time.perf_counter()
     predictor.fit(screen)
     seconds = time.perf_counter() - start
-    shift = predictor.predict_shift(truth.conditions)
-    n_cells = truth.cells.shape[1]
-    cells = predictor.predict_cells(truth.conditions, n_cells, seed=CELL_SEED)
-    by_metric = {
-        R2: truth.score_shift(shift),
-        ENERGY: truth.score_cells(project(screen, cells)),
-        SECONDS: {"": seconds},
-    }
-    return [
-        {"predictor": predictor.name, "split": split, "metric": metric, "value": value}
-        for metric, by_split in by_metric.items()
-        for split, value in by_split.items()
-    ]
+    rows = score_predictions(predictor, screen, truth)
+    if not rows:
+        return []
+    if console is not None:
+        r2, energy = (value_of(rows, metric, SPOKEN_SPLITS) for metric in (R2, ENERGY))
+        console.print(
+            f"seed {seed}, {predictor.name}: unseen drugs R² {r2:.3f}, energy distance "
+            f"{energy:.3f}, fitted in {seconds:.0f} s",
+            highlight=False,
+        )
+    return rows + to_rows(predictor.name, {SECONDS: {"": seconds}})
 
 
 def _audit(
-    settings: ProgramsSettings, world: ProgramsWorld, screen: TrainingScreen, truth: HeldOutTruth
+    settings: ProgramsSettings,
+    world: ProgramsWorld,
+    screen: TrainingScreen,
+    truth: HeldOutTruth,
+    console: Console | None,
 ) -> list[dict[str, object]]:
     """Score GIM when features are shuffled between drugs, seen and unseen."""
     adata = screen.adata.copy()
@@ -329,21 +368,10 @@ def _audit(
     order = np.random.default_rng([world.seed, 5]).permutation(len(features))
     adata.uns[screen.keys.features] = features.iloc[order].set_axis(features.index)
     shuffled = settings.gim(SHUFFLED_NAME, seed=world.seed)
-    rows = _score_predictor(shuffled, TrainingScreen(adata, screen.keys), truth)
-    use = MechanismScores(shuffled, world, screen, truth).feature_use()
-    rows.append({"predictor": SHUFFLED_NAME, "split": "", "metric": FEATURE_USE, "value": use})
-    return rows
-
-
-def _say(console: Console | None, seed: int, name: str, rows: list[dict[str, object]]) -> None:
-    if console is None:
-        return
-    unseen = {row["metric"]: row["value"] for row in rows if row["split"] in ("unseen_drug", "")}
-    console.print(
-        f"seed {seed}, {name}: unseen drugs R² {unseen[R2]:.3f}, energy distance "
-        f"{unseen[ENERGY]:.3f}, fitted in {unseen[SECONDS]:.0f} s",
-        highlight=False,
-    )
+    shuffled_screen = TrainingScreen(adata, screen.keys)
+    rows = _fit_and_score(shuffled, shuffled_screen, truth, console, world.seed)
+    use = shuffled.model.get_generator_report().feature_use
+    return rows + to_rows(SHUFFLED_NAME, {FEATURE_USE: {"": use}})
 
 
 def _python() -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from scgim._validation._evaluation import check_predicted_genes
 from scgim.benchmark._expression_space import log_normalize, read_expression
+from scgim.model._applicability import why_abstain
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -105,6 +106,23 @@ class TrainedGIM:
             for table in (predicted.X, predicted.layers["lower"], predicted.layers["upper"])
         )
         return mean, lower, upper
+
+    def why_abstain(self, conditions: pd.DataFrame) -> list[str]:
+        """Say of each condition why its prediction would be an extrapolation.
+
+        Parameters
+        ----------
+        conditions
+            Columns named as at set-up.
+
+        Returns
+        -------
+        A reason per condition, empty where training covers it.
+        """
+        described = self.model.predict(
+            conditions, n_cells=1, features=self.new_features, output="nodes", seed=0
+        )
+        return why_abstain(described.obs).tolist()
 
     def predict_cells(
         self, conditions: pd.DataFrame, n_cells: int, *, seed: int

@@ -278,20 +278,24 @@ def benchmark_programs(
     scenario: Annotated[
         Literal["linear", "tanh", "hard"], typer.Option(help="Mechanisms and interventions.")
     ] = "linear",
+    split: Annotated[
+        Literal["conditions", "class"],
+        typer.Option(help="Hold out doses and drugs of known classes, or all drugs of a class."),
+    ] = "conditions",
     json: Json = None,
 ) -> None:
     """Score scgim, baselines and ceilings on held-out conditions of simulated screens."""
     from scgim.cli._benchmark import run_programs  # noqa: PLC0415 - heavy
 
-    run_programs(seeds, scenario, json, Console())
+    run_programs(seeds, scenario, split, json, Console())
 
 
 @benchmark_app.command("chemistry", cls=MultiValueCommand)
 def benchmark_chemistry(
     seeds: Seeds = [1],  # noqa: B006 - Typer copies it
     split: Annotated[
-        Literal["random", "scaffold", "similarity", "target"],
-        typer.Option(help="Which compounds are held out together."),
+        Literal["random", "scaffold", "similarity", "target", "interior_dose", "top_dose"],
+        typer.Option(help="Which compounds are held out together, or which of their doses."),
     ] = "random",
     features: Annotated[
         list[CompoundFeatures],

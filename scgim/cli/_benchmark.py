@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 def run_programs(
     seeds: list[int],
     scenario: Literal["linear", "tanh", "hard"],
+    split: Literal["conditions", "class"],
     json: Path | None,
     console: Console,
 ) -> None:
@@ -37,13 +38,15 @@ def run_programs(
         Seeds of the worlds.
     scenario
         Kind of mechanisms and interventions.
+    split
+        What is held out.
     json
         File to write, if any.
     console
         Where to print.
     """
     quiet_packages()
-    result = benchmark_programs(seeds, scenario=scenario, console=console)
+    result = benchmark_programs(seeds, scenario=scenario, split=split, console=console)
     result.print(console)
     if json is not None:
         result.write_json(json)
@@ -136,7 +139,7 @@ def run_real(
 
 def run_chemistry(
     seeds: list[int],
-    split: Literal["random", "scaffold", "similarity", "target"],
+    split: Literal["random", "scaffold", "similarity", "target", "interior_dose", "top_dose"],
     features: list[Literal["structure", "annotations"]],
     n_folds: int,
     json: Path | None,

@@ -128,7 +128,7 @@ def run_demo(out: Path, settings: DemoSettings, console: Console) -> None:
     gim = _fit_gim(screen, settings)
     console.print("[bold]3/4[/] Predicting what was held out, beside baselines")
     scores = _score_all(gim, world, screen, truth, settings)
-    mechanism = _score_mechanism(MechanismScores(gim, world, screen, truth), truth)
+    mechanism = _score_mechanism(MechanismScores(gim, world, screen), truth)
     for table in (scores, mechanism):
         folder.add_table(table)
         console.print(table.to_rich())

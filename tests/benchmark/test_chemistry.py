@@ -87,6 +87,19 @@ def test_results_are_written_and_printed(result, printed, tmp_path):
     assert "No claim for drugs" in output.getvalue()
 
 
+def test_left_out_doses_are_scored_beside_interpolation_and_without_an_audit(result):
+    dosed = benchmark_chemistry(
+        [2], split="interior_dose", features=["structure"], settings=result.settings
+    )
+    scored = set(dosed.scores["predictor"])
+    assert {"dose interpolation", "ridge", "replicate ceiling"} <= scored
+    assert not {SHUFFLED_NAME, "class oracle", "feature ceiling"} & scored
+    assert dosed.audits.empty
+    (claim,) = dosed.claims
+    assert claim.startswith("Known drugs, interior dose left out: R² ")
+    dosed.print(Console(file=io.StringIO()))
+
+
 @pytest.mark.parametrize("split", ["scaffold", "similarity", "target"])
 def test_groups_name_every_drug_and_keep_alike_drugs_together(split):
     world = ChemistryWorld(0, n_drugs=100)

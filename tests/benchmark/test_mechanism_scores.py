@@ -1,14 +1,12 @@
 import numpy as np
 import pytest
 
-from scgim.benchmark._held_out_truth import HeldOutTruth
 from scgim.benchmark._mechanism_scores import MechanismScores
 
 
 @pytest.fixture(scope="module")
 def scores(gim, small_world, small_screen):
-    truth = HeldOutTruth.of(small_world, small_screen, n_cells=20)
-    return MechanismScores(gim, small_world, small_screen, truth)
+    return MechanismScores(gim, small_world, small_screen)
 
 
 def test_every_score_is_a_number_and_belongs_to_a_split(scores):

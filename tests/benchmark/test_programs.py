@@ -22,15 +22,26 @@ def result(small_world, printed):
 def test_every_predictor_is_scored_on_every_split(result):
     scores = result.scores[result.scores["metric"].isin([R2, ENERGY])]
     per_predictor = scores.groupby("predictor").size()
+    assert per_predictor.pop("dose interpolation") == 4  # two metrics of two splits
     assert set(per_predictor) == {8}
-    assert {GIM_NAME, SHUFFLED_NAME, "no effect", "oracle", "generator on PCA"} <= set(
-        per_predictor.index
-    )
+    assert {
+        GIM_NAME,
+        SHUFFLED_NAME,
+        "no effect",
+        "mean of treated",
+        "same-dose mean",
+        "nearest drug",
+        "ridge",
+        "bilinear",
+        "MLP ensemble",
+        "generator on PCA",
+        "oracle",
+    } <= set(per_predictor.index)
 
 
 def test_all_figures_are_measured(result):
     figures = result.figures()
-    assert len(figures) == 25
+    assert len(figures) == 27
     assert figures["mean"].notna().all()
     assert set(figures["reached"]) <= {"", "missed", "bar", "moonshot"}
 
@@ -58,6 +69,27 @@ def test_progress_and_tables_go_to_the_console(result, printed):
     assert "graph average precision" in output.getvalue()
     assert "≥ 0.95" in output.getvalue()
     assert "replicate ceiling" in output.getvalue()
+
+
+def test_unseen_class_makes_no_claim_and_says_so(small_world, tmp_path):
+    settings = ProgramsSettings(world=small_world, max_epochs=4)
+    result = benchmark_programs([3], split="class", settings=settings)
+    assert set(result.scores["split"]) == {"unseen_class", ""}
+    (claim,) = result.claims
+    assert claim.startswith("No claim for drugs of an unseen mechanism class: ")
+    assert claim.endswith("% of these conditions.")
+    assert "dose interpolation" not in set(result.scores["predictor"])
+    result.write_json(tmp_path / "class.json")
+    assert json.loads((tmp_path / "class.json").read_text())["split"] == "class"
+    output = io.StringIO()
+    result.print(Console(file=output, width=160))
+    assert "unseen class" in output.getvalue()
+    assert "No claim for drugs" in output.getvalue()
+
+
+def test_unknown_split_is_refused():
+    with pytest.raises(ValueError, match="`split='drug'` is not known"):
+        benchmark_programs([0], split="drug")
 
 
 def test_no_seed_is_refused():

@@ -20,13 +20,13 @@ def result():
 def test_programs_are_run_printed_and_written(monkeypatch, result, tmp_path):
     asked = []
 
-    def run(seeds, *, scenario, console):
-        asked.append((seeds, scenario))
+    def run(seeds, *, scenario, split, console):
+        asked.append((seeds, scenario, split))
         return result
 
     monkeypatch.setattr(_benchmark, "benchmark_programs", run)
-    _benchmark.run_programs([1, 2], "tanh", tmp_path / "f.json", Console(quiet=True))
-    assert asked == [([1, 2], "tanh")]
+    _benchmark.run_programs([1, 2], "tanh", "class", tmp_path / "f.json", Console(quiet=True))
+    assert asked == [([1, 2], "tanh", "class")]
     assert result.done == ["printed", tmp_path / "f.json"]
 
 

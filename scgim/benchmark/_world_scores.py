@@ -1,0 +1,122 @@
+"""Scores that the benchmarks of simulated worlds have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scgim.benchmark._baselines import GeneratorOnComponents
+from scgim.benchmark._evaluate import all_baselines
+from scgim.benchmark._figures import ABSTAINED, COVERAGE, ENERGY, R2
+from scgim.benchmark._held_out_truth import HeldOutTruth, project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from scgim.benchmark._moved_control import MovedControl
+    from scgim.benchmark._predictors import Predictor
+    from scgim.benchmark._trained_gim import TrainedGIM
+    from scgim.benchmark._training_screen import TrainingScreen
+
+CELL_SEED = 1
+
+
+def others() -> list[MovedControl]:
+    """Make what GIM is compared with: every baseline, and its generator without a causal model.
+
+    Returns
+    -------
+    Unfitted predictors, simplest first.
+    """
+    return [*all_baselines(), GeneratorOnComponents()]
+
+
+def score_predictions(
+    predictor: Predictor, screen: TrainingScreen, truth: HeldOutTruth
+) -> list[dict[str, object]]:
+    """Score mean shifts and cells of a fitted predictor.
+
+    Parameters
+    ----------
+    predictor
+        Fitted on ``screen``.
+    screen
+        The training cells.
+    truth
+        The held-out conditions.
+
+    Returns
+    -------
+    One row per metric and split: ``predictor``, ``split``, ``metric`` and ``value``. A split with a
+    condition that it cannot predict has none.
+    """
+    shift = predictor.predict_shift(truth.conditions)
+    is_predicted = np.array([np.isfinite(row).all() for row in shift])
+    scored = np.zeros(len(shift), dtype=bool)
+    for rows in truth.splits.values():
+        if is_predicted[rows].all():
+            scored |= rows
+    if not scored.any():
+        return []
+    part = truth.where(scored)
+    n_cells = part.cells.shape[1]
+    cells = predictor.predict_cells(part.conditions, n_cells, seed=CELL_SEED)
+    return to_rows(
+        predictor.name,
+        {
+            R2: part.score_shift(shift[scored]),
+            ENERGY: part.score_cells(project(screen, cells)),
+        },
+    )
+
+
+def score_uncertainty(gim: TrainedGIM, truth: HeldOutTruth) -> list[dict[str, object]]:
+    """Score what GIM says of its own predictions.
+
+    Parameters
+    ----------
+    gim
+        A trained GIM.
+    truth
+        The held-out conditions.
+
+    Returns
+    -------
+    Rows as of :func:`score_predictions`: how often 80 % intervals cover the true shift of the genes
+    that move most, and the share of the conditions that it abstains from.
+    """
+    _, lower, upper = gim.predict_interval(truth.conditions, level=0.8)
+    abstains = np.array(gim.why_abstain(truth.conditions)) != ""
+    by_metric = {
+        COVERAGE: truth.score_interval(lower, upper),
+        ABSTAINED: {split: float(abstains[rows].mean()) for split, rows in truth.splits.items()},
+    }
+    return to_rows(gim.name, by_metric)
+
+
+def to_rows(predictor: str, by_metric: dict[str, dict[str, float]]) -> list[dict[str, object]]:
+    """Write scores as the rows of a tidy table.
+
+    Parameters
+    ----------
+    predictor
+        Whose scores they are.
+    by_metric
+        Value by metric and split.
+
+    Returns
+    -------
+    One row per metric and split.
+    """
+    return [
+        {"predictor": predictor, "split": split, "metric": metric, "value": float(value)}
+        for metric, by_split in by_metric.items()
+        for split, value in by_split.items()
+    ]
+
+
+def value_of(rows: Iterable[dict[str, Any]], metric: str, splits: Iterable[str]) -> float:
+    """Pick a value of the first of the splits that was scored; NaN if none was."""
+    found = {row["split"]: row["value"] for row in rows if row["metric"] == metric}
+    return next((float(found[split]) for split in splits if split in found), np.nan)

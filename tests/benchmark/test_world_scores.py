@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from scgim.benchmark import DoseInterpolation, NoEffect
+from scgim.benchmark._figures import ABSTAINED, COVERAGE, ENERGY, R2
+from scgim.benchmark._held_out_truth import HeldOutTruth
+from scgim.benchmark._world_scores import (
+    others,
+    score_predictions,
+    score_uncertainty,
+    value_of,
+)
+
+
+@pytest.fixture(scope="module")
+def truth(small_world, small_screen):
+    return HeldOutTruth.of(small_world, small_screen, n_cells=20)
+
+
+def test_baselines_and_the_ablation_have_names_of_their_own():
+    names = [predictor.name for predictor in others()]
+    assert len(set(names)) == len(names)
+    assert names[-1] == "generator on PCA"
+
+
+def test_no_effect_is_scored_on_every_split(small_screen, truth):
+    predictor = NoEffect()
+    predictor.fit(small_screen)
+    rows = score_predictions(predictor, small_screen, truth)
+    assert {(row["metric"], row["split"]) for row in rows} == {
+        (metric, split) for metric in (R2, ENERGY) for split in truth.splits
+    }
+    assert {row["value"] for row in rows if row["metric"] == R2} == {0.0}
+
+
+def test_splits_that_cannot_be_predicted_have_no_score(small_screen, truth):
+    predictor = DoseInterpolation()
+    predictor.fit(small_screen)
+    rows = score_predictions(predictor, small_screen, truth)
+    assert {row["split"] for row in rows} == {"interior_dose", "top_dose"}
+    unseen = truth.where(truth.splits["unseen_drug"])
+    assert score_predictions(predictor, small_screen, unseen) == []
+
+
+def test_scores_of_a_split_do_not_depend_on_the_others(small_screen, truth):
+    predictor = NoEffect()
+    predictor.fit(small_screen)
+    alone = truth.where(truth.splits["top_dose"])
+    together = score_predictions(predictor, small_screen, truth)
+    r2 = value_of(score_predictions(predictor, small_screen, alone), R2, ["top_dose"])
+    assert r2 == value_of(together, R2, ["top_dose"])
+
+
+def test_gim_is_asked_for_intervals_and_where_it_abstains(gim, truth):
+    rows = score_uncertainty(gim, truth)
+    assert {row["metric"] for row in rows} == {COVERAGE, ABSTAINED}
+    assert all(0 <= row["value"] <= 1 for row in rows)
+    # The potency of a known drug is learned from its other doses.
+    assert value_of(rows, ABSTAINED, ["interior_dose"]) == 0
+
+
+def test_first_scored_split_is_picked():
+    rows = [{"metric": R2, "split": "b", "value": 0.5}]
+    assert value_of(rows, R2, ["a", "b"]) == 0.5
+    assert np.isnan(value_of(rows, R2, ["a"]))
