@@ -338,9 +338,11 @@ def _verdict(r2: float, effects: pd.DataFrame) -> FeatureVerdict:
 
 def _describe_loss(how: str, shuffled: pd.DataFrame) -> str:
     interval = "interval" if len(shuffled) == 1 else "intervals from"
+    numbers = shuffled["effect"].mean(), shuffled["lower"].min(), shuffled["upper"].max()
+    effect, lower, upper = (round(number, 3) + 0.0 for number in numbers)  # no minus before 0
     return (
-        f"{how} with shuffled features, R² falls by {shuffled['effect'].mean():.3f} "
-        f"(95 % {interval} {shuffled['lower'].min():.3f} to {shuffled['upper'].max():.3f})"
+        f"{how} with shuffled features, R² falls by {effect:.3f} "
+        f"(95 % {interval} {lower:.3f} to {upper:.3f})"
     )
 
 

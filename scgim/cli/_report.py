@@ -59,7 +59,7 @@ class ReportTable:
             return value
         if pd.isna(value):
             return "n/a"
-        return f"{value:.{self.digits}f}"
+        return f"{round(value, self.digits) + 0.0:.{self.digits}f}"  # + 0: no minus before 0
 
     def to_rich(self) -> Table:
         """Lay the table out for the terminal."""

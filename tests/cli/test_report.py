@@ -112,6 +112,11 @@ def test_numbers_are_rounded_and_missing_ones_named(table):
     ]
 
 
+def test_nothing_has_no_sign():
+    table = ReportTable("A", pd.DataFrame({"a": [-0.0004, 0.0004, -0.006]}), digits=2)
+    assert [cells for _, cells in table.rows] == [["0.00"], ["0.00"], ["-0.01"]]
+
+
 def test_terminal_shows_the_same_table(table):
     console = Console(width=80, record=True, quiet=True)
     with console.capture() as capture:
