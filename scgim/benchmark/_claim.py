@@ -24,6 +24,7 @@ MIN_SEEDS = 5
 CONFIDENCE = 0.95
 N_RESAMPLES = 2000
 FAMILIES = ("effect", "specificity")
+NO_AUDIT = "There was no feature audit."
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,8 @@ def judge(
     differences = pd.DataFrame(rows, columns=DIFFERENCE_COLUMNS)
     word = _word(differences)
     sentence = _sentence(predictor, word, differences)
+    if word == "better" and uses_features is None:
+        sentence += f" {NO_AUDIT}"
     if word == "better" and uses_features is False:
         word = "on par"
         sentence = (
@@ -143,7 +146,7 @@ def _lacking(parts: dict[str, Verdict], *, uses_features: bool | None) -> list[s
         if (n_seeds := verdict.differences["seed"].nunique()) < MIN_SEEDS
     ]
     if uses_features is None:
-        lacking.append("There was no feature audit.")
+        lacking.append(NO_AUDIT)
     elif not uses_features:
         lacking.append("The feature audit does not pass.")
     return lacking

@@ -69,6 +69,11 @@ class FeatureAudit:
     verdict: FeatureVerdict
 
     @property
+    def uses_features(self) -> bool:
+        """Whether the audit passes, for :func:`judge` and :func:`judge_overall`."""
+        return self.verdict == "uses features"
+
+    @property
     def sentence(self) -> str:
         """The verdict with its numbers."""
         shuffled = self.effects[self.effects["ablation"] == "shuffled"]

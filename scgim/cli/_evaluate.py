@@ -164,7 +164,7 @@ def passes(audit: FeatureAudit | str) -> bool | None:
     -------
     Whether it says that features are used.
     """
-    return None if isinstance(audit, str) else audit.verdict == "uses features"
+    return None if isinstance(audit, str) else audit.uses_features
 
 
 def run_evaluate(file: Path, out: Path, settings: EvaluateSettings, console: Console) -> None:

@@ -81,6 +81,16 @@ def test_better_scores_are_no_claim_where_the_feature_audit_fails():
     assert judge(worse, "GIM", uses_features=False).word == "worse"
 
 
+def test_better_without_an_audit_says_that_there_was_none():
+    scores = scores_of({"weighted R² from control": 0.1, "rank": 0.1})
+    assert judge(scores, "GIM").sentence.endswith(" There was no feature audit.")
+    audited = judge(scores, "GIM", uses_features=True)
+    assert audited.word == "better"
+    assert "audit" not in audited.sentence
+    on_par = judge(scores_of({"weighted R² from control": 0.1, "rank": 0.0}), "GIM")
+    assert "audit" not in on_par.sentence
+
+
 def test_few_perturbations_never_make_a_claim():
     scores = scores_of({"weighted R² from control": 0.5, "rank": 0.5}, n_perturbations=1)
     verdict = judge(scores, "GIM")

@@ -220,6 +220,7 @@ def test_four_of_five_seeds_decide_on_the_use_of_features():
     assert join_audits(dict(enumerate([uses] * 3 + [not_used] * 2))).verdict == "cannot tell"
     assert join_audits(dict(enumerate([not_used] * 4 + [uses]))).verdict == "does not use features"
     assert join_audits({0: unsure}).verdict == "cannot tell"
+    assert [audit.uses_features for audit in (uses, not_used, unsure)] == [True, False, False]
 
 
 def test_the_sentence_of_several_seeds_has_their_means_and_outer_ends():
