@@ -26,12 +26,15 @@ from scgim.benchmark._evaluate import Evaluation, run_evaluation
 from scgim.cli._artifacts import OutputFolder
 from scgim.cli._audit_section import add_audit, audit_evaluation, join_found
 from scgim.cli._collapse_section import add_collapse
-from scgim.cli._evaluation_report import (
+from scgim.cli._evaluation_figures import (
     COVERAGE_LEVELS,
     add_figures,
+    condition_errors,
+    coverage_at,
+)
+from scgim.cli._evaluation_report import (
     add_left_out,
     add_tables,
-    coverage_at,
     difference_report,
     summarize,
 )
@@ -117,6 +120,8 @@ class SeedResult:
         Scores and predictions.
     coverage
         Share of true shifts in the interval at several levels.
+    errors
+        Error and uncertainty of each condition.
     audit
         Whether features are used, or in words why that was not asked.
     restarts
@@ -127,6 +132,7 @@ class SeedResult:
     split: Split
     evaluation: Evaluation
     coverage: pd.DataFrame
+    errors: pd.DataFrame
     audit: FeatureAudit | str
     restarts: Restarts | None
 
@@ -251,7 +257,8 @@ def _run_split(
     add_collapse(folder, [result.evaluation for result in results], NAME)
     add_audit(folder, audit)
     add_restarts(folder, results[0].restarts)
-    add_figures(folder, scores, verdict, results[0].evaluation, _coverage_of(results))
+    errors = pd.concat([result.errors for result in results], ignore_index=True)
+    add_figures(folder, scores, verdict, results[0].evaluation, _coverage_of(results), errors)
     add_left_out(folder, scores)
     report = folder.write_report(
         f"scgim evaluate: {file.name}",
@@ -293,11 +300,12 @@ def _run_seed(
     scoring = ScoringSettings(seed=seed)
     evaluation = run_evaluation(gim, adata, chosen, classes=groups, settings=scoring, say=say)
     coverage = coverage_at(COVERAGE_LEVELS, gim, evaluation, scoring).assign(seed=seed)
+    errors = condition_errors(gim, evaluation, scoring).assign(seed=seed)
     say("feature audit")
     audit = audit_evaluation(gim, evaluation, seed)
     n_trainings = settings.restarts if seed == settings.seeds[0] else 1
     restarts = train_restarts(gim, evaluation, scoring, n_trainings, say)
-    return SeedResult(seed, chosen, evaluation, coverage, audit, restarts)
+    return SeedResult(seed, chosen, evaluation, coverage, errors, audit, restarts)
 
 
 def _coverage_of(results: list[SeedResult]) -> pd.DataFrame:

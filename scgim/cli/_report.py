@@ -59,7 +59,8 @@ class ReportTable:
             return value
         if pd.isna(value):
             return "n/a"
-        return f"{round(value, self.digits) + 0.0:.{self.digits}f}"  # + 0: no minus before 0
+        text = f"{value:.{self.digits}f}"
+        return text if text.strip("-0.") else text.removeprefix("-")
 
     def to_rich(self) -> Table:
         """Lay the table out for the terminal."""

@@ -12,7 +12,7 @@ from scgim.benchmark import GIMPredictor, PooledGIM, ScoringSettings, TrainedGIM
 from scgim.benchmark._evaluate import Evaluation
 from scgim.benchmark._predicted_cells import ask
 from scgim.benchmark._scoring import COVERAGE, HALF_WIDTH, R2_CONTROL, WMSE, Scorer
-from scgim.cli._evaluation_report import COVERAGE_LEVELS, coverage_at
+from scgim.cli._evaluation_figures import COVERAGE_LEVELS, coverage_at
 from scgim.cli._report import ReportTable
 
 if TYPE_CHECKING:

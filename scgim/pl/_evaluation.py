@@ -132,7 +132,7 @@ def risk_coverage(
         curve = compute_risk_coverage(rows["error"], rows["uncertainty"])
         _draw_line(ax, curve.coverage, curve.risk, index, f"seed {seed}")
     ax.set_xlim(0, 1.02)
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
     _style.style_axes(ax, xlabel="share of conditions kept, surest first", ylabel=label)
     _legend(ax)
     return ax

@@ -9,7 +9,6 @@ from scgim.cli._evaluation_report import (
     difference_table,
     left_out,
     mean_scores,
-    stratify,
     summarize,
 )
 from scgim.cli._report import ReportText
@@ -72,29 +71,6 @@ def test_left_out_counts_rows_by_reason():
         "predictors": "additive",
         "metrics": "all",
         "rows": str(2 * len(METRICS)),
-    }
-
-
-def test_several_doses_are_strata_in_their_order():
-    table, kind = stratify(scores_of(doses=(10.0, 1.0)))
-    assert kind == "dose"
-    assert list(dict.fromkeys(table["stratum"])) == ["1", "10"]
-
-
-def test_one_dose_is_stratified_by_the_size_of_the_effect():
-    scores = pd.concat(
-        [
-            scores_of(doses=(1.0,)).assign(perturbation=f"drug {i}", value=float(i))
-            for i in (2, 0, 1)
-        ]
-    )
-    table, kind = stratify(scores)
-    assert kind == "size of the effect"
-    first = table.drop_duplicates("perturbation")
-    assert dict(zip(first["perturbation"], first["stratum"], strict=True)) == {
-        "drug 0": "weak effect",
-        "drug 1": "medium effect",
-        "drug 2": "strong effect",
     }
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from scgim.benchmark import GIMPredictor, ScoringSettings, split
 from scgim.benchmark._evaluate import run_evaluation
-from scgim.cli._evaluation_report import COVERAGE_LEVELS
+from scgim.cli._evaluation_figures import COVERAGE_LEVELS
 from scgim.cli._restarts_section import Restarts, add_restarts, train_restarts
 from scgim.datasets import ProgramsWorld
 
