@@ -60,7 +60,10 @@ def paired_differences(
     ax.set_ylim(len(metrics) - 0.5, -0.5)
     ax.set_xlim(-1.1, 1.9)
     ax.set_xticks([-1, 0, 1], ["worse", "equal", "better"])
-    _style.style_axes(ax, xlabel="paired difference to the best baseline, scaled per row")
+    _style.style_axes(ax)
+    # centred below "equal", since right of the rows there is room for numbers only
+    label = "paired difference to the best baseline, scaled per row"
+    ax.set_xlabel(label, fontsize=_style.FONT_SIZE, x=1.1 / 3.0)
     if len(seeds) > 1:
         marks = [
             Line2D([], [], **_mark(index), linestyle="none", label=f"seed {seed}")

@@ -31,6 +31,18 @@ def test_text_is_white_on_dark_and_black_on_light():
     assert colours.tolist() == ["white", "black"]
 
 
+def test_text_can_be_read_on_every_colour_of_the_scale():
+    backgrounds = mpl.colormaps[_style.DIVERGING](np.linspace(0, 1, 101))
+    text = np.array([mpl.colors.to_rgba(name) for name in _style.text_colour(backgrounds)])
+
+    def luminance(colours):
+        linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+        return linear[:, :3] @ [0.2126, 0.7152, 0.0722]
+
+    pair = np.sort([luminance(text), luminance(backgrounds)], axis=0)
+    assert ((pair[1] + 0.05) / (pair[0] + 0.05)).min() > 4.5
+
+
 def test_text_width_grows_with_text_and_size():
     assert _style.text_width("mm", 6) > 1.5 * _style.text_width("m", 6)
     assert _style.text_width("m", 12) == pytest.approx(2 * _style.text_width("m", 6))
