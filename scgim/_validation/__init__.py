@@ -30,6 +30,7 @@ from scgim._validation._genes import (
     warn_if_graph_explains_nothing,
     warn_if_stopped,
     warn_if_targets_agree,
+    warn_if_targets_are_guessed,
 )
 from scgim._validation._messages import check_choice, closest, quote_some, warn
 from scgim._validation._mudata import (
@@ -124,4 +125,5 @@ __all__ = [
     "warn_if_graph_explains_nothing",
     "warn_if_stopped",
     "warn_if_targets_agree",
+    "warn_if_targets_are_guessed",
 ]

@@ -23,6 +23,7 @@ from scgim._validation import (
     warn_if_graph_explains_nothing,
     warn_if_stopped,
     warn_if_targets_agree,
+    warn_if_targets_are_guessed,
 )
 from scgim.model._calibration import N_DRAWS, ShiftErrors, uncalibrated, upper_doses, widen
 from scgim.model._genes_data import GenesData
@@ -72,6 +73,7 @@ MIN_PERTURBATIONS = 4
 N_DRAWN_CELLS = 4000
 AMBIGUOUS = (0.1, 0.9)
 MAX_P_VALUE = 0.05
+N_PERMUTATIONS = 199
 TRAIN_DEFAULTS = {
     "max_epochs": None,
     "batch_size": 256,
@@ -112,6 +114,7 @@ class GenesSpace:
         self._model = model
         self._options = options
         self._fitted: tuple[int, NamedNodeModel] | None = None
+        self._tested: tuple[TargetPredictor, float] | None = None
 
     # The observation model.
 
@@ -233,20 +236,14 @@ class GenesSpace:
     def report_generator(self, n_permutations: int, seed: int) -> GeneratorReport:
         """Say how well features predict targets, by leaving perturbations out."""
         predictor = self.require_generator()
-        is_target = self.fitted.structure.is_target
-        rng = np.random.default_rng(seed)
-        errors = [
-            TargetPredictor.fit(rng.permutation(predictor.features), is_target).left_out_error
-            for _ in range(n_permutations)
-        ]
-        as_good = sum(error <= predictor.left_out_error for error in errors)
-        share = max(1 - predictor.left_out_error, 0.0)
-        p_value = (1 + as_good) / (1 + n_permutations)
+        p_value = predictor.permutation_p_value(
+            self.fitted.structure.is_target, n_permutations, np.random.default_rng(seed)
+        )
         return GeneratorReport(
             left_out_r2={"targets": 1 - predictor.left_out_error},
             weights={"targets": 1.0},
             far_weights={"targets": 1.0},
-            feature_use=share,
+            feature_use=max(1 - predictor.left_out_error, 0.0),
             p_value=p_value,
             is_informative=p_value <= MAX_P_VALUE,
         )
@@ -259,11 +256,19 @@ class GenesSpace:
         unseen = sorted(set(names) - set(place))
         rows = GenesRows(**state["rows"])
         if unseen:
-            self.require_generator()
             new = check_new_features(features, table.features, unseen)
+            warn_if_targets_are_guessed(unseen, self._p_value, MAX_P_VALUE)
             rows = rows.append(unseen_rows(self.fitted, new))
         place |= {name: len(place) + row for row, name in enumerate(unseen)}
         return rows.take(np.array([place[name] for name in names], dtype=int))
+
+    @property
+    def _p_value(self) -> float:
+        """How often permuted features predict targets as well; computed once per fit."""
+        predictor = self.require_generator()
+        if self._tested is None or self._tested[0] is not predictor:
+            self._tested = (predictor, self.report_generator(N_PERMUTATIONS, 0).p_value)
+        return self._tested[1]
 
     def blur(
         self, draws: Intervention, mean: Intervention, rng: np.random.Generator

@@ -161,6 +161,31 @@ class TargetPredictor:
         similarity = similarity - self.kernel(self.features, self.features).mean(axis=0)
         return self._to_probability(similarity @ self.dual + self.base)
 
+    def permutation_p_value(
+        self, is_target: NDArray[np.bool_], n_permutations: int, rng: np.random.Generator
+    ) -> float:
+        """Say how often features permuted between perturbations predict left-out targets as well.
+
+        Parameters
+        ----------
+        is_target
+            Targets from which this was learned.
+        n_permutations
+            Number of permutations.
+        rng
+            Source of randomness.
+
+        Returns
+        -------
+        The p value.
+        """
+        errors = [
+            type(self).fit(rng.permutation(self.features), is_target).left_out_error
+            for _ in range(n_permutations)
+        ]
+        as_good = sum(error <= self.left_out_error for error in errors)
+        return (1 + as_good) / (1 + n_permutations)
+
     def _to_probability(self, prediction: FloatArray) -> FloatArray:
         n_seen = len(self.features)
         rate = (n_seen * self.base + PRIOR_WEIGHT * self.base.mean()) / (n_seen + PRIOR_WEIGHT)

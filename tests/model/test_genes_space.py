@@ -51,6 +51,25 @@ def test_new_doses_are_predicted_better_than_the_cells_of_a_condition_tell(
     assert error.mean() < 0.5 * np.sqrt(len(genes_world.gene_names) / genes_world.n_cells)
 
 
+def test_targets_from_features_that_say_nothing_are_a_warning(
+    genes_model, genes_screen, genes_world, train_genes, recwarn
+):
+    unseen = [d for d in genes_world.drug_features.index if not genes_model.screen.is_seen(d)][:1]
+    genes_model.get_intervention_targets(unseen)
+    assert not any("shuffled" in str(warning.message) for warning in recwarn.list)
+    screen = genes_screen.copy()
+    features = screen.uns["drug_features"]
+    rng = np.random.default_rng(3)
+    screen.uns["drug_features"] = pd.DataFrame(
+        rng.standard_normal((len(features), 3)), features.index, list("abc")
+    )
+    model = train_genes(screen)
+    with pytest.warns(
+        UserWarning, match="little more than the rate at which each gene is a target"
+    ):
+        model.get_intervention_targets(unseen)
+
+
 def test_unseen_drugs_are_predicted_better_than_by_no_effect(genes_model, genes_world):
     unseen = [d for d in genes_world.drug_features.index if not genes_model.screen.is_seen(d)]
     conditions = pd.DataFrame({"drug": unseen, "dose": 1.5})

@@ -31,6 +31,19 @@ def test_features_that_say_nothing_give_back_the_base_rate():
     assert predictor.left_out_error > 0.9
 
 
+def test_permuted_features_predict_worse_only_where_features_say_something():
+    features, is_target = draw()
+    noise = np.random.default_rng(1).standard_normal(features.shape)
+    p_values = [
+        TargetPredictor.fit(columns[:N], is_target[:N]).permutation_p_value(
+            is_target[:N], 39, np.random.default_rng(0)
+        )
+        for columns in (features, noise)
+    ]
+    assert p_values[0] == 1 / 40
+    assert p_values[1] > 0.1
+
+
 def test_left_out_probabilities_do_not_see_their_own_row():
     features, is_target = draw()
     flipped = is_target.copy()
