@@ -21,6 +21,7 @@ import scgim
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "scgim").glob("*/_[!_]*.py"))
 PACKAGES = sorted(path.parent.name for path in (ROOT / "scgim").glob("[!_]*/__init__.py"))
+TUTORIALS = sorted((ROOT / "tutorials").glob("*.ipynb"))
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(scgim.__path__, "scgim.")
@@ -108,6 +109,15 @@ def test_readme_example_runs():
     assert namespace["predicted"].n_obs == 100 * len(held_out)
     drugs = set(namespace["adata"].obs["drug"]) - {"vehicle"}
     assert set(namespace["targets"]["perturbation"]) == drugs
+
+
+@pytest.mark.parametrize("notebook", TUTORIALS, ids=lambda path: path.stem)
+def test_tutorial_has_no_outputs_and_ends_in_a_check(notebook: Path):
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert not any(cell["outputs"] or cell["execution_count"] for cell in code)
+    assert "assert " in "".join(code[-1]["source"])
+    assert f"tutorials/{notebook.stem}\n" in (ROOT / "docs" / "tutorials.md").read_text()
 
 
 def test_citation_and_package_have_the_same_version():

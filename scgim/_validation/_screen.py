@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -14,6 +15,8 @@ from scgim._validation._spelling import check_spelling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+logger = logging.getLogger(__name__)
 
 MAX_CELLS_CHECKED = 20_000
 
@@ -262,13 +265,22 @@ def _without_constants(table: pd.DataFrame, seen: list[str], place: str) -> pd.D
         )
         raise ValueError(message)
     if is_constant.any() and len(seen) > 1:
-        warn(
-            f"{int(is_constant.sum())} of {table.shape[1]} columns of {place} are constant over "
-            f"the perturbations of the screen and will be ignored: "
-            f"{quote_some(list(table.columns[is_constant]))}."
-        )
+        _tell_constants(table.loc[:, is_constant], table.shape[1], place)
         return table.loc[:, ~is_constant]
     return table
+
+
+def _tell_constants(constant: pd.DataFrame, n_columns: int, place: str) -> None:
+    """Warn of measured columns that do not vary; a bit of a fingerprint that no drug has is usual."""
+    is_bit = constant.isin((0.0, 1.0)).all().to_numpy()
+    message = (
+        f"{constant.shape[1]} of {n_columns} columns of {place} are constant over the perturbations "
+        f"of the screen and will be ignored: {quote_some(list(constant.columns))}."
+    )
+    if is_bit.all():
+        logger.info(message)
+    else:
+        warn(message)
 
 
 def check_expression(

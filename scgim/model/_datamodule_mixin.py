@@ -36,7 +36,8 @@ class DataModuleMixin(ModelParts):
         """Declare cells that a data module of scvi-tools streams to be a screen, and check it.
 
         Goes over the cells once, to count conditions and genes. The labels of the data module are
-        the perturbations.
+        the perturbations. Cells for validation are those that the data module sets aside, which are
+        random cells and not whole conditions: scores on them say nothing of unseen conditions.
 
         Parameters
         ----------

@@ -52,7 +52,7 @@ from scgim.model._hub_mixin import HubMixin
 from scgim.model._interpretation_mixin import InterpretationMixin
 from scgim.model._latent_space import LatentSpace
 from scgim.model._minify_mixin import MinifyMixin
-from scgim.model._mudata_mixin import MuDataMixin
+from scgim.model._mudata_mixin import MuDataMixin, columns_by_argument
 from scgim.model._query_mixin import QueryMixin
 from scgim.module import CausalSpace, GeneLikelihood, GIMModule, ProteinLikelihood
 from scgim.train import GIMTrainingPlan, KeepWeights, NonFiniteLossError
@@ -320,12 +320,7 @@ class GIM(
                 control=control,
                 dose_key=dose_key,
                 features_key=features_key,
-                other_keys={
-                    "batch_key": [batch_key] if batch_key else [],
-                    "categorical_covariate_keys": list(categorical_covariate_keys or []),
-                    "continuous_covariate_keys": list(continuous_covariate_keys or []),
-                    "size_factor_key": [size_factor_key] if size_factor_key else [],
-                },
+                other_keys=columns_by_argument(arguments["setup_args"]),
                 program_mask_key=program_mask_key,
                 parse_labels=PerturbationTable.from_labels,
             )

@@ -121,12 +121,7 @@ class MuDataMixin(ModelParts, RNASeqMixin):
                 control=control,
                 dose_key=dose_key,
                 features_key=features_key,
-                other_keys={
-                    "batch_key": [batch_key] if batch_key else [],
-                    "categorical_covariate_keys": list(categorical_covariate_keys or []),
-                    "continuous_covariate_keys": list(continuous_covariate_keys or []),
-                    "size_factor_key": [size_factor_key] if size_factor_key else [],
-                },
+                other_keys=columns_by_argument(arguments["setup_args"]),
                 program_mask_key=None,
                 parse_labels=PerturbationTable.from_labels,
             )
@@ -261,6 +256,28 @@ class MuDataMixin(ModelParts, RNASeqMixin):
             torch.manual_seed(seed)
             sampled: Tensor = make_distribution(decoder.likelihood, expression).sample()
         return sampled.cpu().numpy()
+
+
+def columns_by_argument(arguments: dict[str, Any]) -> dict[str, list[str]]:
+    """Columns of ``obs`` that a set-up names beside those of perturbation and dose.
+
+    Parameters
+    ----------
+    arguments
+        Arguments of the set-up.
+
+    Returns
+    -------
+    Columns, by the argument that names them.
+    """
+    names = (
+        "batch_key",
+        "size_factor_key",
+        "categorical_covariate_keys",
+        "continuous_covariate_keys",
+    )
+    columns = {name: arguments[name] or [] for name in names}
+    return {name: [keys] if isinstance(keys, str) else list(keys) for name, keys in columns.items()}
 
 
 def _as_screen(mdata: MuData, perturbation_key: str, features_key: str | None) -> AnnData:

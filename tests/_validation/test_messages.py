@@ -46,7 +46,7 @@ def test_warnings_point_at_the_caller_of_the_check_and_keep_the_filters():
 
 
 def test_warnings_from_deep_within_point_at_the_first_line_outside_scgim():
-    features = pd.DataFrame({"same": [1.0, 1.0], "other": [0.0, 1.0]}, index=["A", "B"])
+    features = pd.DataFrame({"same": [2.0, 2.0], "other": [0.0, 1.0]}, index=["A", "B"])
     with pytest.warns(UserWarning, match="1 of 2 columns of `x` are constant") as record:
         check_features(features, {"A": 5, "B": 5}, place="`x`", control="vehicle")
     assert record[0].filename == __file__

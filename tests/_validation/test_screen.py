@@ -237,6 +237,19 @@ def test_constant_feature_columns_are_ignored_with_a_warning(adata):
     assert GIM(adata, n_nodes=2).screen.table.features.columns.tolist() == ["weight", "charge"]
 
 
+def test_bits_that_no_drug_of_the_screen_has_are_ignored_with_a_line_in_the_log(
+    adata, recwarn, caplog
+):
+    adata.uns["drug_features"]["bit_7"] = [0, 0, 0, 1]
+    with caplog.at_level("INFO", logger="scgim"):
+        GIM.setup_anndata(adata, **SETUP)
+    assert not recwarn.list
+    assert "are constant over the perturbations of the screen and will be ignored: 'bit_7'" in (
+        caplog.text
+    )
+    assert GIM(adata, n_nodes=2).screen.table.features.columns.tolist() == ["weight", "charge"]
+
+
 def test_nothing_but_constant_features_is_refused(adata):
     adata.uns["drug_features"] = adata.uns["drug_features"] * 0
     with pytest.warns(UserWarning, match="share all features"):
