@@ -71,8 +71,8 @@ def compare_between_variance(
     doses
         Dose of each condition; perturbations are compared at the same dose.
     sampling_variance
-        Variance of ``true`` from the number of cells, same shape, which is no difference between
-        perturbations.
+        Variance of ``true`` from the number of treated cells, same shape, which is no difference
+        between perturbations. The error of control cells that conditions share cancels.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def compare_between_variance(
     dose = np.zeros(len(code)) if doses is None else np.asarray(doses, dtype=float)
     noise = np.zeros(len(true)) if sampling_variance is None else sampling_variance.sum(axis=1)
     own, truth = (_squares_from_dose_mean(table, dose) for table in (predicted, true))
-    truth = truth - noise
+    truth = truth - noise * (1.0 - 1.0 / _n_at_dose(dose))
     by_perturbation = np.array(
         [np.bincount(code, values, minlength=len(names)) for values in (own, truth)]
     )
@@ -290,6 +290,12 @@ def _squares_from_dose_mean(
         rows = dose == one
         squares[rows] = ((shift[rows] - shift[rows].mean(axis=0)) ** 2).sum(axis=1)
     return squares
+
+
+def _n_at_dose(dose: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Count the conditions at the dose of each condition: their mean is subtracted, noise and all."""
+    _, code, n_conditions = np.unique(dose, return_inverse=True, return_counts=True)
+    return n_conditions[code]
 
 
 def _compare_groups(

@@ -48,6 +48,7 @@ def compare_predictors(evaluation: Evaluation) -> pd.DataFrame:
     place = truth.plain.groupby(["dose", "context"])["perturbation"]
     is_compared = (place.transform("nunique") > 1).to_numpy()
     code = place.ngroup().to_numpy()[is_compared]
+    noise = np.nan_to_num(truth.moments.variance / truth.moments.n_cells[:, None])[is_compared]
     rows = []
     if is_compared.any():
         for name, shift in evaluation.shifts.items():
@@ -57,7 +58,7 @@ def compare_predictors(evaluation: Evaluation) -> pd.DataFrame:
                     truth.shift[is_compared],
                     truth.plain["perturbation"][is_compared],
                     pd.Series(code),
-                    sampling_variance=np.nan_to_num(truth.standard_error[is_compared]) ** 2,
+                    sampling_variance=noise,
                 )
                 rows.append((name, found.ratio, found.lower, found.upper, found.is_collapsed))
     table = pd.DataFrame(rows, columns=["predictor", "ratio", "lower", "upper", "is_collapsed"])

@@ -28,6 +28,7 @@ from scgim.cli._audit_section import add_audit, audit_evaluation, join_found
 from scgim.cli._collapse_section import add_collapse
 from scgim.cli._evaluation_figures import (
     COVERAGE_LEVELS,
+    add_differences,
     add_figures,
     condition_errors,
     coverage_at,
@@ -253,6 +254,7 @@ def _run_split(
     verdict = judge(scores, NAME, uses_features=passes(audit))
     folder = OutputFolder(out)
     _write_files(out, results, scores, verdict, audit)
+    add_differences(folder, verdict)
     add_tables(folder, scores, verdict)
     add_collapse(folder, [result.evaluation for result in results], NAME)
     add_audit(folder, audit)

@@ -93,6 +93,32 @@ def coverage_at(
     return pd.DataFrame(rows, columns=["level", "coverage"])
 
 
+def add_differences(folder: OutputFolder, verdict: Verdict) -> None:
+    """Add the figure of paired differences to the best baselines, if there are any.
+
+    Parameters
+    ----------
+    folder
+        Where to add it.
+    verdict
+        The verdict.
+    """
+    if verdict.differences.empty:
+        return
+    means = verdict.differences.groupby("metric", sort=False)["difference"].mean()
+    words = ", ".join(f"{metric} {value:+.3f}" for metric, value in means.items())
+    folder.add_figure(
+        "paired_differences",
+        pl.paired_differences(verdict.differences),
+        title="Better or worse than the best baseline",
+        description=f"Paired differences to the best baseline of each metric: {words}.",
+        note=(
+            "One mark per seed, with its 95 % interval over perturbations; filled where the interval "
+            "excludes 0."
+        ),
+    )
+
+
 def add_figures(
     folder: OutputFolder,
     scores: pd.DataFrame,
@@ -101,7 +127,7 @@ def add_figures(
     coverage: pd.DataFrame,
     errors: pd.DataFrame,
 ) -> None:
-    """Add the figures that apply.
+    """Add the other figures that apply.
 
     Parameters
     ----------
@@ -119,28 +145,11 @@ def add_figures(
         Error and uncertainty of each condition, and its seed.
     """
     name = verdict.predictor
-    if len(verdict.differences):
-        _add_differences(folder, verdict)
     if np.isfinite(evaluation.shifts[name]).any():
         _add_shifts(folder, evaluation, name)
     if len(coverage):
         _add_uncertainty(folder, coverage, errors)
     _add_strata(folder, scores, verdict)
-
-
-def _add_differences(folder: OutputFolder, verdict: Verdict) -> None:
-    means = verdict.differences.groupby("metric", sort=False)["difference"].mean()
-    words = ", ".join(f"{metric} {value:+.3f}" for metric, value in means.items())
-    folder.add_figure(
-        "paired_differences",
-        pl.paired_differences(verdict.differences),
-        title="Better or worse than the best baseline",
-        description=f"Paired differences to the best baseline of each metric: {words}.",
-        note=(
-            "One mark per seed, with its 95 % interval over perturbations; filled where the interval "
-            "excludes 0."
-        ),
-    )
 
 
 def _add_shifts(folder: OutputFolder, evaluation: Evaluation, name: str) -> None:

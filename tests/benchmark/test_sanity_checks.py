@@ -56,7 +56,18 @@ def test_sampling_noise_of_the_truth_is_no_difference():
     plain = compare_between_variance(true, true, names)
     corrected = compare_between_variance(true, true, names, sampling_variance=np.full((2, 1), 2.0))
     assert plain.ratio == 1
-    assert corrected.ratio == 2
+    assert corrected.ratio == pytest.approx(4 / 3)
+
+
+def test_noise_is_taken_off_without_bias_also_for_two_perturbations_at_a_dose():
+    rng = np.random.default_rng(0)
+    doses = pd.Series(np.repeat(np.arange(500), 2))
+    signal = rng.normal(size=(1000, 4))
+    noisy = signal + rng.normal(scale=1.5, size=signal.shape)
+    names = pd.Series(np.arange(1000))
+    noise = np.full(signal.shape, 1.5**2)
+    found = compare_between_variance(signal, noisy, names, doses, sampling_variance=noise)
+    assert found.ratio == pytest.approx(1.0, abs=0.1)
 
 
 def test_clean_control_is_inside_the_noise_band(adata):
