@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from scgim.datasets import ChemistryWorld
+    from scgim.datasets._drug_world import DrugWorld
 
 N_CELLS = 300
 N_TOP_GENES = 50
@@ -59,7 +59,7 @@ class HeldOutTruth:
     @classmethod
     def of(
         cls,
-        world: ProgramsWorld | ChemistryWorld,
+        world: DrugWorld,
         screen: TrainingScreen,
         *,
         n_cells: int = N_CELLS,
@@ -207,7 +207,7 @@ def project(screen: TrainingScreen, expression: NDArray[np.float32]) -> NDArray[
 
 
 def _expression(
-    world: ProgramsWorld | ChemistryWorld, conditions: pd.DataFrame, n_cells: int, seed: int
+    world: DrugWorld, conditions: pd.DataFrame, n_cells: int, seed: int
 ) -> NDArray[np.float32]:
     expression = log_normalize(world.sample(conditions, n_cells, seed=seed).X)
     return expression.reshape(len(conditions), n_cells, -1)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scgim.benchmark._training_screen import TrainingScreen
-    from scgim.datasets import ChemistryWorld, ProgramsWorld
+    from scgim.datasets import ProgramsWorld
+    from scgim.datasets._drug_world import DrugWorld
 
 CELLS_FOR_MEAN = 1000
 N_GAUGE_CELLS = 20
@@ -231,7 +232,7 @@ class _TrueCells:
 
     name: str
 
-    def __init__(self, world: ProgramsWorld | ChemistryWorld, *, seed: int) -> None:
+    def __init__(self, world: DrugWorld, *, seed: int) -> None:
         self.world = world
         self.seed = seed
         self._control_mean: NDArray[np.float64] | None = None
@@ -268,9 +269,7 @@ class ReplicateCeiling(_TrueCells):
         Seed of the replicate.
     """
 
-    def __init__(
-        self, world: ProgramsWorld | ChemistryWorld, *, n_measured: int = 50, seed: int = 101
-    ) -> None:
+    def __init__(self, world: DrugWorld, *, n_measured: int = 50, seed: int = 101) -> None:
         super().__init__(world, seed=seed)
         self.name = "replicate ceiling"
         self.n_measured = n_measured

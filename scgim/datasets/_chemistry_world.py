@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, TypedDict
 
 import numpy as np
 import pandas as pd
 
 from scgim._validation._datasets import check_at_least, check_at_most, check_choice
+from scgim.datasets._drug_world import DrugWorld
 from scgim.datasets._real import sciplex_drugs, sciplex_fingerprints
 from scgim.datasets._simulated_cell import SimulatedCell, signed_uniform
 from scgim.datasets._simulated_drugs import SimulatedDrugs
@@ -70,7 +71,7 @@ class ChemistryTruth(TypedDict):
 
 
 @dataclass(frozen=True)
-class ChemistryWorld:
+class ChemistryWorld(DrugWorld):
     r"""A simulated screen of real compounds: real structures, known truth.
 
     The cell is that of :class:`ProgramsWorld`. Each of the 78 annotated targets of the 188 compounds
@@ -114,6 +115,8 @@ class ChemistryWorld:
     n_control: int = 2000
     n_cells: int = 30
     n_drugs: int = N_DRUGS
+
+    _first_stream: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         """Check the sizes."""
@@ -194,60 +197,11 @@ class ChemistryWorld:
         control cells), ``uns["drug_features"]``, ``uns["drugs"]``, ``uns["truth"]`` and the true node
         values of each cell in ``obsm["true_nodes"]``.
         """
-        control = pd.DataFrame({"drug": [CONTROL], "dose": [0.0]})
-        conditions = pd.concat([control, self.conditions], ignore_index=True)
-        n_cells = np.full(len(conditions), self.n_cells)
-        n_cells[0] = self.n_control
-        rng = np.random.default_rng([self.seed, 2])
-        adata = self.simulator.sample(conditions, n_cells, rng)
+        adata = self._simulate(self.conditions)
         adata.uns["drug_features"] = self.drug_features
         adata.uns["drugs"] = self.drugs
         adata.uns["truth"] = self.truth
         return adata
-
-    def sample(self, conditions: pd.DataFrame, n_cells: int, *, seed: int) -> ad.AnnData:
-        """Simulate fresh cells of any condition.
-
-        Parameters
-        ----------
-        conditions
-            Columns ``drug`` (catalogue number, ``"vehicle"``, or a combination ``"A+B"``, whose shifts
-            add) and ``dose`` (nM).
-        n_cells
-            Cells per row of ``conditions``.
-        seed
-            Seed of these cells; the world itself does not change.
-
-        Returns
-        -------
-        Counts (CSR, float32) with ``obs["drug"]``, ``obs["dose"]`` and ``obsm["true_nodes"]``, cells
-        in the order of ``conditions``.
-        """
-        check_at_least("n_cells", n_cells, 1)
-        sizes = np.full(len(conditions), n_cells)
-        return self.simulator.sample(conditions, sizes, np.random.default_rng([self.seed, 3, seed]))
-
-    def expected_shift(
-        self, conditions: pd.DataFrame, *, n_cells: int = 1000, seed: int = 0
-    ) -> NDArray[np.float64]:
-        """Measure the true mean shift of conditions on many fresh cells.
-
-        Parameters
-        ----------
-        conditions
-            Columns ``drug`` and ``dose``, as for :meth:`sample`.
-        n_cells
-            Fresh cells per condition.
-        seed
-            Seed of these cells.
-
-        Returns
-        -------
-        Mean log1p(CP10k) of each condition minus that of ten times as many control cells, shape
-        ``(n_conditions, n_genes)``.
-        """
-        rng = np.random.default_rng([self.seed, 4, seed])
-        return self.simulator.expected_shift(conditions, n_cells, rng)
 
     @cached_property
     def simulator(self) -> SimulatedDrugs:

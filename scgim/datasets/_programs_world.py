@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from scgim._validation._datasets import (
     check_held_out_counts,
     check_world_sizes,
 )
+from scgim.datasets._drug_world import DrugWorld
 from scgim.datasets._simulated_cell import SimulatedCell, signed_uniform
 from scgim.datasets._simulated_drugs import SimulatedDrugs
 
@@ -70,7 +71,7 @@ class ProgramsTruth(TypedDict):
 
 
 @dataclass(frozen=True)
-class ProgramsWorld:
+class ProgramsWorld(DrugWorld):
     r"""A simulated drug screen whose mechanisms, targets and potencies are known.
 
     A cell has gene programs (nodes) in a random acyclic causal graph. Drugs come in mechanism
@@ -135,6 +136,8 @@ class ProgramsWorld:
     n_interior: int = 8
     n_top: int = 4
     log10_doses: tuple[float, ...] = (-1.5, -0.5, 0.5, 1.5)
+
+    _first_stream: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         """Check the sizes."""
@@ -212,61 +215,11 @@ class ProgramsWorld:
         (linear units, 0 for control cells), ``uns["drug_features"]``, ``uns["held_out"]``,
         ``uns["truth"]`` and the true node values of each cell in ``obsm["true_nodes"]``.
         """
-        control = pd.DataFrame({"drug": [CONTROL], "dose": [0.0]})
-        conditions = pd.concat([control, self.training_conditions], ignore_index=True)
-        n_cells = np.full(len(conditions), self.n_cells)
-        n_cells[0] = self.n_control
-        adata = self._simulator.sample(conditions, n_cells, np.random.default_rng([self.seed, 1]))
+        adata = self._simulate(self.training_conditions)
         adata.uns["drug_features"] = self.drug_features
         adata.uns["held_out"] = self.held_out
         adata.uns["truth"] = self.truth
         return adata
-
-    def sample(self, conditions: pd.DataFrame, n_cells: int, *, seed: int) -> ad.AnnData:
-        """Simulate fresh cells of any condition.
-
-        Parameters
-        ----------
-        conditions
-            Columns ``drug`` (a drug of the world, ``"vehicle"``, or a combination ``"A+B"``, whose
-            shifts add) and ``dose`` (linear units).
-        n_cells
-            Cells per row of ``conditions``.
-        seed
-            Seed of these cells; the world itself does not change.
-
-        Returns
-        -------
-        Counts (CSR, float32) with ``obs["drug"]``, ``obs["dose"]`` and ``obsm["true_nodes"]``, cells
-        in the order of ``conditions``.
-        """
-        check_at_least("n_cells", n_cells, 1)
-        sizes = np.full(len(conditions), n_cells)
-        return self._simulator.sample(
-            conditions, sizes, np.random.default_rng([self.seed, 2, seed])
-        )
-
-    def expected_shift(
-        self, conditions: pd.DataFrame, *, n_cells: int = 1000, seed: int = 0
-    ) -> NDArray[np.float64]:
-        """Measure the true mean shift of conditions on many fresh cells.
-
-        Parameters
-        ----------
-        conditions
-            Columns ``drug`` and ``dose``, as for :meth:`sample`.
-        n_cells
-            Fresh cells per condition.
-        seed
-            Seed of these cells.
-
-        Returns
-        -------
-        Mean log1p(CP10k) of each condition minus that of ten times as many control cells, shape
-        ``(n_conditions, n_genes)``.
-        """
-        rng = np.random.default_rng([self.seed, 3, seed])
-        return self._simulator.expected_shift(conditions, n_cells, rng)
 
     @cached_property
     def _cell(self) -> SimulatedCell:
@@ -303,7 +256,8 @@ class ProgramsWorld:
         )
 
     @cached_property
-    def _simulator(self) -> SimulatedDrugs:
+    def simulator(self) -> SimulatedDrugs:
+        """The true cell and the true interventions of all drugs."""
         drugs = self._drugs
         return SimulatedDrugs(
             self._cell,

@@ -24,7 +24,7 @@ def conditions(*rows):
 
 
 def mean_nodes(world, drug, dose):
-    shift, cut = world._simulator.interventions(conditions((drug, dose)))
+    shift, cut = world.simulator.interventions(conditions((drug, dose)))
     n_cells = 20_000
     nodes = world._cell.sample_nodes(
         np.random.default_rng(0), np.repeat(shift, n_cells, 0), np.repeat(cut, n_cells, 0)
@@ -129,18 +129,18 @@ def test_shift_sizes_are_the_documented_ones(world):
 def test_half_of_the_shift_is_reached_at_the_ec50(world):
     truth = world.truth
     dose = 10 ** truth["log10_ec50"].loc["drug_03", "log10_ec50"]
-    shift, _ = world._simulator.interventions(conditions(("drug_03", dose)))
+    shift, _ = world.simulator.interventions(conditions(("drug_03", dose)))
     np.testing.assert_allclose(shift[0], truth["shifts"].loc["drug_03"] / 2)
 
 
 def test_dose_zero_is_the_control(world):
-    shift, cut = world._simulator.interventions(conditions(("drug_03", 0.0), ("vehicle", 0.0)))
+    shift, cut = world.simulator.interventions(conditions(("drug_03", 0.0), ("vehicle", 0.0)))
     np.testing.assert_array_equal(shift, 0)
     np.testing.assert_array_equal(cut, 0)
 
 
 def test_shifts_of_a_declared_combination_add_in_any_order(world):
-    shift, _ = world._simulator.interventions(
+    shift, _ = world.simulator.interventions(
         conditions(
             ("drug_00+drug_01", 2.0), ("drug_01+drug_00", 2.0), ("drug_00", 2.0), ("drug_01", 2.0)
         )
@@ -159,12 +159,12 @@ def test_total_effect_is_the_shift_through_the_graph(world):
 def test_hard_scenario_cuts_only_the_targets_by_the_share_of_the_dose():
     world = ProgramsWorld(1, scenario="hard", **SMALL)
     dose = 10 ** world.truth["log10_ec50"].loc["drug_03", "log10_ec50"]
-    _, cut = world._simulator.interventions(conditions(("drug_03", dose)))
+    _, cut = world.simulator.interventions(conditions(("drug_03", dose)))
     np.testing.assert_allclose(cut[0], world.truth["targets"].loc["drug_03"] * 0.5)
 
 
 def test_linear_scenario_cuts_nothing(world):
-    _, cut = world._simulator.interventions(conditions(("drug_03", 1e9)))
+    _, cut = world.simulator.interventions(conditions(("drug_03", 1e9)))
     np.testing.assert_array_equal(cut, 0)
 
 
