@@ -25,6 +25,7 @@ from scgim.benchmark._figures import (
     SECONDS,
     SHUFFLED_NAME,
     VARIANCE_RATIO,
+    figures_table,
 )
 from scgim.benchmark._held_out_truth import HeldOutTruth
 from scgim.benchmark._perturbation_groups import tanimoto_groups
@@ -205,23 +206,7 @@ class ChemistryBenchmark:
         """
         seeds = self.scores["seed"].unique().tolist()
         title = f"World C, {self.split} split, seeds {seeds}"
-        table = Table(title=title, title_justify="left")
-        for column in ("features", "figure", "mean ± sd", "worst", "bar", "reached"):
-            table.add_column(
-                column, justify="left" if column in ("features", "figure") else "right"
-            )
-        for row in self.figures().to_dict("records"):
-            spread = "" if np.isnan(row["sd"]) else f" ± {row['sd']:.2g}"
-            table.add_row(
-                row["features"],
-                row["figure"],
-                f"{row['mean']:.3g}{spread}",
-                f"{row['worst']:.3g}",
-                row["bar"],
-                row["reached"],
-                style="red" if row["reached"] == "missed" else None,
-            )
-        console.print(table)
+        console.print(figures_table(title, self.figures()))
         console.print(self._comparison_table())
         for sentence in [*self.claims, *self.audits["sentence"]]:
             console.print(sentence, highlight=False)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from rich.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -247,6 +248,37 @@ def summarize(scores: pd.DataFrame, figures: Iterable[Figure], *, with_bars: boo
     """
     rows = [_summarize_one(scores, figure, with_bars=with_bars) for figure in figures]
     return pd.DataFrame([row for row in rows if row is not None])
+
+
+def figures_table(title: str, figures: pd.DataFrame) -> Table:
+    """Lay out figures for the terminal; those that missed their bar are red.
+
+    Parameters
+    ----------
+    title
+        Title of the table.
+    figures
+        Table of :func:`summarize`, perhaps with a column ``features``.
+
+    Returns
+    -------
+    The table.
+    """
+    table = Table(title=title, title_justify="left")
+    texts = [name for name in ("features", "figure") if name in figures]
+    judged = [name for name in ("bar", "moonshot", "reached") if (figures[name] != "").any()]
+    for name in texts:
+        table.add_column(name)
+    for name in ("mean ± sd", "worst", *judged):
+        table.add_column(name, justify="right")
+    for row in figures.to_dict("records"):
+        spread = "" if math.isnan(row["sd"]) else f" ± {row['sd']:.2g}"
+        numbers = (f"{row['mean']:.3g}{spread}", f"{row['worst']:.3g}")
+        style = "red" if row["reached"] == "missed" else None
+        table.add_row(
+            *(row[name] for name in texts), *numbers, *(row[name] for name in judged), style=style
+        )
+    return table
 
 
 def _summarize_one(

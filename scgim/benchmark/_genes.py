@@ -14,7 +14,7 @@ from rich.table import Table
 
 from scgim._validation._datasets import check_at_least
 from scgim._validation._genes import check_gradient_world
-from scgim.benchmark._figures import Figure, summarize
+from scgim.benchmark._figures import Figure, figures_table, summarize
 from scgim.benchmark._genes_baselines import ControlMean, NearestCondition, Network, RidgeWithDose
 from scgim.benchmark._genes_figures import (
     EDGE_AP,
@@ -198,21 +198,7 @@ class GenesBenchmark:
         variant = f"{world.graph}, {world.mechanism}, {world.intervention}, {world.n_nodes} nodes"
         variant += f", {world.features} features, sign per {world.sign}"
         title = f"World G: {variant}; seeds {seeds}"
-        table = Table(title=title, title_justify="left")
-        for column in ("figure", "mean ± sd", "worst", "bar", "moonshot", "reached"):
-            table.add_column(column, justify="left" if column == "figure" else "right")
-        for row in self.figures().to_dict("records"):
-            spread = "" if np.isnan(row["sd"]) else f" ± {row['sd']:.2g}"
-            table.add_row(
-                row["figure"],
-                f"{row['mean']:.3g}{spread}",
-                f"{row['worst']:.3g}",
-                row["bar"],
-                row["moonshot"],
-                row["reached"],
-                style="red" if row["reached"] == "missed" else None,
-            )
-        return table
+        return figures_table(title, self.figures())
 
     def _comparison_tables(self) -> Iterator[Table]:
         """One table per metric of conditions, and one for the graph."""

@@ -22,6 +22,7 @@ from scgim.benchmark._figures import (
     R2,
     SECONDS,
     SHUFFLED_NAME,
+    figures_table,
     summarize,
 )
 from scgim.benchmark._held_out_truth import HeldOutTruth
@@ -210,31 +211,12 @@ class ProgramsBenchmark:
         console
             Where to print.
         """
-        console.print(self._figures_table())
+        seeds = self.scores["seed"].unique().tolist()
+        title = f"World P, scenario {self.scenario}, seeds {seeds}"
+        console.print(figures_table(title, self.figures()))
         console.print(self._comparison_table())
         for sentence in self.claims:
             console.print(sentence, highlight=False)
-
-    def _figures_table(self) -> Table:
-        seeds = self.scores["seed"].unique().tolist()
-        table = Table(
-            title=f"World P, scenario {self.scenario}, seeds {seeds}", title_justify="left"
-        )
-        for column in ("figure", "mean ± sd", "worst", "bar", "moonshot", "reached"):
-            table.add_column(column, justify="left" if column == "figure" else "right")
-        for row in self.figures().to_dict("records"):
-            style = "red" if row["reached"] == "missed" else None
-            spread = "" if np.isnan(row["sd"]) else f" ± {row['sd']:.2g}"
-            table.add_row(
-                row["figure"],
-                f"{row['mean']:.3g}{spread}",
-                f"{row['worst']:.3g}",
-                row["bar"],
-                row["moonshot"],
-                row["reached"],
-                style=style,
-            )
-        return table
 
     def _comparison_table(self) -> Table:
         comparison = self.comparison()
