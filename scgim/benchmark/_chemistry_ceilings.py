@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from scgim.benchmark._expression_space import log_normalize
-from scgim.benchmark._moved_control import MovedControl
+from scgim.benchmark._simple_baselines import SameClassMean
 from scgim.scm import InterventionGenerator
 from scgim.scm._empirical_bayes import Rows
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
     from scgim.benchmark._training_screen import TrainingScreen
@@ -23,7 +23,7 @@ CELLS_FOR_MEAN = 500
 NO_NOISE = 1e-3
 
 
-class ClassOracle(MovedControl):
+class ClassOracle(SameClassMean):
     """The mean measured shift of the training perturbations of the same class, at the nearest dose.
 
     It is told the class, which no predictor is. Perturbations whose class was not in training are
@@ -37,29 +37,16 @@ class ClassOracle(MovedControl):
 
     name = "class oracle"
 
-    def __init__(self, classes: pd.Series) -> None:
-        self.classes = classes
+    def _why_not_condition(
+        self, screen: TrainingScreen, label: str, dose: float, context: str
+    ) -> str:
+        del screen, label, dose, context
+        return ""
 
-    def _fit_shift(self, screen: TrainingScreen) -> None:
-        is_single = np.array([len(screen.split(name)) == 1 for name in _labels(screen)])
-        measured = screen.conditions[is_single]
-        keys = [
-            self.classes.reindex(measured["perturbation"]).to_numpy(),
-            screen.log10_dose(measured["dose"].to_numpy()),
-        ]
-        shift = pd.DataFrame(screen.shift[is_single]).groupby(keys).mean()
-        self._means = {name: table.droplevel(0) for name, table in shift.groupby(level=0)}
-
-    def _shift_of(self, screen: TrainingScreen, single: pd.DataFrame) -> NDArray[np.float64]:
-        shift = np.zeros((len(single), screen.adata.n_vars))
-        log10_dose = screen.log10_dose(single["dose"].to_numpy())
-        classes = self.classes.reindex(single["perturbation"])
-        for row, (name, dose) in enumerate(zip(classes, log10_dose, strict=True)):
-            means = self._means.get(name)
-            if means is not None:
-                nearest = np.abs(means.index.to_numpy() - dose).argmin()
-                shift[row] = means.to_numpy()[nearest]
-        return shift
+    def _mean_at(self, rows: NDArray[np.bool_], log10_dose: float) -> NDArray[np.float64]:
+        if not rows.any():
+            return np.zeros(self._shift.shape[1])
+        return super()._mean_at(rows, log10_dose)
 
 
 class StructureCeiling:
