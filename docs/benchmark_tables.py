@@ -68,6 +68,7 @@ def render_result(document: dict) -> str:
         parts.append(to_markdown(pd.DataFrame(document["figures"])))
     if {"predictor", "split", "metric", "value"} <= set(scores):
         parts += [render_metric(name, rows) for name, rows in scores.groupby("metric", sort=False)]
+    parts += render_audits(document)
     tables = {name: rows for name, rows in document.get("tables", {}).items() if len(rows) <= 30}
     parts += [f"### {name}\n\n" + to_markdown(pd.DataFrame(rows)) for name, rows in tables.items()]
     for name in ("settings", "versions"):
@@ -168,8 +169,7 @@ def render_chemistry(document: dict) -> str:
             index="predictor", columns="metric", values="value", aggfunc=_mean_and_sd, sort=False
         )
         parts += [f"### Every predictor, {kind}", to_markdown(table.reset_index())]
-    audits = "\n".join(f"- {row['features']}: {row['sentence']}" for row in document["audits"])
-    parts += ["### Feature use", audits] if audits else []
+    parts += render_audits(document)
     for name in ("settings", "versions"):
         entries = ", ".join(f"{key} {value}" for key, value in document[name].items())
         parts.append(f"{name.capitalize()}: {entries}.")
@@ -177,6 +177,19 @@ def render_chemistry(document: dict) -> str:
 
 
 RENDERERS = {"chemistry": render_chemistry, "genes": render_genes, "targets": render_targets}
+
+
+def render_audits(document: dict) -> list[str]:
+    """Render the verdicts on the use of features, nothing where there are none."""
+    audits = document.get("audits")
+    if not audits:
+        return []
+    lines = [f"- Seed {row['seed']}{_of_features(row)}: {row['sentence']}" for row in audits]
+    return ["### Feature use", "\n".join(lines)]
+
+
+def _of_features(row: dict) -> str:
+    return f", {row['features']}" if "features" in row else ""
 
 
 def _command(document: dict, seed: pd.Series) -> str:

@@ -14,7 +14,6 @@ from rich.table import Table
 from scgim._validation._datasets import check_at_least, check_choice
 from scgim.benchmark._chemistry_ceilings import ClassOracle, StructureCeiling
 from scgim.benchmark._chemistry_figures import best_baseline, chemistry_figures
-from scgim.benchmark._feature_audit import FeatureAudit, audit_on
 from scgim.benchmark._figures import (
     COVERAGE_ALL,
     EFFECT_OF_FEATURES,
@@ -37,6 +36,7 @@ from scgim.benchmark._splits import split as choose_split
 from scgim.benchmark._stand_ins import ablate_all, with_features
 from scgim.benchmark._training_screen import TrainingScreen
 from scgim.benchmark._world_scores import (
+    audit_at_top_dose,
     others,
     score_predictions,
     score_uncertainty,
@@ -62,7 +62,6 @@ DOSE_SPLITS: tuple[Literal["interior_dose", "top_dose"], ...] = ("interior_dose"
 SPLITS: tuple[ChemistrySplit, ...] = ("random", "scaffold", "similarity", "target", *DOSE_SPLITS)
 FEATURES: tuple[Features, ...] = ("structure", "annotations")
 N_FOLDS = 5
-N_AUDIT_DRAWS = 3
 COLUMNS = ["seed", "fold", "features", "predictor", "split", "metric", "value"]
 AUDIT_COLUMNS = ["seed", "fold", "features", "predictor", "verdict", "sentence"]
 
@@ -355,21 +354,10 @@ class _Fold:
         self._audit(shuffled, shuffled_screen, features)
 
     def _audit(self, gim: GIMPredictor, screen: TrainingScreen, features: str) -> None:
-        """Audit the use of features at the highest dose."""
-        dose = self.truth.conditions["dose"]
-        is_top = (dose == dose.max()).to_numpy()
-        audit = audit_on(
-            gim,
-            screen,
-            self.truth.conditions.loc[is_top, ["drug", "dose"]].reset_index(drop=True),
-            self.truth.shift[is_top],
-            n_draws=N_AUDIT_DRAWS,
-            seed=self.world.seed,
-        )
-        shuffled = audit.effects.set_index("ablation").loc["shuffled"]
-        self._add(gim.name, features, {EFFECT_OF_FEATURES: {self.split: shuffled["effect"]}})
-        self.audits.append(_audit_row(audit, features))
-        self.say(f"{features}, {audit.sentence}")
+        audit, effect = audit_at_top_dose(gim, screen, self.truth, seed=self.world.seed)
+        self._add(gim.name, features, {EFFECT_OF_FEATURES: {self.split: effect}})
+        self.audits.append(audit | {"features": features})
+        self.say(f"{features}, {audit['sentence']}")
 
     def _variance_ratio(self, shift: NDArray[np.float64]) -> float:
         """Variance between drugs at each dose, predicted over true, pooled."""
@@ -421,15 +409,6 @@ def _claim(split: str, features: str, means: pd.DataFrame, scores: pd.DataFrame)
             f"that no training drug has ({numbers})."
         )
     return f"Unseen drugs, {split} split, {features}: {numbers}."
-
-
-def _audit_row(audit: FeatureAudit, features: str) -> dict[str, object]:
-    return {
-        "features": features,
-        "predictor": audit.predictor,
-        "verdict": audit.verdict,
-        "sentence": audit.sentence,
-    }
 
 
 def _sayer(console: Console | None, seed: int, fold: int) -> Callable[[str], None]:

@@ -30,8 +30,10 @@ from scgim.benchmark._mechanism_scores import MechanismScores
 from scgim.benchmark._predictors import GIMPredictor, OracleGenerator, Predictor, ReplicateCeiling
 from scgim.benchmark._result_file import to_records, write_document
 from scgim.benchmark._splits import perturbation_folds
+from scgim.benchmark._stand_ins import ablate_all, with_features
 from scgim.benchmark._training_screen import TrainingScreen
 from scgim.benchmark._world_scores import (
+    audit_at_top_dose,
     others,
     score_predictions,
     score_uncertainty,
@@ -50,6 +52,8 @@ ProgramsSplit = Literal["conditions", "class"]
 
 SPLITS: tuple[ProgramsSplit, ...] = ("conditions", "class")
 SPOKEN_SPLITS = ("unseen_drug", "unseen_class", "interior_dose")
+COLUMNS = ["seed", "scenario", "predictor", "split", "metric", "value"]
+AUDIT_COLUMNS = ["seed", "predictor", "verdict", "sentence"]
 PACKAGES = ("scgim", "scvi-tools", "torch", "scikit-learn", "numpy")
 SPLIT_LABELS = {
     "interior_dose": "interior dose",
@@ -132,12 +136,16 @@ class ProgramsBenchmark:
         Sizes it ran with.
     split
         What was held out.
+    audits
+        Verdict on the use of features, one row per seed and GIM: ``seed``, ``predictor``, ``verdict``
+        and ``sentence``; empty where features were not audited.
     """
 
     scores: pd.DataFrame
     scenario: str
     settings: ProgramsSettings
-    split: ProgramsSplit = "conditions"
+    split: ProgramsSplit
+    audits: pd.DataFrame
 
     def figures(self) -> pd.DataFrame:
         """Average the figures over seeds, with the bars of the linear scenario beside them.
@@ -199,6 +207,7 @@ class ProgramsBenchmark:
             "settings": self.settings.describe(),
             "versions": {name: version(name) for name in PACKAGES} | {"python": _python()},
             "figures": to_records(self.figures()),
+            "audits": to_records(self.audits),
             "scores": to_records(self.scores),
         }
         write_document(document, path)
@@ -215,7 +224,7 @@ class ProgramsBenchmark:
         title = f"World P, scenario {self.scenario}, seeds {seeds}"
         console.print(figures_table(title, self.figures()))
         console.print(self._comparison_table())
-        for sentence in self.claims:
+        for sentence in [*self.claims, *self.audits["sentence"]]:
             console.print(sentence, highlight=False)
 
     def _comparison_table(self) -> Table:
@@ -269,19 +278,25 @@ def benchmark_programs(
     check_at_least("number of seeds", len(seeds), 1)
     check_choice("split", split, SPLITS)
     settings = settings or ProgramsSettings()
-    scores = []
+    scores, audits = [], []
     for seed in seeds:
         world = replace(settings.world, seed=seed, scenario=scenario)
-        seed_scores = _score_world(world, split, settings, console)
-        scores.append(seed_scores.assign(seed=seed, scenario=scenario))
-    columns = ["seed", "scenario", "predictor", "split", "metric", "value"]
-    table = pd.concat(scores, ignore_index=True)[columns]
-    return ProgramsBenchmark(table, scenario, settings, split)
+        rows, audited = _score_world(world, split, settings, console)
+        scores.append(pd.DataFrame(rows).assign(seed=seed, scenario=scenario))
+        audits.append(pd.DataFrame(audited, columns=AUDIT_COLUMNS).assign(seed=seed))
+    return ProgramsBenchmark(
+        pd.concat(scores, ignore_index=True)[COLUMNS],
+        scenario,
+        settings,
+        split,
+        pd.concat(audits, ignore_index=True)[AUDIT_COLUMNS],
+    )
 
 
 def _score_world(
     world: ProgramsWorld, split: ProgramsSplit, settings: ProgramsSettings, console: Console | None
-) -> pd.DataFrame:
+) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+    """Score all predictors, and audit the use of features."""
     screen, truth = _hold_out(world, split)
     is_whole = split == "conditions"
     gim = settings.gim(seed=world.seed, measure_gauge=is_whole)
@@ -289,7 +304,8 @@ def _score_world(
         ReplicateCeiling(world, n_measured=world.n_cells),
         OracleGenerator(world),
     ]
-    rows = []
+    rows: list[dict[str, object]] = []
+    audits: list[dict[str, object]] = []
     predictors: list[Predictor] = [gim, *others(), *ceilings]
     for predictor in predictors:
         rows += _fit_and_score(predictor, screen, truth, console, world.seed)
@@ -297,8 +313,16 @@ def _score_world(
     if is_whole:
         rows += MechanismScores(gim, world, screen).rows()
     if is_whole and settings.audit_features:
-        rows += _audit(settings, world, screen, truth, console)
-    return pd.DataFrame(rows)
+        shuffled, shuffled_screen = _shuffle_features(settings, world, screen)
+        rows += _fit_and_score(shuffled, shuffled_screen, truth, console, world.seed)
+        use = shuffled.model.get_generator_report().feature_use
+        rows += to_rows(SHUFFLED_NAME, {FEATURE_USE: {"": use}})
+        unseen = truth.where(truth.splits["unseen_drug"])
+        audits += [
+            audit_at_top_dose(model, its_screen, unseen, seed=world.seed)[0]
+            for model, its_screen in ((gim, screen), (shuffled, shuffled_screen))
+        ]
+    return rows, audits
 
 
 def _hold_out(world: ProgramsWorld, split: ProgramsSplit) -> tuple[TrainingScreen, HeldOutTruth]:
@@ -337,23 +361,13 @@ def _fit_and_score(
     return rows + to_rows(predictor.name, {SECONDS: {"": seconds}})
 
 
-def _audit(
-    settings: ProgramsSettings,
-    world: ProgramsWorld,
-    screen: TrainingScreen,
-    truth: HeldOutTruth,
-    console: Console | None,
-) -> list[dict[str, object]]:
-    """Score GIM when features are shuffled between drugs, seen and unseen."""
-    adata = screen.adata.copy()
-    features = adata.uns[screen.keys.features]
-    order = np.random.default_rng([world.seed, 5]).permutation(len(features))
-    adata.uns[screen.keys.features] = features.iloc[order].set_axis(features.index)
-    shuffled = settings.gim(SHUFFLED_NAME, seed=world.seed)
-    shuffled_screen = TrainingScreen(adata, screen.keys)
-    rows = _fit_and_score(shuffled, shuffled_screen, truth, console, world.seed)
-    use = shuffled.model.get_generator_report().feature_use
-    return rows + to_rows(SHUFFLED_NAME, {FEATURE_USE: {"": use}})
+def _shuffle_features(
+    settings: ProgramsSettings, world: ProgramsWorld, screen: TrainingScreen
+) -> tuple[GIMPredictor, TrainingScreen]:
+    """Make an untrained GIM, and a screen with features shuffled between drugs, seen and unseen."""
+    rng = np.random.default_rng([world.seed, 5])
+    shuffled = with_features(screen, ablate_all(screen.features, "shuffled", rng))
+    return settings.gim(SHUFFLED_NAME, seed=world.seed), shuffled
 
 
 def _python() -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from scgim.benchmark._baselines import GeneratorOnComponents
 from scgim.benchmark._evaluate import all_baselines
+from scgim.benchmark._feature_audit import audit_on
 from scgim.benchmark._figures import ABSTAINED, COVERAGE, ENERGY, R2
 from scgim.benchmark._held_out_truth import HeldOutTruth, project
 
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from scgim.benchmark._moved_control import MovedControl
-    from scgim.benchmark._predictors import Predictor
+    from scgim.benchmark._predictors import GIMPredictor, Predictor
     from scgim.benchmark._trained_gim import TrainedGIM
     from scgim.benchmark._training_screen import TrainingScreen
 
 CELL_SEED = 1
+N_AUDIT_DRAWS = 3
 
 
 def others() -> list[MovedControl]:
@@ -93,6 +95,38 @@ def score_uncertainty(gim: TrainedGIM, truth: HeldOutTruth) -> list[dict[str, ob
         ABSTAINED: {split: float(abstains[rows].mean()) for split, rows in truth.splits.items()},
     }
     return to_rows(gim.name, by_metric)
+
+
+def audit_at_top_dose(
+    gim: GIMPredictor, screen: TrainingScreen, truth: HeldOutTruth, *, seed: int
+) -> tuple[dict[str, object], float]:
+    """Audit whether a GIM uses features, where effects are largest.
+
+    Parameters
+    ----------
+    gim
+        A trained GIM.
+    screen
+        The cells that it was trained on, with its features.
+    truth
+        Held-out conditions of unseen drugs.
+    seed
+        Seed of the draws.
+
+    Returns
+    -------
+    ``predictor``, ``verdict`` and ``sentence``; and the R² that shuffled features cost.
+    """
+    dose = truth.conditions["dose"]
+    is_top = (dose == dose.max()).to_numpy()
+    conditions = truth.conditions.loc[is_top, ["drug", "dose"]].reset_index(drop=True)
+    audit = audit_on(gim, screen, conditions, truth.shift[is_top], n_draws=N_AUDIT_DRAWS, seed=seed)
+    said: dict[str, object] = {
+        "predictor": audit.predictor,
+        "verdict": audit.verdict,
+        "sentence": audit.sentence,
+    }
+    return said, float(audit.effects.set_index("ablation").loc["shuffled", "effect"])
 
 
 def to_rows(predictor: str, by_metric: dict[str, dict[str, float]]) -> list[dict[str, object]]:

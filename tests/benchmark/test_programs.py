@@ -46,6 +46,12 @@ def test_all_figures_are_measured(result):
     assert set(figures["reached"]) <= {"", "missed", "bar", "moonshot"}
 
 
+def test_audits_of_right_and_shuffled_features_are_kept(result):
+    assert result.audits["predictor"].tolist() == [GIM_NAME, SHUFFLED_NAME]
+    assert result.audits["verdict"][1] == "does not use features"
+    assert result.audits["sentence"].str.contains("predicted again with shuffled").all()
+
+
 def test_oracle_is_better_than_no_effect(result):
     comparison = result.comparison()
     assert comparison.loc["oracle", (R2, "unseen_drug", "mean")] > 0.9
@@ -75,6 +81,7 @@ def test_unseen_class_makes_no_claim_and_says_so(small_world, tmp_path):
     settings = ProgramsSettings(world=small_world, max_epochs=4)
     result = benchmark_programs([3], split="class", settings=settings)
     assert set(result.scores["split"]) == {"unseen_class", ""}
+    assert result.audits.empty
     (claim,) = result.claims
     assert claim.startswith("No claim for drugs of an unseen mechanism class: ")
     assert claim.endswith("% of these conditions.")
