@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from scgim._validation._audit import check_decoys, check_differing_perturbations
-from scgim.benchmark._training_screen import ScreenKeys, TrainingScreen
+from scgim.benchmark._training_screen import ScreenKeys, TrainingScreen, group_means
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -24,6 +24,8 @@ MAX_COLLAPSED_RATIO = 0.02
 # Common part of the shift at the lowest dose, over what higher doses add.
 MAX_COMMON_SHARE = 0.25
 MIN_DOSES = 2
+# One potent drug works at its lowest dose; that many drugs do so in the same way is no chance.
+MIN_TO_SHARE = 5
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,8 @@ def audit_control(
     keys
         Where its design is.
     by
-        Column of ``obs`` with groups of control cells; two random halves without.
+        Column of ``obs`` with groups of control cells, which are compared within the context of
+        ``keys``. Without it, two random halves show what chance looks like, which is never a problem.
     n_permutations
         Permutations of groups between control cells.
     seed
@@ -156,7 +159,7 @@ def audit_control(
     screen = TrainingScreen(adata, keys or ScreenKeys())
     rng = np.random.default_rng(seed)
     scores = screen.pca.transform(screen.expression)
-    control = scores[screen.is_control]
+    control = _without_contexts(scores[screen.is_control], screen)
     groups = (
         rng.permutation(np.arange(len(control)) % 2).astype(str)
         if by is None
@@ -168,7 +171,7 @@ def audit_control(
         f"Control cells of {row['group']!r} differ from the other control cells: their squared distance "
         f"is {row['distance']:.3g}, chance explains {row['band']:.3g}. Look for treated cells among them, "
         "or register the group as a batch."
-        for row in vehicles[vehicles["is_outside"]].to_dict("records")
+        for row in vehicles[vehicles["is_outside"] & (by is not None)].to_dict("records")
     ]
     if share > MAX_COMMON_SHARE and p_value < 1.0 - LEVEL:
         problems.append(
@@ -328,6 +331,13 @@ def _compare_groups(
     )
 
 
+def _without_contexts(control: NDArray[np.float64], screen: TrainingScreen) -> NDArray[np.float64]:
+    """Take the mean of their context off control cells: cell lines differ, and may."""
+    context = screen.keys.plain(screen.adata.obs)["context"].to_numpy()[screen.is_control]
+    code = np.unique(context, return_inverse=True)[1]
+    return control - group_means(control, code, code.max() + 1)[code]
+
+
 def _distances_from_others(
     scores: NDArray[np.float64], code: NDArray[np.int64], n_groups: int
 ) -> NDArray[np.float64]:
@@ -352,7 +362,8 @@ def _common_shift(
         (conditions["dose"] == dose.transform(end)) & (n_doses >= MIN_DOSES)
         for end in ("min", "max")
     )
-    if screen.keys.dose is None or not lowest.any():
+    n_perturbations = conditions.loc[lowest, "perturbation"].nunique()
+    if screen.keys.dose is None or n_perturbations < MIN_TO_SHARE:
         return np.nan, np.nan
     projected = screen.shift @ screen.pca.components_.T
     added = (projected[highest] - projected[lowest].mean(axis=0)) ** 2

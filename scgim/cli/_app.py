@@ -174,6 +174,12 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a shell command
         str | None,
         typer.Option(help="Column of obs with contexts, each with control cells of its own."),
     ] = None,
+    plate: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of obs with plates or wells, to compare their control cells with each other."
+        ),
+    ] = None,
     layer: Layer = None,
     split: Annotated[
         Literal[
@@ -227,6 +233,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a shell command
         dose=dose,
         features=features,
         context=context,
+        plate=plate,
         layer=layer,
         split=split,
         groups=groups,

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from scgim._validation._splits import check_can_predict_unseen, check_has_group_file
+from scgim._validation._splits import (
+    check_can_predict_unseen,
+    check_has_column,
+    check_has_group_file,
+)
 from scgim.benchmark import (
     FeatureAudit,
     GIMPredictor,
@@ -18,6 +22,7 @@ from scgim.benchmark import (
     ScreenKeys,
     Split,
     Verdict,
+    audit_control,
     judge,
     judge_overall,
     split,
@@ -26,6 +31,7 @@ from scgim.benchmark._evaluate import Evaluation, run_evaluation
 from scgim.cli._artifacts import OutputFolder
 from scgim.cli._audit_section import add_audit, audit_evaluation, join_found
 from scgim.cli._collapse_section import add_collapse
+from scgim.cli._control_section import add_control
 from scgim.cli._evaluation_figures import (
     COVERAGE_LEVELS,
     add_differences,
@@ -72,6 +78,8 @@ class EvaluateSettings:
         Entry of ``uns`` with the perturbation features, or a CSV file.
     context
         Column of ``obs`` with contexts such as cell lines.
+    plate
+        Column of ``obs`` with plates or wells, whose control cells are compared with each other.
     layer
         Layer with the counts.
     split
@@ -97,6 +105,7 @@ class EvaluateSettings:
     dose: str | None = None
     features: str | None = None
     context: str | None = None
+    plate: str | None = None
     layer: str | None = None
     split: str = "drug"
     groups: Path | None = None
@@ -239,6 +248,8 @@ def _run_split(
         settings.context,
         settings.layer,
     )
+    check_has_column("plate", settings.plate or settings.perturbation, adata.obs.columns)
+    controls = audit_control(adata, keys=keys, by=settings.plate)
     results = []
     for number, seed in enumerate(settings.seeds, start=1):
         step = f"[bold]{number}/{len(settings.seeds)}[/] Seed {seed}"
@@ -259,17 +270,20 @@ def _run_split(
     add_collapse(folder, [result.evaluation for result in results], NAME)
     add_audit(folder, audit)
     add_restarts(folder, results[0].restarts)
+    add_control(folder, controls, settings.plate)
     errors = pd.concat([result.errors for result in results], ignore_index=True)
     add_figures(folder, scores, verdict, results[0].evaluation, _coverage_of(results), errors)
     add_left_out(folder, scores)
     report = folder.write_report(
         f"scgim evaluate: {file.name}",
-        summarize(verdict, audit, scores, settings.split),
+        [*summarize(verdict, audit, scores, settings.split), *controls.problems],
         describe_run(file, settings) | _describe_results(results, time.perf_counter() - start),
     )
     console.print(verdict.sentence)
     if isinstance(audit, FeatureAudit):
         console.print(audit.sentence)
+    for problem in controls.problems:
+        console.print(f"[bold]Control cells:[/] {problem}")
     console.print(f"Done in {time.perf_counter() - start:.0f} s. Open {report} in a browser.")
     return EvaluateResult(verdict, audit)
 

@@ -136,6 +136,7 @@ def risk_coverage(
         _draw_line(ax, curve.coverage, curve.risk, index, f"seed {seed}")
     ax.set_xlim(0, 1.02)
     ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
+    ax.axhline(0.0, color="0.3", linewidth=0.6, linestyle="--", zorder=0)
     _style.style_axes(ax, xlabel="share of conditions kept, surest first", ylabel=label)
     _legend(ax)
     return ax

@@ -4,6 +4,7 @@ import pytest
 
 from scgim.benchmark import (
     MeanOfTreated,
+    ScreenKeys,
     TrainingScreen,
     add_decoys,
     audit_control,
@@ -76,6 +77,27 @@ def test_clean_control_is_inside_the_noise_band(adata):
         assert audit.problems == []
         assert not audit.vehicles["is_outside"].any()
         assert audit.common_share < 0.1
+
+
+def test_cell_lines_may_differ_but_not_plates_of_one_line(adata):
+    other = adata.copy()
+    line = np.where(np.arange(other.n_obs) % 2, "x", "y")
+    is_y = line == "y"
+    other.X = other.X.toarray() if hasattr(other.X, "toarray") else other.X
+    other.X[is_y, :20] *= 3
+    other.obs["line"] = line
+    other.obs["well"] = line
+    by_line = audit_control(other, by="well", keys=ScreenKeys(context="line"), n_permutations=50)
+    assert not by_line.vehicles["is_outside"].any()
+    assert audit_control(other, by="well", n_permutations=50).vehicles["is_outside"].all()
+
+
+def test_one_potent_drug_is_no_shift_that_all_share(adata):
+    labels = adata.obs["drug"].astype(str)
+    few = [name for name in labels.unique() if name != "vehicle"][:4]
+    audit = audit_control(adata[labels.isin([*few, "vehicle"])].copy(), n_permutations=20)
+    assert np.isnan(audit.common_share)
+    assert audit.problems == []
 
 
 def test_mislabelled_wells_among_the_controls_are_caught(adata):

@@ -94,6 +94,11 @@ def test_the_feature_audit_stands_in_the_header_and_has_a_table(page, evaluated)
     assert effects.groupby("seed").size().tolist() == [6, 6]
 
 
+def test_the_page_says_whether_control_cells_are_control_cells(page):
+    assert "Are the control cells what they say?" in page
+    assert "The shift that all perturbations share at their lowest dose is" in page
+
+
 def test_the_page_needs_no_network(page):
     assert "http" not in page.replace("http-equiv", "")
     assert "<script" not in page
@@ -117,6 +122,13 @@ def test_images_are_described_and_tables_can_be_scrolled_by_keyboard(page):
     assert images
     assert all(len(text) > 20 for text in images)
     assert page.count('<div class="scroll" tabindex="0"') == page.count("<table>")
+
+
+def test_a_plate_that_is_not_there_is_told_the_closest(screen, tmp_path, capsys):
+    options = ("--features", "drug_features", "--plate", "dos", "--out", tmp_path / "no")
+    assert _run("evaluate", screen, *KEYS, *options) == 2
+    message = " ".join(capsys.readouterr().err.split())
+    assert message.startswith("Error: `plate='dos'` is not a column of `adata.obs`.")
 
 
 def test_users_file_is_not_touched(screen, evaluated):
