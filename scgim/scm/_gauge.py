@@ -151,12 +151,12 @@ class GaugeProblem:
 
     def shift_cost(self, bases: Bases) -> Tensor:
         """Interventions; second term."""
-        return torch.log1p(self._evidence(bases.directions) / SHIFT_SCALE).sum((-2, -1))
+        rotation = split_directions(bases.directions)[0]
+        return torch.log1p(self._evidence(rotation) / SHIFT_SCALE).sum((-2, -1))
 
     def edge_cost(self, bases: Bases) -> Tensor:
         """Causal graph; third term."""
-        adjacency = adjacency_of(bases.directions)
-        return torch.log1p(adjacency.square() / (4 * EDGE_SD**2)).sum((-2, -1))
+        return _sparsity_of_edges(adjacency_of(bases.directions))
 
     def description_length(self, bases: Bases) -> Tensor:
         """Rank finished bases: how well at most two programs per gene explain its loadings.
@@ -208,14 +208,15 @@ class GaugeProblem:
         -------
         Cost of each, shape ``(...)``.
         """
-        evidence = self._evidence(bases.directions) / 2
+        # split once for both terms: a search spends its time here
+        rotation, total_effects = split_directions(bases.directions)
+        evidence = self._evidence(rotation) / 2
         price = ORDER_PENALTY + 0.5 * self.n_cells.clamp(min=2).log()
         targets = -torch.logaddexp(-evidence, -price[:, None].expand_as(evidence))
-        total: Tensor = targets.sum((-2, -1)) + self.edge_cost(bases)
+        total: Tensor = targets.sum((-2, -1)) + _sparsity_of_edges(adjacency_from(total_effects))
         return total
 
-    def _evidence(self, directions: Tensor) -> Tensor:
-        rotation = split_directions(directions)[0]
+    def _evidence(self, rotation: Tensor) -> Tensor:
         return self.n_cells[:, None] * (self.shifts @ rotation).square()
 
     def _centred(self, bases: Bases) -> Tensor:
@@ -414,16 +415,17 @@ def search_order(cost: Callable[[Bases], Tensor], bases: Bases) -> Bases:
     """
     directions, offset = bases
     moves = insert_moves(directions.shape[-1]).to(directions.device)
-    rows = torch.arange(len(directions), device=directions.device)
-    current = cost(bases)
-    while True:
-        candidates = directions[:, :, moves].movedim(2, 1)
-        costs, best = cost(Bases(candidates, offset.unsqueeze(1))).min(1)
-        is_better = costs < current - 1e-6
-        if not is_better.any():
-            return Bases(directions, offset)
-        directions = torch.where(is_better[:, None, None], candidates[rows, best], directions)
-        current = torch.where(is_better, costs, current)
+    directions, current = directions.clone(), cost(bases)
+    active = torch.arange(len(directions), device=directions.device)
+    while len(active):
+        candidates = directions[active][:, :, moves].movedim(2, 1)
+        costs, best = cost(Bases(candidates, offset[active].unsqueeze(1))).min(1)
+        is_better = costs < current[active] - 1e-6
+        improved = active[is_better]
+        directions[improved] = candidates[is_better, best[is_better]]
+        current[improved] = costs[is_better]
+        active = improved
+    return Bases(directions, offset)
 
 
 def insert_moves(n_nodes: int) -> Tensor:
@@ -476,11 +478,29 @@ def adjacency_of(directions: Tensor) -> Tensor:
     -------
     Strictly upper triangular, same shape.
     """
-    total = split_directions(directions)[1]
+    return adjacency_from(split_directions(directions)[1])
+
+
+def adjacency_from(total: Tensor) -> Tensor:
+    """Edge weights between nodes of unit noise from their total effects.
+
+    Parameters
+    ----------
+    total
+        Upper triangular factor of :func:`split_directions`, shape ``(..., n_nodes, n_nodes)``.
+
+    Returns
+    -------
+    Strictly upper triangular, same shape.
+    """
     total = total / total.diagonal(dim1=-2, dim2=-1).unsqueeze(-2)
     identity = torch.eye(total.shape[-1], dtype=total.dtype, device=total.device)
     adjacency: Tensor = (identity - torch.linalg.inv(total)).triu(1)
     return adjacency
+
+
+def _sparsity_of_edges(adjacency: Tensor) -> Tensor:
+    return torch.log1p(adjacency.square() / (4 * EDGE_SD**2)).sum((-2, -1))
 
 
 def normalise_columns(directions: Tensor) -> Tensor:
