@@ -18,6 +18,10 @@ GROUPS = (
     "Control cells of each group against all other control cells, in principal components; chance explains "
     "distances up to the band, at 95 % over all groups."
 )
+NOT_TESTED = (
+    "Not tested: a shift that all perturbations share at their lowest dose takes five perturbations with "
+    "two doses or more."
+)
 NO_GROUPS = (
     "Name plates or wells with --plate to have their control cells compared with each other."
 )
@@ -61,6 +65,8 @@ def add_control(folder: OutputFolder, audit: ControlAudit, plate: str | None) ->
         Column by which control cells were compared, if any.
     """
     words = describe_control(audit)
+    if plate is None and not np.isfinite(audit.common_share):
+        words = NOT_TESTED
     if plate is None:
         folder.items.append(ReportText(TITLE, f"{words} {NO_GROUPS}"))
         return

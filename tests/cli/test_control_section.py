@@ -2,7 +2,14 @@ import pandas as pd
 import pytest
 
 from scgim.benchmark import ControlAudit
-from scgim.cli._control_section import ALL_WELL, GROUPS, NO_GROUPS, TITLE, add_control
+from scgim.cli._control_section import (
+    ALL_WELL,
+    GROUPS,
+    NO_GROUPS,
+    NOT_TESTED,
+    TITLE,
+    add_control,
+)
 from scgim.cli._report import ReportText
 
 NAN = float("nan")
@@ -14,9 +21,14 @@ def vehicles():
     return pd.DataFrame(rows, columns=["group", "n_cells", "distance", "band", "is_outside"])
 
 
-def test_without_plates_and_doses_there_is_little_to_say(folder, vehicles):
+def test_without_plates_and_doses_nothing_is_tested(folder, vehicles):
     add_control(folder, ControlAudit(vehicles, NAN, NAN, []), None)
-    assert folder.items == [ReportText(TITLE, f"{ALL_WELL} {NO_GROUPS}")]
+    assert folder.items == [ReportText(TITLE, f"{NOT_TESTED} {NO_GROUPS}")]
+
+
+def test_doses_alone_can_say_that_all_is_well(folder, vehicles):
+    add_control(folder, ControlAudit(vehicles, 0.01, 0.4, []), None)
+    assert folder.items[0].text.startswith(f"{ALL_WELL} The shift that all perturbations share")
 
 
 def test_plates_that_differ_are_in_a_table_with_the_problem_in_words(folder, vehicles):
