@@ -9,7 +9,7 @@ import pandas as pd
 from scgim.benchmark import FeatureAudit, GIMPredictor, RefittedGIM, join_audits
 from scgim.benchmark._evaluate import Evaluation
 from scgim.benchmark._feature_audit import audit_on, unseen_perturbations
-from scgim.cli._report import ReportTable, ReportText
+from scgim.cli._report import ReportTable, ReportText, title_at
 
 if TYPE_CHECKING:
     from scgim.cli._artifacts import OutputFolder
@@ -92,7 +92,7 @@ def add_audit(folder: OutputFolder, audit: FeatureAudit | str, where: str = "") 
     where
         Split, where a page shows several.
     """
-    title = f"{TITLE} {where}".strip()
+    title = title_at(TITLE, where)
     if isinstance(audit, str):
         folder.items.append(ReportText(title, audit))
         return

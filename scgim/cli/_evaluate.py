@@ -220,13 +220,17 @@ def _run_claim(file: Path, out: Path, settings: EvaluateSettings, console: Conso
         uses_features=None if None in audits else all(audits),
     )
     folder = OutputFolder(out)
+    summary = [overall.sentence]
     for name, result in zip(CLAIM_SPLITS, (at_random, by_group), strict=True):
-        folder.add_table(difference_report(result.verdict, f"--split {name}"))
-        add_audit(folder, result.audit, f"--split {name}")
-    summary = [overall.sentence, *(result.verdict.sentence for result in (at_random, by_group))]
-    where = f"Everything else is on the pages {' and '.join(f'{name}/report.html' for name in CLAIM_SPLITS)}."
+        where = f"--split {name}"
+        summary.append(f"{where}: {result.verdict.sentence}")
+        add_differences(folder, result.verdict, where)
+        folder.add_table(difference_report(result.verdict, where))
+        add_audit(folder, result.audit, where)
+    pages = " and ".join(f"{name}/report.html" for name in CLAIM_SPLITS)
+    summary.append(f"Everything else is on the pages {pages}.")
     title = f"scgim evaluate: {file.name}, the whole claim"
-    report = folder.write_report(title, [*summary, where], describe_run(file, settings))
+    report = folder.write_report(title, summary, describe_run(file, settings))
     console.print(overall.sentence)
     console.print(f"Open {report} in a browser.")
 

@@ -13,6 +13,7 @@ from scgim.benchmark import ScoringSettings, TrainedGIM, Verdict
 from scgim.benchmark._evaluate import Evaluation
 from scgim.benchmark._scoring import R2_CONTROL, WMSE, Scorer
 from scgim.cli._artifacts import OutputFolder
+from scgim.cli._report import title_at
 
 COVERAGE_LEVELS = (0.5, 0.65, 0.8, 0.9, 0.95)
 MAX_STRATA = 8
@@ -93,7 +94,7 @@ def coverage_at(
     return pd.DataFrame(rows, columns=["level", "coverage"])
 
 
-def add_differences(folder: OutputFolder, verdict: Verdict) -> None:
+def add_differences(folder: OutputFolder, verdict: Verdict, where: str = "") -> None:
     """Add the figure of paired differences to the best baselines, if there are any.
 
     Parameters
@@ -102,15 +103,17 @@ def add_differences(folder: OutputFolder, verdict: Verdict) -> None:
         Where to add it.
     verdict
         The verdict.
+    where
+        Split, where a page shows several.
     """
     if verdict.differences.empty:
         return
     means = verdict.differences.groupby("metric", sort=False)["difference"].mean()
     words = ", ".join(f"{metric} {value:+.3f}" for metric, value in means.items())
     folder.add_figure(
-        "paired_differences",
+        "paired_differences" + where.replace("--split ", "_"),
         pl.paired_differences(verdict.differences),
-        title="Better or worse than the best baseline",
+        title=title_at("Better or worse than the best baseline", where),
         description=f"Paired differences to the best baseline of each metric: {words}.",
         note=(
             "One mark per seed, with its 95 % interval over perturbations; filled where the interval "

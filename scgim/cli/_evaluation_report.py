@@ -7,7 +7,7 @@ import pandas as pd
 from scgim.benchmark import FeatureAudit, Verdict
 from scgim.benchmark._scoring import COVERAGE, METRICS
 from scgim.cli._artifacts import OutputFolder
-from scgim.cli._report import ReportTable, ReportText
+from scgim.cli._report import ReportTable, ReportText, title_at
 
 KIND_ORDER = ("evaluated", "baseline", "ablation", "ceiling")
 READING = {"higher": "↑", "lower": "↓", "zero": "(near 0)"}
@@ -138,7 +138,7 @@ def difference_report(verdict: Verdict, where: str = "") -> ReportTable:
     The table.
     """
     return ReportTable(
-        f"Paired differences to the best baseline {where}".strip(),
+        title_at("Paired differences to the best baseline", where),
         difference_table(verdict.differences),
         note=(
             "Paired over perturbations, 95 % interval by bootstrap over perturbations; above 0 is "

@@ -168,6 +168,23 @@ class Report:
         path.write_text(self.to_html(), encoding="utf-8")
 
 
+def title_at(title: str, where: str) -> str:
+    """Say in a title which of several parts of a page it is about.
+
+    Parameters
+    ----------
+    title
+        The title.
+    where
+        What it is about, empty where there is one part only.
+
+    Returns
+    -------
+    The title, with the part in brackets.
+    """
+    return f"{title} ({where})" if where else title
+
+
 def to_png(figure: Figure) -> bytes:
     """Draw a figure as a PNG image.
 

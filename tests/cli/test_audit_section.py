@@ -42,7 +42,7 @@ def test_a_seed_without_an_audit_does_not_hide_that_of_another(audit):
 def test_the_verdict_stands_below_the_table(folder, audit):
     add_audit(folder, join_found({0: audit}), "--split drug")
     (table,) = folder.items
-    assert table.title == "Are the features used? --split drug"
+    assert table.title == "Are the features used? (--split drug)"
     assert table.note.startswith("GIM uses features: R² of 6 unseen perturbations is 0.500; ")
 
 

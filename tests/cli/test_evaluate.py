@@ -181,7 +181,9 @@ def test_the_whole_claim_is_made_from_both_splits(claimed):
     assert "On unseen perturbations GIM is" in page
     for name in ("drug", "group"):
         assert (claimed / name / "report.html").is_file()
-        assert f"Are the features used? --split {name}" in page
+        assert f"Are the features used? (--split {name})" in page
+        assert f"<p>--split {name}: GIM is " in page
+        assert (claimed / "figures" / f"paired_differences_{name}.png").is_file()
 
 
 def test_whole_groups_are_held_out(claimed, screen):
