@@ -110,7 +110,9 @@ class InterpretationMixin(ModelParts):
         One row per perturbation, node and dose: ``perturbation, node, dose, effect, lower,
         upper`` in control standard deviations of the node (80 % interval). ``.attrs["ec50"]`` maps
         each perturbation to ``ec50, lower, upper`` in the unit of the dose, ``.attrs["hill"]`` to
-        its slope; both are empty for free dose responses.
+        its slope; both are empty for free dose responses. Intervals of the EC50 take slope and
+        programs as known, and are too narrow for it: on six simulated screens those of 80 % held
+        the true EC50 in 63 % of cases.
 
         Raises
         ------
