@@ -67,7 +67,9 @@ def render_result(document: dict) -> str:
     if document.get("figures"):
         parts.append(to_markdown(pd.DataFrame(document["figures"])))
     if {"predictor", "split", "metric", "value"} <= set(scores):
-        parts += [render_metric(name, rows) for name, rows in scores.groupby("metric", sort=False)]
+        is_compared = scores.groupby("metric")["predictor"].transform("nunique") > 1
+        shown = scores[is_compared] if document.get("figures") else scores
+        parts += [render_metric(name, rows) for name, rows in shown.groupby("metric", sort=False)]
     parts += render_audits(document)
     tables = {name: rows for name, rows in document.get("tables", {}).items() if len(rows) <= 30}
     parts += [f"### {name}\n\n" + to_markdown(pd.DataFrame(rows)) for name, rows in tables.items()]
@@ -75,7 +77,7 @@ def render_result(document: dict) -> str:
         if document.get(name):
             entries = ", ".join(f"{key} {value}" for key, value in document[name].items())
             parts.append(f"{name.capitalize()}: {entries}.")
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
 
 
 def render_genes(document: dict) -> str:
