@@ -9,12 +9,14 @@ import pkgutil
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 import scgim
 
@@ -118,6 +120,20 @@ def test_tutorial_has_no_outputs_and_ends_in_a_check(notebook: Path):
     assert not any(cell["outputs"] or cell["execution_count"] for cell in code)
     assert "assert " in "".join(code[-1]["source"])
     assert f"tutorials/{notebook.stem}\n" in (ROOT / "docs" / "tutorials.md").read_text()
+
+
+def test_the_conda_recipe_asks_for_what_the_package_asks_for():
+    recipe = yaml.safe_load((ROOT / "recipe" / "recipe.yaml").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = {"matplotlib": "matplotlib-base", "torch": "pytorch"}
+    expected = {f"python {project['requires-python']}"}
+    for requirement in project["dependencies"]:
+        name, bound = requirement.split(">=")
+        expected.add(f"{names.get(name, name)} >={bound}")
+    assert set(recipe["requirements"]["run"]) == expected
+    assert recipe["context"]["version"] == project["version"]
+    scripts = [f"{name} = {target}" for name, target in project["scripts"].items()]
+    assert recipe["build"]["python"]["entry_points"] == scripts
 
 
 def test_citation_and_package_have_the_same_version():
