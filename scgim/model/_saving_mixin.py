@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anndata
 import mudata
@@ -52,10 +52,13 @@ UNREADABLE = (
     EOFError,
     ImportError,
     KeyError,
+    OSError,
     RuntimeError,
     TypeError,
     pickle.UnpicklingError,
 )
+# What h5py and anndata raise for a file that is not, or no longer, one of theirs.
+UNREADABLE_CELLS = (AttributeError, KeyError, OSError, TypeError, ValueError)
 
 
 class SavingMixin(BaseModelClass):
@@ -172,15 +175,16 @@ class SavingMixin(BaseModelClass):
             read_safe_files(folder, prefix) if is_safe else _read_pickle(folder, prefix, backup_url)
         )
         check_model_class(folder, saved.attributes["registry_"].get(_MODEL_NAME_KEY), cls.__name__)
+        if adata is None:
+            adata = _read_cells(folder, prefix, saved)
         if isinstance(adata, AnnData) and not isinstance(saved.var_names, dict):
             check_genes(adata.var_names, pd.Index(np.asarray(saved.var_names).ravel()))
         if not is_safe:
             model = super().load(str(folder), adata, **kwargs)
             model.history_ = from_plain(model.history_)
             return model
-        if adata is None:
-            adata = _read_cells(folder, prefix, saved)
-        return cls._build(saved, adata or None, **kwargs)
+        cells = None if isinstance(adata, bool) else adata
+        return cls._build(saved, cells, **kwargs)
 
     @classmethod
     def _build(
@@ -267,13 +271,17 @@ def _read_pickle(folder: Path, prefix: str, backup_url: str | None) -> SavedMode
     return SavedModel(weights, var_names, attributes)
 
 
-def _read_cells(folder: Path, prefix: str, saved: SavedModel) -> AnnData | MuData | None:
-    """Cells saved with the model, or a warning that there are none."""
+def _read_cells(folder: Path, prefix: str, saved: SavedModel) -> AnnData | MuData | Literal[False]:
+    """Cells saved with the model, or a warning that there are none and ``False``."""
     is_multimodal = isinstance(saved.var_names, dict)
     path = folder / f"{prefix}{SAVE_KEYS.MDATA_FNAME if is_multimodal else SAVE_KEYS.ADATA_FNAME}"
     if not check_saved_cells(path):
-        return None
-    return mudata.read(path) if is_multimodal else anndata.read_h5ad(path)
+        return False
+    try:
+        return mudata.read(path) if is_multimodal else anndata.read_h5ad(path)
+    except UNREADABLE_CELLS as error:
+        what = f"it cannot be read as cells ({type(error).__name__}: {error})"
+        raise ValueError(describe_damage(path, what)) from error
 
 
 def _cells_name(adata: AnnData | MuData) -> str:

@@ -123,8 +123,21 @@ def test_a_model_can_bring_its_cells(plain_model, tmp_path):
     )
 
 
-def test_cells_that_were_not_saved_are_missed_in_words(model, tmp_path):
-    model.save(tmp_path / "gim", safe=True)
+@pytest.mark.parametrize("safe", [False, True])
+@pytest.mark.parametrize("content", [b"", b"not cells", "half"])
+def test_damaged_cells_are_named(plain_model, tmp_path, safe, content):
+    plain_model.save(tmp_path / "gim", save_anndata=True, safe=safe)
+    path = tmp_path / "gim" / "adata.h5ad"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if content == "half" else content)
+    with pytest.raises(ValueError, match=r"adata\.h5ad' is damaged: it cannot be read as cells"):
+        GIM.load(tmp_path / "gim")
+    assert GIM.load(tmp_path / "gim", adata=False).adata is None
+
+
+@pytest.mark.parametrize("safe", [False, True])
+def test_cells_that_were_not_saved_are_missed_in_words(model, tmp_path, safe):
+    model.save(tmp_path / "gim", safe=safe)
     with pytest.warns(UserWarning, match="No cells were saved with the model"):
         loaded = GIM.load(tmp_path / "gim")
     assert loaded.adata is None
@@ -166,12 +179,15 @@ def test_nothing_is_left_half_written(model, tmp_path, safe, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["gim"]
 
 
-@pytest.mark.parametrize("content", [b"", b"not a model", "truncated", "other"])
+@pytest.mark.parametrize("content", [b"", b"not a model", "truncated", "half", "other"])
 def test_a_damaged_file_of_scvi_is_named(model, tmp_path, content):
     model.save(tmp_path / "gim")
     path = tmp_path / "gim" / "model.pt"
     if content == "truncated":
         path.write_bytes(path.read_bytes()[:1000])
+    elif content == "half":
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
     elif content == "other":
         torch.save({"weights": torch.ones(2)}, path)
     else:
