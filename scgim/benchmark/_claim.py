@@ -105,25 +105,27 @@ def judge(
 
 
 def judge_overall(
-    at_random: Verdict, by_scaffold: Verdict, *, uses_features: bool | None
+    at_random: Verdict, by_group: Verdict, *, uses_features: bool | None, grouping: str = "scaffold"
 ) -> Verdict:
-    """Join what was found on unseen perturbations at random and by scaffold into the whole claim.
+    """Join what was found on unseen perturbations at random and by group into the whole claim.
 
     Parameters
     ----------
     at_random
         Verdict with perturbations held out at random.
-    by_scaffold
-        Verdict with whole scaffolds, or groups of similar perturbations, held out.
+    by_group
+        Verdict with whole groups of similar perturbations held out.
     uses_features
         Whether a feature audit says that the predictor uses the features; ``None`` if there was none.
+    grouping
+        What a group has in common.
 
     Returns
     -------
     "better" only where both verdicts are, each on five seeds or more, and the audit passes; "worse"
     where both are; else "on par".
     """
-    parts = {"at random": at_random, "by scaffold": by_scaffold}
+    parts = {"at random": at_random, f"by {grouping}": by_group}
     words = {verdict.word for verdict in parts.values()}
     lacking = _lacking(parts, uses_features=uses_features)
     word: Word = "worse" if words == {"worse"} else "on par"

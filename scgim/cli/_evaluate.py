@@ -218,6 +218,7 @@ def _run_claim(file: Path, out: Path, settings: EvaluateSettings, console: Conso
         at_random.verdict,
         by_group.verdict,
         uses_features=None if None in audits else all(audits),
+        grouping=_name_groups(settings),
     )
     folder = OutputFolder(out)
     summary = [overall.sentence]
@@ -233,6 +234,11 @@ def _run_claim(file: Path, out: Path, settings: EvaluateSettings, console: Conso
     report = folder.write_report(title, summary, describe_run(file, settings))
     console.print(overall.sentence)
     console.print(f"Open {report} in a browser.")
+
+
+def _name_groups(settings: EvaluateSettings) -> str:
+    assert settings.groups is not None
+    return str(read_groups(settings.groups).name)
 
 
 def _run_split(

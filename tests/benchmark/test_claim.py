@@ -147,6 +147,8 @@ def test_the_sentence_says_what_a_claim_lacks(better):
     )
     unaudited = judge_overall(better, better, uses_features=None)
     assert unaudited.sentence.endswith("There was no feature audit.")
+    by_class = judge_overall(better, better, uses_features=True, grouping="class")
+    assert by_class.sentence.endswith("(at random, better; by class, better).")
     few = judge(scores_of({"weighted R² from control": 0.1, "rank": 0.1}, n_seeds=3), "GIM")
     assert few.word == "better"
     short = judge_overall(better, few, uses_features=True)
