@@ -51,6 +51,7 @@ from scgim._validation._prediction import (
     check_seen_labels,
     check_something_is_left,
     warn_if_features_say_nothing,
+    warn_if_mechanism_is_unknown,
 )
 from scgim._validation._query import (
     check_query_columns,
@@ -123,6 +124,7 @@ __all__ = [
     "warn",
     "warn_if_features_say_nothing",
     "warn_if_graph_explains_nothing",
+    "warn_if_mechanism_is_unknown",
     "warn_if_stopped",
     "warn_if_targets_agree",
     "warn_if_targets_are_guessed",

@@ -264,6 +264,24 @@ def warn_if_features_say_nothing(names: list[str], p_value: float, *, is_informa
         )
 
 
+def warn_if_mechanism_is_unknown(names: list[str]) -> None:
+    """Warn that unseen perturbations are predicted to have no effect, for nothing like them was run.
+
+    Parameters
+    ----------
+    names
+        Perturbations whose features are unlike those of all seen ones and of their sums.
+    """
+    if names:
+        warn(
+            f"Unseen perturbations {quote_some(names)} are predicted to have no effect, because their "
+            "features are unlike those of every seen perturbation and of every sum of known mechanisms. "
+            "This is a default and no finding; intervals are as wide as the effects of seen "
+            "perturbations. Leave them out with `GIM.predict(..., abstain=True)`, or run one of their "
+            "kind."
+        )
+
+
 def check_do(interventions: Mapping[str, object], node_names: list[str]) -> None:
     """Raise where an intervention is not on a node, or neither a number nor an intervention.
 

@@ -133,7 +133,9 @@ class StructureCeiling:
         shift = np.broadcast_to(generated.shift, (n_cells, *generated.shift.shape))
         log10_ec50 = np.broadcast_to(generated.log10_ec50, shift.shape[:2])
         if self._generator.is_informative:
-            drawn = self._generator.draw_residuals(generated.n_summands, n_cells, rng)
+            drawn = self._generator.draw_residuals(
+                generated.n_summands, generated.is_unknown, n_cells, rng
+            )
             shift, log10_ec50 = shift + drawn[0], log10_ec50 + drawn[1]
         dose = conditions["dose"].to_numpy(dtype=float)
         strength = dose / (dose + 10.0**log10_ec50)

@@ -76,7 +76,9 @@ def calibrate_intervals(model: ModelParts) -> dict[str, dict[str, object]]:
     generator = model.interventions.generator
     if generator is None:
         return {"seen": seen, "unseen": uncalibrated()}
-    shift_noise, ec50_noise = generator.draw_residuals(np.ones(len(chosen), int), N_DRAWS, rng)
+    shift_noise, ec50_noise = generator.draw_residuals(
+        np.ones(len(chosen), int), np.zeros(len(chosen), bool), N_DRAWS, rng
+    )
     unseen = calibrate(
         generator.left_out_shift[perturbation],
         generator.left_out_log10_ec50[perturbation],
@@ -182,7 +184,7 @@ def uncalibrated() -> dict[str, Any]:
 
 
 def widen(calibration: dict[str, Any]) -> dict[str, Any]:
-    """Let errors on the cells of the fit widen intervals, but never narrow them."""
+    """Let the errors that were found widen intervals, but never narrow them."""
     normal = uncalibrated()
     return calibration | {
         "scale": max(calibration["scale"], normal["scale"]),

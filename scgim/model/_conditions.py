@@ -30,6 +30,10 @@ class PerturbationRows(Protocol):
         """Whether only features tell about it, and they tell something."""
 
     @property
+    def is_unknown(self) -> np.ndarray:
+        """Whether each is unlike all known mechanisms, so that it may do anything."""
+
+    @property
     def n_summands(self) -> np.ndarray:
         """Of how many known mechanisms each is seen as a sum."""
 
@@ -104,9 +108,12 @@ class Conditions:
     @property
     def is_uncertain(self) -> np.ndarray:
         """Whether a condition has a perturbation that only its features tell about."""
-        uncertain = np.zeros(len(self.obs), bool)
-        np.logical_or.at(uncertain, self.condition, self.rows.is_uncertain)
-        return uncertain
+        return self._has_any(self.rows.is_uncertain)
+
+    @property
+    def is_unknown(self) -> np.ndarray:
+        """Whether a condition has a perturbation that is unlike all known mechanisms."""
+        return self._has_any(self.rows.is_unknown)
 
     def of_cells(self, n_cells: int, rng: np.random.Generator | None) -> Intervention:
         """Intervention of each cell, drawn where it is uncertain unless ``rng`` is ``None``.
@@ -123,6 +130,11 @@ class Conditions:
             noise_scale=torch.where(uncertain, drawn.noise_scale, mean.noise_scale),
             is_cut=torch.where(uncertain, drawn.is_cut, mean.is_cut),
         )
+
+    def _has_any(self, is_entry: np.ndarray) -> np.ndarray:
+        has_any = np.zeros(len(self.obs), bool)
+        np.logical_or.at(has_any, self.condition, is_entry)
+        return has_any
 
     def _join(self, entries: Intervention) -> Intervention:
         """Join the entries of each condition; that of the control is empty."""

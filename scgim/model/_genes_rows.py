@@ -71,6 +71,11 @@ class GenesRows:
     distance: np.ndarray
 
     @property
+    def is_unknown(self) -> np.ndarray:
+        """None: named nodes have no prototypes of mechanisms to compare with."""
+        return np.zeros(len(self.is_seen), bool)
+
+    @property
     def is_uncertain(self) -> np.ndarray:
         """Whether only features tell about it."""
         return ~self.is_seen

@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from scgim._validation import check_new_features, warn_if_features_say_nothing
+from scgim._validation import (
+    check_new_features,
+    warn_if_features_say_nothing,
+    warn_if_mechanism_is_unknown,
+)
 from scgim.scm import Intervention, shift_nodes
 
 if TYPE_CHECKING:
@@ -34,6 +38,8 @@ class LatentRows:
         Whether each was in training.
     n_summands
         Of how many known mechanisms each is seen as a sum.
+    is_unknown
+        Whether each is unlike all known mechanisms and their sums.
     distance
         Distance to the nearest seen perturbation by features.
     table
@@ -50,6 +56,7 @@ class LatentRows:
     log10_ec50_variance: np.ndarray
     is_seen: np.ndarray
     n_summands: np.ndarray
+    is_unknown: np.ndarray
     distance: np.ndarray
     table: InterventionTable
     slope: float
@@ -65,7 +72,7 @@ class LatentRows:
     def is_uncertain(self) -> np.ndarray:
         """Whether only features tell about it, and they tell something."""
         tells = self.generator is not None and self.generator.is_informative
-        return ~self.is_seen & tells
+        return ~self.is_seen & ~self.is_unknown & tells
 
     def at(self, log10_dose: np.ndarray) -> Intervention:
         """Mean intervention at doses, see :class:`~scgim.model._conditions.PerturbationRows`."""
@@ -98,7 +105,8 @@ class LatentRows:
         log10_ec50 *= np.sqrt(self.log10_ec50_variance)
         unseen = ~self.is_seen
         if self.generator is not None and unseen.any():
-            drawn = self.generator.draw_residuals(self.n_summands[unseen], n_draws, rng)
+            n_summands, is_unknown = self.n_summands[unseen], self.is_unknown[unseen]
+            drawn = self.generator.draw_residuals(n_summands, is_unknown, n_draws, rng)
             shift[:, unseen], log10_ec50[:, unseen] = drawn
         return self.shift + shift, self.log10_ec50 + log10_ec50
 
@@ -135,6 +143,13 @@ class LatentRows:
                 unseen_names, generator.p_value, is_informative=generator.is_informative
             )
             parts.append(_of_unseen(generator, new))
+            warn_if_mechanism_is_unknown(
+                [
+                    name
+                    for name, is_unknown in zip(unseen_names, parts[-1]["is_unknown"], strict=True)
+                    if is_unknown
+                ]
+            )
         columns = {key: np.concatenate([part[key] for part in parts])[index] for key in parts[0]}
         return cls(**columns, table=rows, slope=fit.hill, generator=fit.generator)
 
@@ -148,6 +163,7 @@ def _of_seen(fit: InterventionFit, table: InterventionTable) -> dict[str, np.nda
         "log10_ec50_variance": fit.rows.log10_ec50_variance,
         "is_seen": np.ones(n, bool),
         "n_summands": np.ones(n, int),
+        "is_unknown": np.zeros(n, bool),
         "distance": np.zeros(n),
     }
 
@@ -162,6 +178,7 @@ def _of_unseen(generator: InterventionGenerator, features: np.ndarray) -> dict[s
         "log10_ec50_variance": np.zeros(n),
         "is_seen": np.zeros(n, bool),
         "n_summands": generated.n_summands,
+        "is_unknown": generated.is_unknown,
         "distance": generated.distance,
     }
 

@@ -19,7 +19,7 @@ from scgim._validation import (
     check_something_is_left,
 )
 from scgim.model._applicability import is_new_in_context, why_abstain
-from scgim.model._calibration import N_CELLS, N_DRAWS, QUANTILE_LEVELS
+from scgim.model._calibration import N_CELLS, N_DRAWS, QUANTILE_LEVELS, widen
 from scgim.model._conditions import Conditions, ConditionsLike, prepare_conditions
 from scgim.model._global_state import keep_random_state
 from scgim.model._parts import ModelParts
@@ -278,10 +278,15 @@ class PredictionMixin(ModelParts):
 
     def _half_width(self, prepared: Conditions, variance: np.ndarray, level: float) -> np.ndarray:
         """Half-width of the interval of each condition and gene."""
-        is_seen = prepared.obs.is_seen.to_numpy()
+        is_seen, is_unknown = prepared.obs.is_seen.to_numpy(), prepared.is_unknown
+        seen, unseen = self.calibration_["seen"], self.calibration_["unseen"]
         half_width = np.zeros_like(variance)
-        for chosen, kind in ((is_seen, "seen"), (~is_seen, "unseen")):
-            calibration = self.calibration_[kind]
+        for chosen, calibration in (
+            (is_seen, seen),
+            (~is_seen & ~is_unknown, unseen),
+            # Left-out perturbations had relatives, so their errors must not narrow these intervals.
+            (is_unknown, widen(unseen)),
+        ):
             z = np.interp(level, QUANTILE_LEVELS, calibration["quantiles"])
             floor = calibration["floor"] * prepared.condition_n_summands[chosen, None]
             half_width[chosen] = z * np.sqrt(calibration["scale"] * variance[chosen] + floor)

@@ -49,6 +49,9 @@ class GeneratedRows:
         Of how many known mechanisms each is seen as a sum, shape ``(n,)``; 1 unless ``is_far``.
     is_far
         Whether it is unlike all seen perturbations, so that only additive members speak, ``(n,)``.
+    is_unknown
+        Whether it is also unlike all sums of known mechanisms, where these are what predicts, ``(n,)``.
+        It is then predicted to have no effect, for it may do anything that seen perturbations do.
     distance
         Distance to the most similar seen perturbation over the distance that counts as far.
     """
@@ -57,6 +60,7 @@ class GeneratedRows:
     log10_ec50: FloatArray
     n_summands: NDArray[np.int64]
     is_far: NDArray[np.bool_]
+    is_unknown: NDArray[np.bool_]
     distance: FloatArray
 
 
@@ -96,6 +100,9 @@ class InterventionGenerator:
     weighed by how well they predict left-out perturbations (weights at least 0, sum at most 1).
     Leaving one out measures interpolation, never extrapolation: a perturbation far from all known
     ones, or one that is a sum of prototypes, is predicted by the additive members only.
+
+    One that is far from these sums, too, has a mechanism that no seen perturbation has, and is
+    predicted to have no effect.
 
     Where a permutation test cannot tell the features from shuffled ones (p > 0.05), all weights
     are 0: an unseen perturbation is predicted to have no effect, not the mean effect of the others,
@@ -179,7 +186,7 @@ class InterventionGenerator:
         Mean rows, and how far they are from what is known.
         """
         additive = self.scaling.additive(features)
-        prototypes, n_summands = self._prototypes.predict(additive)
+        prototypes, n_summands, from_sum = self._prototypes.predict(additive)
         members = {
             "ridge": self._ridge.predict(additive).reshape(prototypes.shape),
             "neighbours": self._neighbours.predict(additive).reshape(prototypes.shape),
@@ -188,29 +195,41 @@ class InterventionGenerator:
         }
         distance = self._neighbours.kneighbors(additive, 1)[0][:, 0] / self._far_distance
         is_far = distance > 1
+        is_unknown = np.zeros_like(is_far)
         if self._far_weights["prototypes"] >= MIN_PROTOTYPE_WEIGHT:
+            is_unknown = is_far & (from_sum > self._far_distance)
             is_far |= n_summands >= 2
         near, far = combine(self._weights, members), combine(self._far_weights, members)
+        known = np.where(is_far[:, None], far, near)
         return GeneratedRows(
-            shift=np.where(is_far[:, None], far, near),
+            shift=np.where(is_unknown[:, None], 0.0, known),
             log10_ec50=self._ec50_process.predict(features)[0][:, 0] + self._mean_ec50,
-            n_summands=np.where(is_far, n_summands, 1),
+            n_summands=np.where(is_far & ~is_unknown, n_summands, 1),
             is_far=is_far,
+            is_unknown=is_unknown,
             distance=distance,
         )
 
     def draw_residuals(
-        self, n_summands: NDArray[np.int64], n_draws: int, rng: np.random.Generator
+        self,
+        n_summands: NDArray[np.int64],
+        is_unknown: NDArray[np.bool_],
+        n_draws: int,
+        rng: np.random.Generator,
     ) -> tuple[FloatArray, FloatArray]:
         """Draw how wrong the prediction of an unseen perturbation may be.
 
         A draw is what was wrong, in shift and EC50 together, with a left-out seen perturbation; a
-        sum of mechanisms gets as many of them.
+        sum of mechanisms gets as many of them. Left-out perturbations say nothing of mechanisms that
+        none of the others has, so where these may be at work a draw is how a seen perturbation
+        differs from the mean of all.
 
         Parameters
         ----------
         n_summands
             Mechanisms of which each perturbation is a sum, shape ``(m,)``.
+        is_unknown
+            Which are unlike all known mechanisms, shape ``(m,)``.
         n_draws
             Number of draws.
         rng
@@ -226,7 +245,14 @@ class InterventionGenerator:
         chosen = rng.integers(len(shift), size=(n_summands.max(), n_draws, len(n_summands)))
         counts = (np.arange(n_summands.max())[:, None] < n_summands).astype(float)
         total = np.einsum("sm,sdmj->dmj", counts, shift[chosen])
-        return total, log10_ec50[chosen[0]]
+        drawn_ec50 = log10_ec50[chosen[0]]
+        seen = self._rows
+        any_shift = (seen.shift - seen.shift.mean(axis=0))[chosen[0]]
+        any_ec50 = (seen.log10_ec50 - self._mean_ec50)[chosen[0]]
+        return (
+            np.where(is_unknown[:, None], any_shift, total),
+            np.where(is_unknown, any_ec50, drawn_ec50),
+        )
 
     def report(self, n_permutations: int = 199, seed: int = 0) -> GeneratorReport:
         """Say how well the features predict the interventions.

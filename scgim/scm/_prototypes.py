@@ -57,7 +57,7 @@ class MechanismPrototypes:
         self._prototypes = _Prototypes(features, outputs, labels)
         self.leave_one_out: FloatArray = left_out[best]
 
-    def predict(self, features: FloatArray) -> tuple[FloatArray, NDArray[np.int64]]:
+    def predict(self, features: FloatArray) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
         """Predict the rows of perturbations.
 
         Parameters
@@ -67,11 +67,12 @@ class MechanismPrototypes:
 
         Returns
         -------
-        Rows, shape ``(m, n_outputs)``, and how many prototypes each is a sum of, ``(m,)``.
+        Rows, shape ``(m, n_outputs)``; how many prototypes each is a sum of, ``(m,)``; and how far the
+        features are from that sum, ``(m,)``.
         """
         predictions = [self._prototypes.predict(row) for row in features]
-        rows = np.stack([row for row, _ in predictions])
-        return rows, np.array([n_summands for _, n_summands in predictions])
+        rows, n_summands, distance = zip(*predictions, strict=True)
+        return np.stack(rows), np.array(n_summands), np.array(distance)
 
 
 class _Prototypes:
@@ -89,9 +90,9 @@ class _Prototypes:
         n_free = max(1, (len(features) - len(names)) * features.shape[1])
         self.variance = max(float((residual**2).sum() / n_free), 1e-12)
 
-    def predict(self, target: FloatArray) -> tuple[FloatArray, int]:
+    def predict(self, target: FloatArray) -> tuple[FloatArray, int, float]:
         chosen: list[int] = []
-        weights = np.zeros(0)
+        weights, distance = np.zeros(0), np.inf
         price = 2 * np.log(len(self.features) * len(target))
         criterion = np.inf
         for n_summands in range(1, min(MAX_SUMMANDS, len(self.features)) + 1):
@@ -100,7 +101,8 @@ class _Prototypes:
             if new_criterion >= criterion:
                 break
             chosen, weights, criterion = [*chosen, index], candidate, new_criterion
-        return weights @ self.outputs[chosen], len(chosen)
+            distance = residual
+        return weights @ self.outputs[chosen], len(chosen), distance
 
     def _best_addition(
         self, target: FloatArray, chosen: list[int]

@@ -17,6 +17,7 @@ from scgim._validation import (
     check_seen_labels,
     check_something_is_left,
     warn_if_features_say_nothing,
+    warn_if_mechanism_is_unknown,
 )
 from scgim.data import PerturbationTable, Screen
 
@@ -338,3 +339,15 @@ def test_a_context_without_control_cells_is_named():
         check_context_has_cells({"lane": "1", "donor": "x"}, 0)
     assert str(error.value) == message
     check_context_has_cells({}, 5)
+
+
+def test_perturbations_of_an_unknown_mechanism_are_named_in_a_warning():
+    with pytest.warns(UserWarning, match=r"drug_x") as caught:
+        warn_if_mechanism_is_unknown(["drug_x"])
+    assert str(caught[0].message) == (
+        "Unseen perturbations 'drug_x' are predicted to have no effect, because their features are unlike "
+        "those of every seen perturbation and of every sum of known mechanisms. This is a default and no "
+        "finding; intervals are as wide as the effects of seen perturbations. Leave them out with "
+        "`GIM.predict(..., abstain=True)`, or run one of their kind."
+    )
+    warn_if_mechanism_is_unknown([])

@@ -379,7 +379,7 @@ def test_mean_shift_of_an_unseen_drug_averages_over_its_interventions(model, mon
     monkeypatch.setattr(
         generator,
         "draw_residuals",
-        lambda n, d, rng: (np.zeros((d, len(n), 3)), np.zeros((d, len(n)))),
+        lambda n, unknown, d, rng: (np.zeros((d, len(n), 3)), np.zeros((d, len(n)))),
     )
     certain = model.predict_shift([("drug_x", 10.0)]).X
     assert np.abs(averaged - certain).max() > 0.02

@@ -155,7 +155,7 @@ def test_left_out_prediction_does_not_see_its_own_row(features, slope):
 
 def test_drawn_residuals_are_those_of_left_out_perturbations(linear, features, slope):
     rng = np.random.default_rng(8)
-    shift, log10_ec50 = linear.draw_residuals(np.array([1, 1]), 30, rng)
+    shift, log10_ec50 = linear.draw_residuals(np.array([1, 1]), np.zeros(2, bool), 30, rng)
     assert shift.shape == (30, 2, N_NODES)
     assert log10_ec50.shape == (30, 2)
     residuals = features @ slope - linear.left_out_shift
@@ -165,9 +165,33 @@ def test_drawn_residuals_are_those_of_left_out_perturbations(linear, features, s
 
 def test_a_sum_of_mechanisms_may_be_wrong_about_each_of_them(of_classes):
     rng = np.random.default_rng(9)
-    shift, _ = of_classes.draw_residuals(np.array([1, 3]), 4000, rng)
+    shift, _ = of_classes.draw_residuals(np.array([1, 3]), np.zeros(2, bool), 4000, rng)
     variance = shift.var(0).sum(-1)
     assert variance[1] / variance[0] == pytest.approx(3, rel=0.15)
+
+
+def test_an_unknown_mechanism_may_do_what_any_seen_perturbation_does(of_classes, classes):
+    centres, _, _, seen_shift = classes
+    questions = np.r_[centres[[0]], centres[[0]] + centres[[2]], -3 * centres[[1]]]
+    generated = of_classes.predict(questions)
+    assert generated.is_far.tolist() == [False, True, True]
+    assert generated.is_unknown.tolist() == [False, False, True]
+    assert generated.n_summands.tolist() == [1, 2, 1]
+    np.testing.assert_array_equal(generated.shift[2], 0)
+    rng = np.random.default_rng(12)
+    shift, _ = of_classes.draw_residuals(generated.n_summands, generated.is_unknown, 4000, rng)
+    variance = shift.var(0).sum(-1)
+    assert variance[2] == pytest.approx(seen_shift.var(0).sum(), rel=0.1)
+    assert variance[2] > 5 * variance[1] > 5 * variance[0]
+    np.testing.assert_allclose(shift[:, 2].mean(0), 0, atol=0.1 * np.sqrt(variance[2]))
+
+
+def test_linear_features_are_extrapolated_far_from_all_seen(linear, features, slope):
+    far = 12 * features[[0]]
+    generated = linear.predict(far)
+    assert generated.is_far.all()
+    assert not generated.is_unknown.any()
+    np.testing.assert_allclose(generated.shift, far @ slope, rtol=0.3)
 
 
 def test_many_perturbations_are_left_out_in_folds():

@@ -24,16 +24,22 @@ def prototypes(world):
 
 def test_a_member_of_a_class_is_predicted_by_its_class(world, prototypes):
     centres, effects = world[:2]
-    rows, n_summands = prototypes.predict(centres)
+    rows, n_summands, distance = prototypes.predict(centres)
     np.testing.assert_allclose(rows, effects, atol=0.5)
     assert n_summands.tolist() == [1] * N_CLASSES
+    assert distance.max() < 1
 
 
 def test_a_sum_of_two_mechanisms_is_predicted_by_the_sum_of_their_effects(world, prototypes):
     centres, effects = world[:2]
-    rows, n_summands = prototypes.predict(centres[[0]] + centres[[3]])
+    rows, n_summands, distance = prototypes.predict(centres[[0]] + centres[[3]])
     np.testing.assert_allclose(rows[0], effects[0] + effects[3], atol=0.5)
     assert n_summands.tolist() == [2]
+    assert distance[0] < 1
+
+
+def test_a_mechanism_that_none_has_is_far_from_every_sum(world, prototypes):
+    assert prototypes.predict(-3 * world[0][[0]])[2][0] > 5
 
 
 def test_leave_one_out_predicts_each_row_from_the_rest_of_its_class(world, prototypes):
