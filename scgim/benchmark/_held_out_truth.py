@@ -65,7 +65,7 @@ class HeldOutTruth:
         n_cells: int = N_CELLS,
         held_out: pd.DataFrame | None = None,
     ) -> HeldOutTruth:
-        """Simulate the held-out conditions, the lowest dose left out.
+        """Simulate the held-out conditions, those at the lowest dose of the screen left out.
 
         Parameters
         ----------
@@ -85,7 +85,8 @@ class HeldOutTruth:
         if held_out is None:
             assert isinstance(world, ProgramsWorld)
             held_out = world.held_out
-        above = held_out["dose"] > held_out["dose"].min()
+        doses = screen.conditions["dose"]
+        above = held_out["dose"] > doses[doses > 0].min()
         conditions = held_out[above].reset_index(drop=True)
         control = conditions.assign(drug=screen.keys.control, dose=0.0)
         asked = (conditions, conditions, control)

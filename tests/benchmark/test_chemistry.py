@@ -87,16 +87,15 @@ def test_results_are_written_and_printed(result, printed, tmp_path):
     assert "No claim for drugs" in output.getvalue()
 
 
-def test_left_out_doses_are_scored_beside_interpolation_and_without_an_audit(result):
-    dosed = benchmark_chemistry(
-        [2], split="interior_dose", features=["structure"], settings=result.settings
-    )
+@pytest.mark.parametrize("split", ["interior_dose", "top_dose"])
+def test_left_out_doses_are_scored_beside_interpolation_and_without_an_audit(result, split):
+    dosed = benchmark_chemistry([2], split=split, features=["structure"], settings=result.settings)
     scored = set(dosed.scores["predictor"])
     assert {"dose interpolation", "ridge", "replicate ceiling"} <= scored
     assert not {SHUFFLED_NAME, "class oracle", "feature ceiling"} & scored
     assert dosed.audits.empty
     (claim,) = dosed.claims
-    assert claim.startswith("Known drugs, interior dose left out: R² ")
+    assert claim.startswith(f"Known drugs, {split.replace('_', ' ')} left out: R² ")
     dosed.print(Console(file=io.StringIO()))
 
 

@@ -23,6 +23,11 @@ def test_lowest_dose_is_left_out_and_every_split_is_there(world, truth):
     assert set(truth.score_shift(truth.shift)) == set(world.held_out["split"])
 
 
+def test_a_single_held_out_dose_is_kept(world, screen):
+    top = world.held_out.query("split == 'top_dose'")
+    assert len(HeldOutTruth.of(world, screen, n_cells=5, held_out=top).conditions) == len(top)
+
+
 def test_true_shift_scores_one_and_no_effect_scores_zero(screen, truth):
     assert set(truth.score_shift(truth.shift).values()) == {1.0}
     r2, distance = scores_of(NoEffect(), screen, truth)
