@@ -22,7 +22,7 @@ def screen(world):
 def small_world():
     """Four nodes, so that the basis of the nodes is found in seconds."""
     return ProgramsWorld(
-        0,
+        1,
         n_nodes=4,
         n_genes=60,
         n_control=200,

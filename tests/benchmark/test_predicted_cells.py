@@ -62,7 +62,7 @@ def test_missing_genes_are_refused(predictions, prepared):
 
 
 def test_missing_conditions_are_refused(predictions, prepared):
-    with pytest.raises(ValueError, match="have no cells for 1 of 17 held-out conditions"):
+    with pytest.raises(ValueError, match="have no cells for 1 of 19 held-out conditions"):
         read(predictions[6:].copy(), prepared)
 
 
@@ -126,10 +126,10 @@ class Broken:
 def test_a_predictor_that_gives_nan_or_too_little_is_named(prepared):
     _, truth = prepared
     shift = np.zeros_like(truth.shift)
-    with pytest.raises(ValueError, match="The predictor 'broken' gave 3 shifts for 17"):
+    with pytest.raises(ValueError, match="The predictor 'broken' gave 3 shifts for 19"):
         ask(Broken(shift[:3]), truth, SETTINGS)
     shift[0] = np.nan
-    with pytest.raises(ValueError, match="that are NaN or infinite for 1 of 17 conditions"):
+    with pytest.raises(ValueError, match="that are NaN or infinite for 1 of 19 conditions"):
         ask(Broken(shift), truth, SETTINGS)
 
 

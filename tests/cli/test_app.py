@@ -53,7 +53,7 @@ def asked(monkeypatch):
     class _Fake:
         @staticmethod
         def run_programs(*arguments):
-            calls.append(arguments[:3])
+            calls.append(arguments[:4])
 
         @staticmethod
         def run_genes(*arguments):
@@ -74,14 +74,24 @@ def asked(monkeypatch):
 def test_seeds_are_written_as_in_the_documentation(capsys, asked):
     code, _, _ = _run(capsys, "benchmark", "programs", "--seeds", "10", "11", "12", "13", "14")
     assert code == 0
-    assert asked == [([10, 11, 12, 13, 14], "linear", None)]
+    assert asked == [([10, 11, 12, 13, 14], "linear", "conditions", None)]
 
 
 def test_benchmark_takes_scenario_and_file(capsys, asked, tmp_path):
     file = tmp_path / "scores.json"
-    _run(capsys, "benchmark", "programs", "--scenario", "hard", "--seeds", "1", "--json", str(file))
+    _run(
+        capsys,
+        "benchmark",
+        "programs",
+        "--scenario",
+        "hard",
+        "--split",
+        "class",
+        "--json",
+        str(file),
+    )
     _run(capsys, "benchmark", "speed", "--cells", "10", "20", "--json", str(file))
-    assert asked == [([1], "hard", file), ([10, 20], file)]
+    assert asked == [([1, 2, 3], "hard", "class", file), ([10, 20], file)]
 
 
 def test_genes_benchmark_takes_the_variant_of_the_world(capsys, asked, tmp_path):
