@@ -68,7 +68,8 @@ class PredictionMixin(ModelParts):
         What an unseen perturbation does is known from its features only up to a distribution over
         interventions. Each new cell gets an intervention drawn from it, so that the cells spread as
         widely as the prediction is uncertain. Given control cells, and perturbations seen in
-        training, get the mean intervention.
+        training, get the mean intervention. A perturbation that is unlike every seen one and every
+        sum of known mechanisms is predicted to have no effect, with a warning.
 
         Parameters
         ----------
@@ -103,9 +104,9 @@ class PredictionMixin(ModelParts):
         ``feature_similarity`` (1 is identical; Tanimoto for fingerprints), that
         ``nearest_perturbation``, ``is_new_context`` (no control cell of training has this batch
         and these covariates), and ``is_new_in_context`` (a perturbation was run, but in no cell of
-        training with this batch and these covariates). ``uns["scgim"]["space"]`` names the space. For a model of RNA and protein,
-        ``obsm["protein"]`` has the proteins of the same cells (their expected values for
-        ``"normalized"``).
+        training with this batch and these covariates). ``uns["scgim"]["space"]`` names the space.
+        For a model of RNA and protein, ``obsm["protein"]`` has the proteins of the same cells (their
+        expected values for ``"normalized"``).
 
         Raises
         ------
