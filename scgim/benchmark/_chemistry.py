@@ -309,7 +309,7 @@ class _Fold:
             self._score_use_of_features(gim, screen, features)
         for predictor in self._others():
             predictor.fit(screen)
-            self._score(predictor, features)
+            self._score(predictor, predictor.predict_shift(self.truth.conditions), features)
         self._add(GIM_NAME, features, {SECONDS: {"": self._seconds}})
 
     def _others(self) -> list[Predictor]:
@@ -322,21 +322,21 @@ class _Fold:
         ]
         return [*others(), *oracles, replicate]
 
-    def _score(self, predictor: Predictor, features: str) -> None:
-        rows = score_predictions(predictor, self.screen, self.truth)
+    def _score(self, predictor: Predictor, shift: NDArray[np.float64], features: str) -> None:
+        rows = score_predictions(predictor, shift, self.screen, self.truth)
         if not rows:
             return
         self._extend(features, rows)
-        ratio = self._variance_ratio(predictor.predict_shift(self.truth.conditions))
+        ratio = self._variance_ratio(shift)
         self._add(predictor.name, features, {VARIANCE_RATIO: {self.split: ratio}})
         r2, energy = (value_of(rows, metric, [self.split]) for metric in (R2, ENERGY))
         self.say(f"{features}, {predictor.name}: R² {r2:.3f}, energy distance {energy:.3f}")
 
     def _score_model(self, gim: GIMPredictor, features: str) -> None:
         """Score a GIM with what only a GIM says: intervals, abstaining, and feature use."""
-        self._score(gim, features)
-        self._extend(features, score_uncertainty(gim, self.truth))
-        _, lower, upper = gim.predict_interval(self.truth.conditions, level=0.8)
+        shift, lower, upper = gim.predict_interval(self.truth.conditions, level=0.8)
+        self._score(gim, shift, features)
+        self._extend(features, score_uncertainty(gim, lower, upper, self.truth))
         everywhere = interval_coverage(lower, upper, self.truth.shift)
         use = gim.model.get_generator_report().feature_use
         by_metric = {COVERAGE_ALL: {self.split: everywhere}, FEATURE_USE: {self.split: use}}

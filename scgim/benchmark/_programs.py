@@ -309,7 +309,8 @@ def _score_world(
     predictors: list[Predictor] = [gim, *others(), *ceilings]
     for predictor in predictors:
         rows += _fit_and_score(predictor, screen, truth, console, world.seed)
-    rows += score_uncertainty(gim, truth)
+    _, lower, upper = gim.predict_interval(truth.conditions, level=0.8)
+    rows += score_uncertainty(gim, lower, upper, truth)
     if is_whole:
         rows += MechanismScores(gim, world, screen).rows()
     if is_whole and settings.audit_features:
@@ -348,7 +349,7 @@ def _fit_and_score(
     start = time.perf_counter()
     predictor.fit(screen)
     seconds = time.perf_counter() - start
-    rows = score_predictions(predictor, screen, truth)
+    rows = score_predictions(predictor, predictor.predict_shift(truth.conditions), screen, truth)
     if not rows:
         return []
     if console is not None:

@@ -15,6 +15,8 @@ from scgim.benchmark._held_out_truth import HeldOutTruth, project
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from numpy.typing import NDArray
+
     from scgim.benchmark._moved_control import MovedControl
     from scgim.benchmark._predictors import GIMPredictor, Predictor
     from scgim.benchmark._trained_gim import TrainedGIM
@@ -35,7 +37,10 @@ def others() -> list[MovedControl]:
 
 
 def score_predictions(
-    predictor: Predictor, screen: TrainingScreen, truth: HeldOutTruth
+    predictor: Predictor,
+    shift: NDArray[np.float64],
+    screen: TrainingScreen,
+    truth: HeldOutTruth,
 ) -> list[dict[str, object]]:
     """Score mean shifts and cells of a fitted predictor.
 
@@ -43,6 +48,8 @@ def score_predictions(
     ----------
     predictor
         Fitted on ``screen``.
+    shift
+        Mean shift that it predicts for the held-out conditions, ``(n_conditions, n_genes)``.
     screen
         The training cells.
     truth
@@ -53,7 +60,6 @@ def score_predictions(
     One row per metric and split: ``predictor``, ``split``, ``metric`` and ``value``. A split with a
     condition that it cannot predict has none.
     """
-    shift = predictor.predict_shift(truth.conditions)
     is_predicted = np.array([np.isfinite(row).all() for row in shift])
     scored = np.zeros(len(shift), dtype=bool)
     for rows in truth.splits.values():
@@ -73,13 +79,19 @@ def score_predictions(
     )
 
 
-def score_uncertainty(gim: TrainedGIM, truth: HeldOutTruth) -> list[dict[str, object]]:
+def score_uncertainty(
+    gim: TrainedGIM, lower: NDArray[np.float64], upper: NDArray[np.float64], truth: HeldOutTruth
+) -> list[dict[str, object]]:
     """Score what GIM says of its own predictions.
 
     Parameters
     ----------
     gim
         A trained GIM.
+    lower
+        Lower ends of its 80 % intervals, shape ``(n_conditions, n_genes)``.
+    upper
+        Upper ends, same shape.
     truth
         The held-out conditions.
 
@@ -88,7 +100,6 @@ def score_uncertainty(gim: TrainedGIM, truth: HeldOutTruth) -> list[dict[str, ob
     Rows as of :func:`score_predictions`: how often 80 % intervals cover the true shift of the genes
     that move most, and the share of the conditions that it abstains from.
     """
-    _, lower, upper = gim.predict_interval(truth.conditions, level=0.8)
     abstains = np.array(gim.why_abstain(truth.conditions)) != ""
     by_metric = {
         COVERAGE: truth.score_interval(lower, upper),

@@ -11,7 +11,7 @@ import pandas as pd
 from scgim.benchmark import GIMPredictor, PooledGIM, ScoringSettings, TrainedGIM
 from scgim.benchmark._evaluate import Evaluation
 from scgim.benchmark._predicted_cells import ask
-from scgim.benchmark._scoring import COVERAGE, HALF_WIDTH, R2_CONTROL, WMSE, Scorer
+from scgim.benchmark._scoring import COVERAGE, HALF_WIDTH, R2_CONTROL, WMSE, Prediction, Scorer
 from scgim.cli._evaluation_figures import COVERAGE_LEVELS, coverage_at
 from scgim.cli._report import ReportTable
 
@@ -91,9 +91,10 @@ def train_restarts(
     pooled = PooledGIM([TrainedGIM(member.model) for member in members], TOGETHER)
     pooled.fit(evaluation.screen)
     scorer = Scorer(evaluation.screen, truth, scoring)
-    table = pd.DataFrame([_score(scorer, member) for member in (*members, pooled)])
+    predictions = [ask(predictor, truth, scoring) for predictor in (*members, pooled)]
+    table = pd.DataFrame([_score(scorer, prediction) for prediction in predictions])
     names = [*(f"training {number + 1}" for number in range(n_trainings)), TOGETHER]
-    shifts = np.array([member.predict_shift(truth.conditions) for member in members])
+    shifts = np.array([prediction.shift for prediction in predictions[:n_trainings]])
     spread = float(np.nanmean(shifts.std(axis=0)[:, scorer.moving_genes]))
     together = [""] * n_trainings + [f"{spread:.3f}"]
     return Restarts(
@@ -102,8 +103,8 @@ def train_restarts(
     )
 
 
-def _score(scorer: Scorer, predictor: TrainedGIM) -> dict[str, float]:
-    scores = scorer.score(ask(predictor, scorer.truth, scorer.settings))
+def _score(scorer: Scorer, prediction: Prediction) -> dict[str, float]:
+    scores = scorer.score(prediction)
     means = scores.groupby("metric")["value"].mean()
     return {name: float(means[name]) for name in SHOWN}
 
