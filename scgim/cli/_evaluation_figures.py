@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,9 @@ from scgim.benchmark._evaluate import Evaluation
 from scgim.benchmark._scoring import R2_CONTROL, WMSE, Scorer
 from scgim.cli._artifacts import OutputFolder
 from scgim.cli._report import title_at
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 COVERAGE_LEVELS = (0.5, 0.65, 0.8, 0.9, 0.95)
 MAX_STRATA = 8
@@ -41,19 +45,12 @@ def condition_errors(
     Columns ``error`` (mean square over moving genes, less the sampling variance of the truth) and
     ``uncertainty`` (mean half-width of the interval), over conditions that can be predicted.
     """
-    truth = evaluation.truth
-    can = np.array([not reason for reason in gim.why_not(truth.conditions)], dtype=bool)
-    if not can.any():
+    asked = _Predictable.of(gim, evaluation, settings)
+    if asked.conditions.empty:
         return pd.DataFrame({"error": [], "uncertainty": []})
-    genes = Scorer(evaluation.screen, truth, settings).moving_genes
-    mean, lower, upper = gim.predict_interval(truth.conditions[can], settings.level)
-    cut = np.ix_(can, genes)
-    squared = (mean[:, genes] - truth.shift[cut]) ** 2
-    noise = np.nan_to_num(truth.standard_error[cut]) ** 2
-    half_width = ((upper - lower) / 2)[:, genes]
-    return pd.DataFrame(
-        {"error": (squared - noise).mean(axis=1), "uncertainty": half_width.mean(axis=1)}
-    )
+    mean, half_width = asked.predict(gim, settings.level)
+    error = (mean - asked.shift) ** 2 - asked.standard_error**2
+    return pd.DataFrame({"error": error.mean(axis=1), "uncertainty": half_width.mean(axis=1)})
 
 
 def coverage_at(
@@ -79,19 +76,40 @@ def coverage_at(
     -------
     Columns ``level`` and ``coverage`` over conditions that can be predicted and moving genes.
     """
-    truth = evaluation.truth
-    can = np.array([not reason for reason in gim.why_not(truth.conditions)], dtype=bool)
-    if not can.any():
+    asked = _Predictable.of(gim, evaluation, settings)
+    if asked.conditions.empty:
         return pd.DataFrame({"level": [], "coverage": []})
-    genes = Scorer(evaluation.screen, truth, settings).moving_genes
-    cut = np.ix_(can, genes)
-    error, sampling = truth.shift[cut], np.nan_to_num(truth.standard_error[cut])
     rows = []
     for level in levels:
-        mean, lower, upper = gim.predict_interval(truth.conditions[can], level)
-        allowed = np.hypot((upper - lower)[:, genes] / 2, norm.ppf(0.5 + level / 2) * sampling)
-        rows.append((level, float((np.abs(mean[:, genes] - error) <= allowed).mean())))
+        mean, half_width = asked.predict(gim, level)
+        allowed = np.hypot(half_width, norm.ppf(0.5 + level / 2) * asked.standard_error)
+        rows.append((level, float((np.abs(mean - asked.shift) <= allowed).mean())))
     return pd.DataFrame(rows, columns=["level", "coverage"])
+
+
+class _Predictable(NamedTuple):
+    """The held-out conditions that a GIM can predict, and the truth of the genes that move."""
+
+    conditions: pd.DataFrame
+    genes: NDArray[np.int64]
+    shift: NDArray[np.float64]
+    standard_error: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, gim: TrainedGIM, evaluation: Evaluation, settings: ScoringSettings) -> _Predictable:
+        truth = evaluation.truth
+        can = np.array([not reason for reason in gim.why_not(truth.conditions)], dtype=bool)
+        genes = Scorer(evaluation.screen, truth, settings).moving_genes
+        cut = np.ix_(can, genes)
+        standard_error = np.nan_to_num(truth.standard_error[cut])
+        return cls(truth.conditions[can], genes, truth.shift[cut], standard_error)
+
+    def predict(
+        self, gim: TrainedGIM, level: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and half-width of the interval, each ``(n_conditions, n_genes)``."""
+        mean, lower, upper = gim.predict_interval(self.conditions, level)
+        return mean[:, self.genes], (upper - lower)[:, self.genes] / 2
 
 
 def add_differences(folder: OutputFolder, verdict: Verdict, where: str = "") -> None:

@@ -14,20 +14,7 @@ from scgim.cli._evaluation_report import (
 from scgim.cli._report import ReportText
 
 
-def scores_of(doses=(1.0, 10.0)):
-    rows = []
-    for predictor, kind in (("technical duplicate", "ceiling"), ("GIM", "evaluated"),
-                            ("additive", "baseline"), ("no effect", "baseline")):  # fmt: skip
-        for metric in METRICS:
-            for number, dose in enumerate(doses):
-                value = np.nan if predictor == "additive" else float(number)
-                reason = "not a combination" if predictor == "additive" else ""
-                rows.append((predictor, kind, "A", dose, "", metric.name, value, reason, 0))
-    columns = ["predictor", "kind", "perturbation", "dose", "context", "metric", "value"]
-    return pd.DataFrame(rows, columns=[*columns, "reason", "seed"])
-
-
-def test_predictors_are_ordered_by_kind_and_none_is_dropped():
+def test_predictors_are_ordered_by_kind_and_none_is_dropped(scores_of):
     table = mean_scores(scores_of(), "effect")
     assert table.index.tolist() == ["GIM", "additive", "no effect", "technical duplicate"]
     assert table["kind"].tolist() == ["evaluated", "baseline", "baseline", "ceiling"]
@@ -44,7 +31,7 @@ NO_CLAIM = Verdict(
 )  # fmt: skip
 
 
-def test_a_family_without_any_score_says_why_instead_of_showing_a_table(folder):
+def test_a_family_without_any_score_says_why_instead_of_showing_a_table(folder, scores_of):
     scores = scores_of()
     is_rank = scores["metric"].str.contains("rank|discrimination")
     reason = "no other perturbation at this dose and context"
@@ -59,13 +46,13 @@ def test_a_family_without_any_score_says_why_instead_of_showing_a_table(folder):
     assert not isinstance(found["Is the effect right?"], ReportText)
 
 
-def test_the_header_counts_what_was_held_out():
+def test_the_header_counts_what_was_held_out(scores_of):
     verdict, audit, held_out, _ = summarize(NO_CLAIM, "No audit.", scores_of((1.0,)), "top_dose")
     assert (verdict, audit) == ("GIM is on par.", "No audit.")
     assert held_out == "Split 'top_dose': 1 perturbation and 1 condition held out per seed, 1 seed."
 
 
-def test_left_out_counts_rows_by_reason():
+def test_left_out_counts_rows_by_reason(scores_of):
     table = left_out(scores_of())
     assert table.loc["not a combination"].to_dict() == {
         "predictors": "additive",
@@ -86,10 +73,10 @@ def test_difference_table_names_metric_and_seed():
 
 
 @pytest.mark.parametrize("family", ["specificity", "changed genes", "distribution", "uncertainty"])
-def test_every_family_has_a_table(family):
+def test_every_family_has_a_table(family, scores_of):
     assert len(mean_scores(scores_of(), family).columns) > 2 - (family == "uncertainty")
 
 
-def test_coverage_is_said_to_be_right_at_its_level_and_not_at_0():
+def test_coverage_is_said_to_be_right_at_its_level_and_not_at_0(scores_of):
     columns = mean_scores(scores_of(), "uncertainty").columns
     assert "coverage of the interval (near .8)" in columns

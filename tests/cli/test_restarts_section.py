@@ -1,32 +1,16 @@
 import pandas as pd
 import pytest
 
-from scgim.benchmark import GIMPredictor, ScoringSettings, split
-from scgim.benchmark._evaluate import run_evaluation
 from scgim.cli._evaluation_figures import COVERAGE_LEVELS
 from scgim.cli._restarts_section import Restarts, add_restarts, train_restarts
-from scgim.datasets import ProgramsWorld
 
 pytestmark = pytest.mark.filterwarnings("ignore:Unseen perturbations")
-SETTINGS = ScoringSettings(n_cells=10, n_genes=20)
 
 
-@pytest.fixture(scope="module")
-def trained():
-    world = ProgramsWorld(
-        0, n_nodes=4, n_genes=40, n_control=80, n_cells=6, n_classes=3, n_drugs=9, n_unseen=2,
-        n_sums=1, n_interior=2, n_top=1,
-    )  # fmt: skip
-    adata = world.screen()
-    gim = GIMPredictor(n_nodes=4, measure_gauge=False, train_kwargs={"max_epochs": 2})
-    chosen = split(adata, "interior_dose", seed=0)
-    return gim, run_evaluation(gim, adata, chosen, settings=SETTINGS)
-
-
-def test_each_training_has_a_row_and_all_together_the_last(trained):
+def test_each_training_has_a_row_and_all_together_the_last(trained, scoring):
     gim, evaluation = trained
     said = []
-    restarts = train_restarts(gim, evaluation, SETTINGS, 2, said.append)
+    restarts = train_restarts(gim, evaluation, scoring, 2, said.append)
     assert said == ["training 2"]
     table = restarts.table
     assert table.index.tolist() == ["training 1", "training 2", "all together"]
@@ -40,8 +24,8 @@ def test_each_training_has_a_row_and_all_together_the_last(trained):
     assert restarts.coverage["coverage"].is_monotonic_increasing
 
 
-def test_one_training_has_nothing_to_be_compared_with(trained, folder):
-    restarts = train_restarts(*trained, SETTINGS, 1, print)
+def test_one_training_has_nothing_to_be_compared_with(trained, folder, scoring):
+    restarts = train_restarts(*trained, scoring, 1, print)
     assert restarts is None
     add_restarts(folder, restarts)
     assert folder.items == []
