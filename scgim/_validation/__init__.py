@@ -1,6 +1,12 @@
 """Checks on user input: the only home of their wording."""
 
 from scgim._validation._datamodule import check_datamodule, check_has_cells
+from scgim._validation._features import (
+    check_new_features,
+    warn_if_features_say_nothing,
+    warn_if_mechanism_is_unknown,
+    warn_if_targets_are_guessed,
+)
 from scgim._validation._files import (
     check_can_save,
     check_files_present,
@@ -30,7 +36,6 @@ from scgim._validation._genes import (
     warn_if_graph_explains_nothing,
     warn_if_stopped,
     warn_if_targets_agree,
-    warn_if_targets_are_guessed,
 )
 from scgim._validation._messages import check_choice, closest, quote_some, warn
 from scgim._validation._mudata import (
@@ -47,11 +52,8 @@ from scgim._validation._prediction import (
     check_do_kind,
     check_genes,
     check_is_trained,
-    check_new_features,
     check_seen_labels,
     check_something_is_left,
-    warn_if_features_say_nothing,
-    warn_if_mechanism_is_unknown,
 )
 from scgim._validation._query import (
     check_query_columns,

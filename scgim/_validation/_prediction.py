@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from scgim._validation._messages import check_choice, closest, quote_some, warn
-from scgim._validation._screen import check_feature_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -202,84 +201,6 @@ def _check_categories(values: pd.Series, key: str, categories: tuple[object, ...
                 "out to average over the control cells."
             )
             raise ValueError(message)
-
-
-def check_new_features(
-    features: pd.DataFrame | None, registered: pd.DataFrame | None, names: list[str]
-) -> np.ndarray:
-    """Collect the features of unseen perturbations, in the columns of training.
-
-    Parameters
-    ----------
-    features
-        Features that the user passed, or ``None``.
-    registered
-        Features of the registry, or ``None``.
-    names
-        Unseen perturbations.
-
-    Returns
-    -------
-    Shape ``(len(names), n_features)``.
-    """
-    if registered is None:
-        registered = pd.DataFrame(index=[])
-    table = registered
-    if features is not None:
-        new = features.set_axis(features.index.map(str)).set_axis(
-            [str(column) for column in features.columns], axis=1
-        )
-        missing = [column for column in registered.columns if column not in new]
-        if missing:
-            message = (
-                f"`features` lacks {len(missing)} of the {registered.shape[1]} columns of "
-                f"training: {quote_some(missing)}. Compute them in the same way as for training."
-            )
-            raise ValueError(message)
-        new = new[list(registered.columns)]
-        check_feature_table(new, "`features`")
-        table = pd.concat([registered.loc[~registered.index.isin(new.index)], new])
-    rows: np.ndarray = table.loc[names].to_numpy(np.float64)
-    return rows
-
-
-def warn_if_features_say_nothing(names: list[str], p_value: float, *, is_informative: bool) -> None:
-    """Warn that unseen perturbations are predicted to have no effect, for want of information.
-
-    Parameters
-    ----------
-    names
-        Unseen perturbations.
-    p_value
-        How often shuffled features predict as well.
-    is_informative
-        Whether the features were shown to say something.
-    """
-    if not is_informative:
-        warn(
-            f"Unseen perturbations {quote_some(names)} are predicted to have no effect, because the "
-            "features of the seen ones cannot be told from shuffled ones (permutation p = "
-            f"{p_value:.2g}). This is a default and no finding. Give features that say more about "
-            "mechanisms, and see `GIM.get_generator_report`."
-        )
-
-
-def warn_if_mechanism_is_unknown(names: list[str]) -> None:
-    """Warn that unseen perturbations are predicted to have no effect, for nothing like them was run.
-
-    Parameters
-    ----------
-    names
-        Perturbations whose features are unlike those of all seen ones and of their sums.
-    """
-    if names:
-        warn(
-            f"Unseen perturbations {quote_some(names)} are predicted to have no effect, because their "
-            "features are unlike those of every seen perturbation and of every sum of known mechanisms. "
-            "This is a default and no finding; intervals are as wide as the effects of seen "
-            "perturbations. Leave them out with `GIM.predict(..., abstain=True)`, or run one of their "
-            "kind."
-        )
 
 
 def check_do(interventions: Mapping[str, object], node_names: list[str]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scgim._validation._features import check_new_features
 from scgim._validation._messages import closest, quote_some
-from scgim._validation._prediction import check_new_features
 from scgim._validation._screen import check_doses, check_perturbation_labels
 
 if TYPE_CHECKING:

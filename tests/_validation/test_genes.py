@@ -1,5 +1,3 @@
-import re
-
 import numpy as np
 import pytest
 
@@ -21,7 +19,6 @@ from scgim._validation._genes import (
     warn_if_graph_explains_nothing,
     warn_if_stopped,
     warn_if_targets_agree,
-    warn_if_targets_are_guessed,
 )
 
 NAMES = ["STAT1", "JAK2", "IRF1"]
@@ -254,19 +251,3 @@ def test_a_graph_that_explains_nothing_ranks_no_targets(explained, words):
     )
     with pytest.warns(UserWarning, match=message):
         warn_if_graph_explains_nothing(explained, uses_graph=False)
-
-
-def test_targets_from_features_that_say_nothing_are_a_warning():
-    message = (
-        "Targets of the unseen perturbations 'x', 'y' are little more than the rate at which each "
-        "gene is a target, because the features of the seen ones cannot be told from shuffled ones "
-        "(permutation p = 0.4). Give features that say more about mechanisms, and see "
-        "`GIM.get_generator_report`."
-    )
-    with pytest.warns(UserWarning, match=f"^{re.escape(message)}$"):
-        warn_if_targets_are_guessed(["x", "y"], 0.4, 0.05)
-
-
-def test_informative_features_are_no_warning(recwarn):
-    warn_if_targets_are_guessed(["x"], 0.05, 0.05)
-    assert not recwarn.list

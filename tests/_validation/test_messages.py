@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from scgim._validation import closest, quote_some, warn
-from scgim._validation._screen import check_features
+from scgim._validation._features import check_features
 
 
 def test_closest_names_the_most_similar_first():
