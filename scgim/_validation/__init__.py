@@ -20,19 +20,21 @@ from scgim._validation._files import (
     describe_unsupported,
 )
 from scgim._validation._genes import (
-    check_are_nodes,
-    check_are_perturbations,
     check_count_options,
-    check_edge_table,
     check_gene_nodes,
     check_no_minibatches,
-    check_no_search,
     check_node_number,
     check_nodes_vary,
-    check_prior_edges,
     check_space_options,
     raise_cannot_map,
     raise_cannot_minify,
+)
+from scgim._validation._graph_search import (
+    check_are_nodes,
+    check_are_perturbations,
+    check_edge_table,
+    check_no_search,
+    check_prior_edges,
     warn_if_graph_explains_nothing,
     warn_if_stopped,
     warn_if_targets_agree,

@@ -13,7 +13,7 @@ import pandas as pd
 from rich.table import Table
 
 from scgim._validation._datasets import check_at_least
-from scgim._validation._genes import check_gradient_world
+from scgim._validation._graph_search import check_gradient_world
 from scgim.benchmark._figures import Figure, figures_table, summarize
 from scgim.benchmark._genes_baselines import ControlMean, NearestCondition, Network, RidgeWithDose
 from scgim.benchmark._genes_figures import (
