@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["benchmark", "datasets", "metrics", "model", "pl", "pp"]
+__all__ = ["benchmark", "datasets", "evaluation", "metrics", "model", "pl", "pp"]
 
 __version__ = version("scgim")
 

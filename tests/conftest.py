@@ -11,6 +11,8 @@ from threadpoolctl import threadpool_limits
 
 mpl.use("Agg")
 
+pytest_plugins = ["fixtures.models", "fixtures.screens"]
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:

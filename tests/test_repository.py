@@ -21,7 +21,7 @@ import yaml
 import scgim
 
 ROOT = Path(__file__).parents[1]
-SOURCES = sorted((ROOT / "scgim").glob("*/_[!_]*.py"))
+SOURCES = sorted((ROOT / "scgim").glob("*/**/_[!_]*.py"))
 PACKAGES = sorted(path.parent.name for path in (ROOT / "scgim").glob("[!_]*/__init__.py"))
 TUTORIALS = sorted((ROOT / "tutorials").glob("*.ipynb"))
 MODULES = sorted(
@@ -58,9 +58,10 @@ print(json.dumps([name for name in before if before[name] != after[name]]))
 """
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "scgim")))
 def test_module_has_its_mirror_test(source: Path):
-    mirror = ROOT / "tests" / source.parent.name / f"test{source.name}"
+    folder = source.relative_to(ROOT / "scgim").parent
+    mirror = ROOT / "tests" / folder / f"test{source.name}"
     assert mirror.exists(), f"{source.relative_to(ROOT)} has no {mirror.relative_to(ROOT)}"
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from rich.table import Table
 
-from scgim._validation._datasets import check_at_least, check_choice
+from scgim._messages import check_at_least, check_choice
 from scgim.benchmark._chemistry_ceilings import ClassOracle, StructureCeiling
 from scgim.benchmark._chemistry_figures import best_baseline, chemistry_figures
 from scgim.benchmark._figures import (
@@ -27,14 +27,8 @@ from scgim.benchmark._figures import (
     figures_table,
 )
 from scgim.benchmark._held_out_truth import HeldOutTruth
-from scgim.benchmark._perturbation_groups import tanimoto_groups
-from scgim.benchmark._predictors import GIMPredictor, Predictor, ReplicateCeiling
 from scgim.benchmark._programs import PACKAGES
 from scgim.benchmark._result_file import to_records, write_document
-from scgim.benchmark._splits import Split, perturbation_folds
-from scgim.benchmark._splits import split as choose_split
-from scgim.benchmark._stand_ins import ablate_all, with_features
-from scgim.benchmark._training_screen import TrainingScreen
 from scgim.benchmark._world_scores import (
     audit_at_top_dose,
     others,
@@ -44,6 +38,12 @@ from scgim.benchmark._world_scores import (
     value_of,
 )
 from scgim.datasets import ChemistryWorld
+from scgim.evaluation._perturbation_groups import tanimoto_groups
+from scgim.evaluation._predictors import GIMPredictor, Predictor, ReplicateCeiling
+from scgim.evaluation._splits import Split, perturbation_folds
+from scgim.evaluation._splits import split as choose_split
+from scgim.evaluation._stand_ins import ablate_all, with_features
+from scgim.evaluation._training_screen import TrainingScreen
 from scgim.metrics import interval_coverage
 from scgim.pp import molecule_scaffolds
 

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scgim.benchmark._expression_space import log_normalize
-from scgim.benchmark._simple_baselines import SameClassMean
+from scgim.evaluation._expression_space import log_normalize
+from scgim.evaluation._simple_baselines import SameClassMean
 from scgim.scm import InterventionGenerator
-from scgim.scm._empirical_bayes import Rows
+from scgim.scm.generator._empirical_bayes import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from scgim.benchmark._training_screen import TrainingScreen
     from scgim.datasets import ChemistryWorld
+    from scgim.evaluation._training_screen import TrainingScreen
 
 CELLS_FOR_MEAN = 500
 # Variance of rows that are known exactly, so that kernels can be inverted.

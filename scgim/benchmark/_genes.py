@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 from rich.table import Table
 
-from scgim._validation._datasets import check_at_least
-from scgim._validation._graph_search import check_gradient_world
+from scgim._messages import check_at_least
 from scgim.benchmark._figures import Figure, figures_table, summarize
 from scgim.benchmark._genes_baselines import ControlMean, NearestCondition, Network, RidgeWithDose
 from scgim.benchmark._genes_figures import (
@@ -40,9 +39,9 @@ from scgim.benchmark._genes_predictors import (
     true_edges,
     true_targets,
 )
-from scgim.benchmark._reliability import compute_reliability
 from scgim.benchmark._result_file import to_records, write_document
 from scgim.datasets import GenesWorld
+from scgim.evaluation._reliability import compute_reliability
 from scgim.metrics import (
     edge_f1,
     graph_average_precision,
@@ -424,3 +423,23 @@ def _say(console: Console | None, seed: int, name: str, rows: list[dict[str, obj
         if row["metric"] == MEAN_ERROR
     ]
     console.print(f"seed {seed}, {name}: mean error {', '.join(errors)}", highlight=False)
+
+
+def check_gradient_world(mechanism: str, intervention: str) -> None:
+    """Raise if the published optimiser is asked for mechanisms that it was not written for here.
+
+    Parameters
+    ----------
+    mechanism
+        Kind of mechanisms of the world.
+    intervention
+        Kind of interventions of the world.
+    """
+    if mechanism == "linear" and intervention == "shift":
+        return
+    msg = (
+        f"`structures` names 'gradient', but the world has `mechanism={mechanism!r}` and "
+        f"`intervention={intervention!r}`. The gradient fit knows linear mechanisms and shifts "
+        "only. Leave 'gradient' out, or choose `mechanism='linear'` and `intervention='shift'`."
+    )
+    raise ValueError(msg)

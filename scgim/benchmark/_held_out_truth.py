@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scgim.benchmark._training_screen import TrainingScreen, log_normalize
 from scgim.datasets import ProgramsWorld
+from scgim.evaluation._training_screen import TrainingScreen, log_normalize
 from scgim.metrics import (
     energy_distance,
     interval_coverage,

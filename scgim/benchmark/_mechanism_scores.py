@@ -29,9 +29,9 @@ from scgim.metrics import (
 )
 
 if TYPE_CHECKING:
-    from scgim.benchmark._predictors import GIMPredictor
-    from scgim.benchmark._training_screen import TrainingScreen
     from scgim.datasets import ProgramsWorld
+    from scgim.evaluation._predictors import GIMPredictor
+    from scgim.evaluation._training_screen import TrainingScreen
 
 N_CELLS = 200
 

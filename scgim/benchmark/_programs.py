@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from rich.table import Table
 
-from scgim._validation._datasets import check_at_least, check_choice
+from scgim._messages import check_at_least, check_choice
 from scgim.benchmark._figures import (
     ABSTAINED,
     ENERGY,
@@ -27,11 +27,7 @@ from scgim.benchmark._figures import (
 )
 from scgim.benchmark._held_out_truth import HeldOutTruth
 from scgim.benchmark._mechanism_scores import MechanismScores
-from scgim.benchmark._predictors import GIMPredictor, OracleGenerator, Predictor, ReplicateCeiling
 from scgim.benchmark._result_file import to_records, write_document
-from scgim.benchmark._splits import perturbation_folds
-from scgim.benchmark._stand_ins import ablate_all, with_features
-from scgim.benchmark._training_screen import TrainingScreen
 from scgim.benchmark._world_scores import (
     audit_at_top_dose,
     others,
@@ -41,6 +37,10 @@ from scgim.benchmark._world_scores import (
     value_of,
 )
 from scgim.datasets import ProgramsWorld
+from scgim.evaluation._predictors import GIMPredictor, OracleGenerator, Predictor, ReplicateCeiling
+from scgim.evaluation._splits import perturbation_folds
+from scgim.evaluation._stand_ins import ablate_all, with_features
+from scgim.evaluation._training_screen import TrainingScreen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

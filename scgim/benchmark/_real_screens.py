@@ -13,15 +13,15 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from scgim import pl
-from scgim._validation._datasets import check_at_least, check_choice
-from scgim.benchmark._ceilings import AUTOENCODER
-from scgim.benchmark._evaluate import evaluate
-from scgim.benchmark._expression_space import log_normalize
+from scgim._messages import check_at_least, check_choice
 from scgim.benchmark._result_file import to_records, write_document
-from scgim.benchmark._scoring import ENERGY, PEARSON, R2_CONTROL, WMSE, ScoringSettings
-from scgim.benchmark._splits import Split
-from scgim.benchmark._training_screen import ScreenKeys
 from scgim.datasets import papalexi2021, sciplex2_a549
+from scgim.evaluation._ceilings import AUTOENCODER
+from scgim.evaluation._evaluate import evaluate
+from scgim.evaluation._expression_space import log_normalize
+from scgim.evaluation._scoring import ENERGY, PEARSON, R2_CONTROL, WMSE, ScoringSettings
+from scgim.evaluation._splits import Split
+from scgim.evaluation._training_screen import ScreenKeys
 from scgim.model import GIM
 
 if TYPE_CHECKING:

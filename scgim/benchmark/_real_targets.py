@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 from rich.table import Table
 
-from scgim._validation._benchmark import check_target_screen
-from scgim._validation._datasets import check_choice
+from scgim._messages import check_choice
 from scgim.benchmark._left_out_effects import score_left_out_effects
 from scgim.benchmark._real_graphs import GraphScores, score_dream4, score_sachs
 from scgim.benchmark._result_file import to_records, write_document
@@ -29,7 +28,7 @@ from scgim.datasets import hill2018, papalexi2021
 from scgim.scm import compute_target_evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from rich.console import Console
 
@@ -203,3 +202,26 @@ def _score_graphs(screen: str, seed: int, n_resamples: int) -> TargetsBenchmark:
         for panel, (rankings, truth) in found.rankings.items()
     ]
     return TargetsBenchmark(pd.concat(tables, ignore_index=True), {}, screen, edges=found.edges)
+
+
+def check_target_screen(name: str, columns: Collection[str], entries: Collection[str]) -> None:
+    """Raise if a screen lacks what a benchmark of targets reads.
+
+    Parameters
+    ----------
+    name
+        Screen as the user typed it.
+    columns
+        Columns of ``obs``.
+    entries
+        Entries of ``uns``.
+    """
+    missing = [f"obs[{key!r}]" for key in ("perturbation", "is_control") if key not in columns]
+    missing += [] if "known_targets" in entries else ["uns['known_targets']"]
+    if missing:
+        msg = (
+            f"The screen {name!r} has no {', '.join(missing)}, but a benchmark of targets reads the "
+            "perturbation of each cell, which cells are control, and the known targets (columns "
+            "`perturbation` and `target`). Add them."
+        )
+        raise ValueError(msg)

@@ -20,7 +20,7 @@ from lightning.pytorch import Callback
 from rich.table import Table
 from scvi.model import SCVI
 
-from scgim._validation._datasets import check_at_least
+from scgim._messages import check_at_least
 from scgim.datasets import ProgramsWorld
 from scgim.model import GIM
 

@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scgim.benchmark._baselines import GeneratorOnComponents
-from scgim.benchmark._evaluate import all_baselines
-from scgim.benchmark._feature_audit import audit_on
 from scgim.benchmark._figures import ABSTAINED, COVERAGE, ENERGY, R2
 from scgim.benchmark._held_out_truth import HeldOutTruth, project
+from scgim.evaluation._baselines import GeneratorOnComponents
+from scgim.evaluation._evaluate import all_baselines
+from scgim.evaluation._feature_audit import audit_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-    from scgim.benchmark._moved_control import MovedControl
-    from scgim.benchmark._predictors import GIMPredictor, Predictor
-    from scgim.benchmark._trained_gim import TrainedGIM
-    from scgim.benchmark._training_screen import TrainingScreen
+    from scgim.evaluation._moved_control import MovedControl
+    from scgim.evaluation._predictors import GIMPredictor, Predictor
+    from scgim.evaluation._trained_gim import TrainedGIM
+    from scgim.evaluation._training_screen import TrainingScreen
 
 CELL_SEED = 1
 N_AUDIT_DRAWS = 3

@@ -12,20 +12,9 @@ import numpy as np
 import pandas as pd
 
 from scgim import pl
-from scgim.benchmark import (
-    GIMPredictor,
-    NearestPerturbation,
-    NoEffect,
-    Predictor,
-    ReplicateCeiling,
-    RidgeOnFeatures,
-    SameDoseMean,
-    TrainingScreen,
-)
 from scgim.benchmark._held_out_truth import HeldOutTruth, project
 from scgim.benchmark._mechanism_scores import MechanismScores
 from scgim.cli._aligned import AlignedTables
-from scgim.cli._artifacts import OutputFolder
 from scgim.cli._model_figures import (
     add_dose_response,
     add_graph,
@@ -35,8 +24,19 @@ from scgim.cli._model_figures import (
     dose_grid,
 )
 from scgim.cli._quiet import quiet_packages
-from scgim.cli._report import ReportTable
 from scgim.datasets import ProgramsWorld
+from scgim.evaluation import (
+    GIMPredictor,
+    NearestPerturbation,
+    NoEffect,
+    Predictor,
+    ReplicateCeiling,
+    RidgeOnFeatures,
+    SameDoseMean,
+    TrainingScreen,
+)
+from scgim.evaluation.report._artifacts import OutputFolder
+from scgim.evaluation.report._report import ReportTable
 
 if TYPE_CHECKING:
     from anndata import AnnData

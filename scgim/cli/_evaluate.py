@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from scgim._validation._splits import (
-    check_can_predict_unseen,
-    check_has_column,
-    check_has_group_file,
-)
-from scgim.benchmark import (
+from scgim.cli._quiet import quiet_packages
+from scgim.cli._screen_file import describe_run, read_screen
+from scgim.cli._tables_from_files import read_groups
+from scgim.evaluation import (
     FeatureAudit,
     GIMPredictor,
     ScoringSettings,
@@ -27,28 +25,31 @@ from scgim.benchmark import (
     judge_overall,
     split,
 )
-from scgim.benchmark._evaluate import Evaluation, run_evaluation
-from scgim.cli._artifacts import OutputFolder
-from scgim.cli._audit_section import add_audit, audit_evaluation, join_found
-from scgim.cli._collapse_section import add_collapse
-from scgim.cli._control_section import add_control
-from scgim.cli._evaluation_figures import (
+from scgim.evaluation._evaluate import Evaluation, run_evaluation
+from scgim.evaluation._split_checks import check_has_column
+from scgim.evaluation.report._artifacts import OutputFolder
+from scgim.evaluation.report._audit_section import add_audit, audit_evaluation, join_found
+from scgim.evaluation.report._collapse_section import add_collapse
+from scgim.evaluation.report._control_section import add_control
+from scgim.evaluation.report._evaluation_figures import (
     COVERAGE_LEVELS,
     add_differences,
     add_figures,
     condition_errors,
     coverage_at,
 )
-from scgim.cli._evaluation_report import (
+from scgim.evaluation.report._evaluation_report import (
     add_left_out,
     add_tables,
     difference_report,
     summarize,
 )
-from scgim.cli._quiet import quiet_packages
-from scgim.cli._restarts_section import TOGETHER, Restarts, add_restarts, train_restarts
-from scgim.cli._screen_file import describe_run, read_screen
-from scgim.cli._tables_from_files import read_groups
+from scgim.evaluation.report._restarts_section import (
+    TOGETHER,
+    Restarts,
+    add_restarts,
+    train_restarts,
+)
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -83,11 +84,11 @@ class EvaluateSettings:
     layer
         Layer with the counts.
     split
-        What is held out, see :func:`scgim.benchmark.split`; ``"drug"`` is ``"perturbation"``, and
+        What is held out, see :func:`scgim.evaluation.split`; ``"drug"`` is ``"perturbation"``, and
         ``"claim"`` stands for ``"drug"`` and ``"group"`` one after the other.
     groups
         CSV file of perturbation and group, for the splits ``"group"`` and ``"claim"``; in others, for
-        the baseline :class:`scgim.benchmark.SameClassMean`.
+        the baseline :class:`scgim.evaluation.SameClassMean`.
     fraction
         Share of the candidates that is held out.
     seeds
@@ -375,3 +376,41 @@ def _describe_results(results: list[SeedResult], seconds: float) -> dict[str, st
         "energy distance and MMD": f"in {screen.pca.n_components_} principal components of training cells",
     }
     return scored | held_out | {"seconds": f"{seconds:.0f}"}
+
+
+def check_can_predict_unseen(kind: str, *, has_features: bool) -> None:
+    """Raise if whole perturbations are held out and nothing is known about them.
+
+    Parameters
+    ----------
+    kind
+        Kind of split.
+    has_features
+        Whether there are features, or none are needed.
+    """
+    if not has_features:
+        msg = (
+            f"`--split {kind}` holds out whole perturbations, but there are no features by which a model "
+            "could predict them. Pass `--features`, or hold out something else: `interior_dose`, "
+            "`top_dose`, `perturbation_in_context` or `combination`."
+        )
+        raise ValueError(msg)
+
+
+def check_has_group_file(kind: str, *, is_given: bool) -> None:
+    """Raise if groups are to be held out and there is no file that says what they are.
+
+    Parameters
+    ----------
+    kind
+        Kind of split.
+    is_given
+        Whether there is such a file, or none is needed.
+    """
+    if not is_given:
+        msg = (
+            f"`--split {kind}` holds out whole groups of perturbations, but no groups were given. Pass "
+            "`--groups FILE`, a CSV file with one row per perturbation: its name, and its group, such "
+            "as its scaffold."
+        )
+        raise ValueError(msg)

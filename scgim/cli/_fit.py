@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 import scvi
 
-from scgim.cli._artifacts import OutputFolder
 from scgim.cli._model_figures import (
     add_dose_response,
     add_graph,
@@ -21,6 +20,7 @@ from scgim.cli._model_figures import (
 )
 from scgim.cli._quiet import quiet_packages
 from scgim.cli._screen_file import describe_run, read_screen
+from scgim.evaluation.report._artifacts import OutputFolder
 from scgim.model import GIM, GraphSearch
 
 if TYPE_CHECKING:

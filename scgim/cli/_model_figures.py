@@ -10,7 +10,7 @@ import pandas as pd
 from scgim import pl
 
 if TYPE_CHECKING:
-    from scgim.cli._artifacts import OutputFolder
+    from scgim.evaluation.report._artifacts import OutputFolder
     from scgim.model import GIM
 
 N_DOSES = 60

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import anndata as ad
 
-from scgim._validation._chemistry import check_layer
 from scgim.cli._tables_from_files import place_features
+from scgim.pp._checks import check_layer
 
 if TYPE_CHECKING:
     from pathlib import Path

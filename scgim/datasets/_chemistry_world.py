@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, TypedDict
 import numpy as np
 import pandas as pd
 
-from scgim._validation._datasets import check_at_least, check_at_most, check_choice
+from scgim._messages import check_at_least, check_at_most, check_choice
 from scgim.datasets._drug_world import DrugWorld
 from scgim.datasets._real import sciplex_drugs, sciplex_fingerprints
 from scgim.datasets._simulated_cell import SimulatedCell, signed_uniform

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import pandas as pd
 
-from scgim._validation._datasets import check_at_least
+from scgim._messages import check_at_least
 
 if TYPE_CHECKING:
     import anndata as ad

@@ -10,13 +10,9 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from scgim._validation._datasets import (
-    check_at_least,
-    check_choice,
-    check_condition_columns,
-    check_known_drugs,
-)
+from scgim._messages import check_at_least, check_choice
 from scgim.datasets._causal_cell import CausalCell
+from scgim.datasets._checks import check_condition_columns, check_known_drugs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

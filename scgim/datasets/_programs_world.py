@@ -10,12 +10,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, TypedDict
 import numpy as np
 import pandas as pd
 
-from scgim._validation._datasets import (
-    check_at_least,
-    check_choice,
-    check_held_out_counts,
-    check_world_sizes,
-)
+from scgim._messages import check_at_least, check_choice
+from scgim.datasets._checks import check_held_out_counts, check_world_sizes
 from scgim.datasets._drug_world import DrugWorld
 from scgim.datasets._simulated_cell import SimulatedCell, signed_uniform
 from scgim.datasets._simulated_drugs import SimulatedDrugs

@@ -8,7 +8,8 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from scgim._validation._datasets import check_choice, check_data_file, check_data_folder
+from scgim._messages import check_choice
+from scgim.datasets._checks import check_data_file, check_data_folder
 
 DATA_VARIABLE = "SCGIM_DATA"
 FEATURES_KEY = "perturbation_features"

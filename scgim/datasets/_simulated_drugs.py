@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from scgim._validation._datasets import check_condition_columns, check_known_drugs
+from scgim.datasets._checks import check_condition_columns, check_known_drugs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

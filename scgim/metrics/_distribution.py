@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scgim._validation._metrics import (
+from scgim.metrics._checks import (
     check_distance_range,
     check_finite,
     check_same_columns,

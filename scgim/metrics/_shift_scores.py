@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from scgim._validation._metrics import check_finite, check_same_shape
+from scgim.metrics._checks import check_finite, check_same_shape
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, f1_score
 
-from scgim._validation._metrics import (
+from scgim.metrics._checks import (
     check_finite,
     check_has_positives,
     check_same_shape,

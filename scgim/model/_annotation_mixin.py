@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from scgim._validation import check_is_trained
+from scgim.model._checks import check_is_trained
 from scgim.model._conditions import prepare_conditions
-from scgim.model._global_state import keep_random_state
-from scgim.model._parts import ModelParts
+from scgim.spaces._global_state import keep_random_state
+from scgim.spaces._parts import ModelParts
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scgim._validation import check_new_features
-from scgim.scm._perturbation_features import FeatureScaling, tanimoto
+from scgim.data._feature_checks import check_new_features
+from scgim.scm.generator._perturbation_features import FeatureScaling, tanimoto
 
 if TYPE_CHECKING:
     from scgim.data._perturbation_table import PerturbationTable
     from scgim.data._screen import Screen
-    from scgim.model._conditions import Conditions
+    from scgim.spaces._conditions import Conditions
 
 FAR = 1.0
 

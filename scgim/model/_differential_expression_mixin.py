@@ -11,7 +11,7 @@ from scvi.data import AnnDataManager
 from scvi.data.fields import LayerField
 from scvi.model.base._de_core import _de_core
 
-from scgim._validation import check_is_trained
+from scgim.model._checks import check_is_trained
 from scgim.model._conditions import ConditionsLike, prepare_conditions
 from scgim.model._prediction_mixin import PredictionMixin
 from scgim.scm import Intervention, shift_nodes

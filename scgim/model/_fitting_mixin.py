@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scgim._validation import check_is_trained
-from scgim.model._parts import ModelParts
+from scgim.model._checks import check_is_trained
+from scgim.spaces._parts import ModelParts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

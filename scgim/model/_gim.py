@@ -23,16 +23,7 @@ from scvi.model.base import (
     VAEMixin,
 )
 
-from scgim._validation import (
-    check_choice,
-    check_expression,
-    check_layer,
-    check_model_options,
-    check_no_proteins,
-    check_screen,
-    check_space_options,
-    warn,
-)
+from scgim._messages import check_choice, warn
 from scgim.data import (
     ConditionSplitter,
     DoseField,
@@ -41,20 +32,22 @@ from scgim.data import (
     PerturbationTable,
     Screen,
 )
+from scgim.data._screen_checks import check_expression, check_layer, check_screen
 from scgim.model._annotation_mixin import AnnotationMixin
-from scgim.model._datamodule_mixin import DataModuleMixin
+from scgim.model._checks import check_model_options, check_no_proteins, check_space_options
 from scgim.model._differential_expression_mixin import DifferentialExpressionMixin
 from scgim.model._fitting_mixin import FittingMixin
-from scgim.model._genes_fit import GenesOptions, MechanismKind, StructureKind
-from scgim.model._genes_space import GenesSpace
-from scgim.model._global_state import keep_interrupt_handler
-from scgim.model._hub_mixin import HubMixin
 from scgim.model._interpretation_mixin import InterpretationMixin
-from scgim.model._latent_space import LatentSpace
-from scgim.model._minify_mixin import MinifyMixin
-from scgim.model._mudata_mixin import MuDataMixin, columns_by_argument
-from scgim.model._query_mixin import QueryMixin
+from scgim.model.host._datamodule_mixin import DataModuleMixin
+from scgim.model.host._hub_mixin import HubMixin
+from scgim.model.host._minify_mixin import MinifyMixin
+from scgim.model.host._mudata_mixin import MuDataMixin, columns_by_argument
+from scgim.model.host._query_mixin import QueryMixin
 from scgim.module import CausalSpace, GeneLikelihood, GIMModule, ProteinLikelihood
+from scgim.spaces._genes_fit import GenesOptions, MechanismKind, StructureKind
+from scgim.spaces._genes_space import GenesSpace
+from scgim.spaces._global_state import keep_interrupt_handler
+from scgim.spaces._latent_space import LatentSpace
 from scgim.train import GIMTrainingPlan, KeepWeights, NonFiniteLossError
 
 if TYPE_CHECKING:
@@ -62,8 +55,8 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-    from scgim.model._graph_search import GraphSearch
     from scgim.scm import InterventionKindName
+    from scgim.spaces._graph_search import GraphSearch
 
 
 logger = logging.getLogger(__name__)

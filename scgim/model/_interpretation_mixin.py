@@ -6,12 +6,15 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 
-from scgim._validation import check_choice, check_is_trained
-from scgim.model._conditions import Conditions, prepare_conditions
-from scgim.model._parts import ModelParts
+from scgim._messages import check_choice
+from scgim.model._checks import check_is_trained
+from scgim.model._conditions import prepare_conditions
+from scgim.spaces._parts import ModelParts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from scgim.spaces._conditions import Conditions
 
 
 TARGET_KEYS = ["perturbation", "node"]

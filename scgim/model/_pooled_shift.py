@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from anndata import AnnData
 from scipy.stats import norm
 
-from scgim._validation._pooled_shift import check_can_pool
 from scgim.model._prediction_mixin import DEFAULT_LEVEL
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -102,3 +102,25 @@ def _describe(model: GIM) -> dict[str, object]:
         "columns of `obs`": [screen.perturbation_key, screen.dose_key, screen.batch_key],
         "likelihood": model.gene_likelihood,
     }
+
+
+def check_can_pool(described: Sequence[Mapping[str, object]]) -> None:
+    """Raise unless there are models, all of the same screen.
+
+    Parameters
+    ----------
+    described
+        What the models must have in common, name to value.
+    """
+    if not described:
+        message = "`models` is empty. Pass at least one trained model, and better three or more."
+        raise ValueError(message)
+    for number, other in enumerate(described[1:], start=1):
+        differing = [name for name, value in described[0].items() if other[name] != value]
+        if differing:
+            message = (
+                f"`models[{number}]` differs from `models[0]` in its {' and '.join(differing)}, so their "
+                "predictions are not of the same thing. Pass trainings of one screen that differ in "
+                "their seed only."
+            )
+            raise ValueError(message)

@@ -10,26 +10,28 @@ from anndata import AnnData
 from scvi import REGISTRY_KEYS as SCVI_KEYS
 from torch import Tensor
 
-from scgim._validation import (
-    check_choice,
+from scgim._messages import check_choice
+from scgim.model._applicability import is_new_in_context, why_abstain
+from scgim.model._checks import (
     check_context_has_cells,
     check_do,
     check_do_kind,
     check_is_trained,
     check_something_is_left,
 )
-from scgim.model._applicability import is_new_in_context, why_abstain
-from scgim.model._calibration import N_CELLS, N_DRAWS, QUANTILE_LEVELS, widen
-from scgim.model._conditions import Conditions, ConditionsLike, prepare_conditions
-from scgim.model._global_state import keep_random_state
-from scgim.model._parts import ModelParts
-from scgim.model._population import Population
-from scgim.model._training_statistics import TrainingStatistics
+from scgim.model._conditions import ConditionsLike, prepare_conditions
 from scgim.module import ExpectedExpression, make_distribution
 from scgim.scm import Intervention, scale_node, set_node, shift_node, shift_nodes
+from scgim.spaces._calibration import N_CELLS, N_DRAWS, QUANTILE_LEVELS, widen
+from scgim.spaces._global_state import keep_random_state
+from scgim.spaces._parts import ModelParts
+from scgim.spaces._population import Population
+from scgim.spaces._training_statistics import TrainingStatistics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from scgim.spaces._conditions import Conditions
 
 
 Output = Literal["counts", "normalized", "nodes"]

@@ -9,7 +9,6 @@ from scvi.module.base import LossOutput
 from torch import Tensor, nn
 
 from scgim._constants import MODULE_KEYS, REGISTRY_KEYS
-from scgim._validation import check_seen_labels
 from scgim.module._causal_module import CausalModule, CausalSpace
 from scgim.module._likelihood import GeneLikelihood, negative_log_likelihood
 from scgim.module._observation import GeneProgramDecoder, NeuralDecoder, NodeEncoder
@@ -272,3 +271,23 @@ class GIMModule(CausalModule):
         if self.node_covariate_effects is None or covariates is None:
             return torch.zeros_like(self.mechanism.offset)
         return covariates @ self.node_covariate_effects.T
+
+
+def check_seen_labels(labels: Tensor, n_seen: int) -> None:
+    """Raise where cells are under perturbations that training did not see.
+
+    Parameters
+    ----------
+    labels
+        Perturbation codes of the cells.
+    n_seen
+        Number of codes of training.
+    """
+    n_unseen = int((labels >= n_seen).sum())
+    if n_unseen:
+        message = (
+            f"{n_unseen} cells are under perturbations that were not in training, so their "
+            "likelihood under the model is not defined. Use `GIM.get_latent_representation` to "
+            "encode them, or `GIM.predict` to predict the perturbation."
+        )
+        raise ValueError(message)

@@ -29,7 +29,7 @@ def paired_differences(
     Parameters
     ----------
     differences
-        Table of :func:`scgim.benchmark.judge`: ``metric``, ``seed``, ``baseline``, ``difference``,
+        Table of :func:`scgim.evaluation.judge`: ``metric``, ``seed``, ``baseline``, ``difference``,
         ``lower`` and ``upper``.
     width
         Width of a new figure in mm; ignored when ``ax`` is given.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scgim._validation import quote_some
+from scgim._messages import quote_some
 from scgim.pl import _style
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scgim._validation import closest
+from scgim._messages import closest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from scgim._validation import closest
+from scgim._messages import closest
 from scgim.pl import _style
 
 if TYPE_CHECKING:

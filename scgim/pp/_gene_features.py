@@ -9,7 +9,9 @@ import pandas as pd
 import scipy.sparse as sp
 from sklearn.decomposition import PCA
 
-from scgim._validation._chemistry import (
+from scgim.data import split_combination
+from scgim.data._screen_checks import check_perturbation_labels
+from scgim.pp._checks import (
     check_column,
     check_control,
     check_control_cells,
@@ -17,8 +19,6 @@ from scgim._validation._chemistry import (
     check_genes,
     check_layer,
 )
-from scgim._validation._screen import check_perturbation_labels
-from scgim.data import split_combination
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

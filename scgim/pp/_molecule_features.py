@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import pandas as pd
 
-from scgim._validation import warn
-from scgim._validation._chemistry import (
+from scgim._messages import warn
+from scgim.pp._checks import (
     check_descriptors,
     check_fingerprint,
     check_finite_descriptors,

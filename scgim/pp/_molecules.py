@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from scgim._validation import quote_some
-from scgim._validation._chemistry import check_molecules, check_rdkit, check_smiles
+from scgim._messages import quote_some
+from scgim.pp._checks import check_molecules, check_rdkit, check_smiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scgim._validation import warn
-from scgim._validation._chemistry import check_column
-from scgim._validation._doses import check_doses, check_units, unusual_dose
+from scgim._messages import warn
+from scgim.pp._checks import check_column
+from scgim.pp._dose_checks import check_doses, check_units, unusual_dose
 
 if TYPE_CHECKING:
     from anndata import AnnData

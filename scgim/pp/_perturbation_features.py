@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scgim._validation import warn
-from scgim._validation._chemistry import (
+from scgim._messages import warn
+from scgim.data import split_combination
+from scgim.data._screen_checks import check_perturbation_labels
+from scgim.pp._checks import (
     check_column,
     check_control,
     check_molecules,
     check_one_smiles,
     check_smiles,
 )
-from scgim._validation._screen import check_perturbation_labels
-from scgim.data import split_combination
 from scgim.pp._molecule_features import Kind, featurize
 from scgim.pp._molecules import same_molecule_warning, standardize_molecules
 

@@ -1,23 +1,9 @@
 """The causal model: plain PyTorch that knows neither AnnData nor scvi."""
 
-from scgim.scm._count_statistics import compute_count_statistics
-from scgim.scm._denoised_covariance import (
-    CountScreen,
-    DenoisedCovariance,
-    compute_denoised_covariance,
-    control_deviation,
-    thin_counts,
-)
 from scgim.scm._dose_response import hill_response
-from scgim.scm._empirical_bayes import ConditionStatistics, RowPrior, Rows
-from scgim.scm._fit_interventions import InterventionFit
-from scgim.scm._gauge import Gauge, GaugeProblem, find_gauges, find_tied_orders, match_nodes
 from scgim.scm._graph import OrderedGraph, compute_total_effects
 from scgim.scm._graph_mechanism import GraphMechanism
-from scgim.scm._held_out_evidence import judge_on_held_out_cells
-from scgim.scm._intervention_generator import GeneratedRows, GeneratorReport, InterventionGenerator
 from scgim.scm._intervention_kinds import GroupResiduals, InterventionKind, InterventionKindName
-from scgim.scm._intervention_table import InterventionTable
 from scgim.scm._interventions import (
     Intervention,
     scale_node,
@@ -28,7 +14,6 @@ from scgim.scm._interventions import (
     shift_nodes,
 )
 from scgim.scm._mechanism import LinearMechanism, Mechanism
-from scgim.scm._mechanism_uncertainty import MechanismUncertainty
 from scgim.scm._mlp_mechanism import MLPMechanism, fit_mlp_mechanism
 from scgim.scm._named_node_fit import fit_named_nodes
 from scgim.scm._named_nodes import (
@@ -42,30 +27,53 @@ from scgim.scm._named_nodes import (
     compute_log_densities,
     sample_nodes,
 )
-from scgim.scm._potency_model import PotencyModel, ShiftObservations
-from scgim.scm._prior_knowledge import PriorKnowledge
 from scgim.scm._sampling import abduct_noise, replay, solve_intervened
-from scgim.scm._shift_posterior import ShiftPosterior, compute_shift_posterior
-from scgim.scm._structure import Structure
-from scgim.scm._structure_gradient import GradientModel, GradientSettings, fit_structure_by_gradient
-from scgim.scm._structure_score import FamilyFit, StructureScore
-from scgim.scm._structure_search import (
+from scgim.scm.gauge._gauge import Gauge, GaugeProblem, find_gauges, find_tied_orders, match_nodes
+from scgim.scm.generator._empirical_bayes import ConditionStatistics, RowPrior, Rows
+from scgim.scm.generator._fit_interventions import InterventionFit
+from scgim.scm.generator._intervention_generator import (
+    GeneratedRows,
+    GeneratorReport,
+    InterventionGenerator,
+)
+from scgim.scm.generator._intervention_table import InterventionTable
+from scgim.scm.generator._potency_model import PotencyModel, ShiftObservations
+from scgim.scm.generator._shift_posterior import ShiftPosterior, compute_shift_posterior
+from scgim.scm.generator._target_prediction import Kernel, TargetPredictor
+from scgim.scm.structure._count_statistics import compute_count_statistics
+from scgim.scm.structure._denoised_covariance import (
+    CountScreen,
+    DenoisedCovariance,
+    compute_denoised_covariance,
+    control_deviation,
+    thin_counts,
+)
+from scgim.scm.structure._held_out_evidence import judge_on_held_out_cells
+from scgim.scm.structure._mechanism_uncertainty import MechanismUncertainty
+from scgim.scm.structure._prior_knowledge import PriorKnowledge
+from scgim.scm.structure._structure import Structure
+from scgim.scm.structure._structure_gradient import (
+    GradientModel,
+    GradientSettings,
+    fit_structure_by_gradient,
+)
+from scgim.scm.structure._structure_score import FamilyFit, StructureScore
+from scgim.scm.structure._structure_search import (
     SearchProgress,
     SearchSettings,
     StructureSearch,
     search_structure,
 )
-from scgim.scm._sufficient_statistics import (
+from scgim.scm.structure._sufficient_statistics import (
     SplineBasis,
     SufficientStatistics,
     compute_sufficient_statistics,
 )
-from scgim.scm._target_evidence import (
+from scgim.scm.structure._target_evidence import (
     TargetEvidence,
     compute_expression_evidence,
     compute_target_evidence,
 )
-from scgim.scm._target_prediction import Kernel, TargetPredictor
 
 __all__ = [
     "ConditionStatistics",

@@ -10,9 +10,9 @@ from scgim.scm._mlp_mechanism import N_HIDDEN, MLPMechanism
 from scgim.scm._named_nodes import LinearNodeMechanism, causal_order
 
 if TYPE_CHECKING:
+    from scgim._types import FloatArray
     from scgim.scm._interventions import Intervention
     from scgim.scm._named_nodes import NodeMechanism
-    from scgim.scm._sufficient_statistics import FloatArray
 
 
 class GraphMechanism(nn.Module):

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from scgim.scm._sufficient_statistics import MIN_TARGET_PENALTY
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scgim.scm._sufficient_statistics import FloatArray, SufficientStatistics
+    from scgim._types import FloatArray
+    from scgim.scm.structure._sufficient_statistics import SufficientStatistics
 
 InterventionKindName = Literal["shift", "hard", "scale", "auto", "any"]
 
 MIN_VARIANCE = 1e-12
+MIN_TARGET_PENALTY = 6.0
 
 
 class GroupResiduals(NamedTuple):

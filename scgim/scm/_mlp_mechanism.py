@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from scgim.scm._sufficient_statistics import FloatArray
+    from scgim._types import BoolArray, FloatArray, IntArray
 
 N_HIDDEN = 16
 N_BATCHES = 8
@@ -47,8 +45,8 @@ class MLPMechanism:
         Variances of the exogenous noise, shape ``(n_nodes,)``.
     """
 
-    parents: NDArray[np.int64]
-    is_parent: NDArray[np.bool_]
+    parents: IntArray
+    is_parent: BoolArray
     linear: FloatArray
     inner: FloatArray
     bias: FloatArray
@@ -88,11 +86,11 @@ class _Weights(NamedTuple):
 
 def fit_mlp_mechanism(
     values: FloatArray,
-    condition: NDArray[np.int64],
-    adjacency: NDArray[np.bool_],
+    condition: IntArray,
+    adjacency: BoolArray,
     *,
-    is_shifted: NDArray[np.bool_],
-    is_replaced: NDArray[np.bool_],
+    is_shifted: BoolArray,
+    is_replaced: BoolArray,
     seed: int,
     n_steps: int = N_STEPS,
 ) -> MLPMechanism:
@@ -166,7 +164,7 @@ def fit_mlp_mechanism(
     )
 
 
-def _pad_parents(adjacency: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
+def _pad_parents(adjacency: BoolArray) -> tuple[Tensor, Tensor]:
     n_slots = max(int(adjacency.sum(axis=0).max()), 1)
     # A stable sort of "is no parent" puts the parents of each node first.
     parents = np.argsort(~adjacency, axis=0, kind="stable")[:n_slots].T
@@ -196,9 +194,7 @@ def _learning_rate_factor(step: int, n_steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (share - DECAY_FROM) / (1 - DECAY_FROM)))
 
 
-def _chunk_untargeted(
-    condition: NDArray[np.int64], is_shifted: NDArray[np.bool_]
-) -> NDArray[np.int64]:
+def _chunk_untargeted(condition: IntArray, is_shifted: BoolArray) -> IntArray:
     """Group cells for batching: conditions with targets stay whole, others go in chunks."""
     order = np.argsort(condition, kind="stable")
     first = np.searchsorted(condition[order], condition[order])

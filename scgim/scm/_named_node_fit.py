@@ -8,27 +8,23 @@ from scipy.special import expit, logit
 
 from scgim.scm._mlp_mechanism import fit_mlp_mechanism
 from scgim.scm._named_nodes import LinearNodeMechanism, NamedNodeModel
-from scgim.scm._potency_model import PotencyModel, ShiftObservations
-from scgim.scm._prior_knowledge import PriorKnowledge
-from scgim.scm._structure_score import StructureScore
-from scgim.scm._structure_search import SearchSettings, StructureSearch, search_structure
-from scgim.scm._sufficient_statistics import (
+from scgim.scm.generator._potency_model import PotencyModel, ShiftObservations
+from scgim.scm.generator._target_prediction import TargetPredictor
+from scgim.scm.structure._prior_knowledge import PriorKnowledge
+from scgim.scm.structure._structure_score import StructureScore
+from scgim.scm.structure._structure_search import SearchSettings, StructureSearch, search_structure
+from scgim.scm.structure._sufficient_statistics import (
     compute_sufficient_statistics,
     compute_target_penalty,
 )
-from scgim.scm._target_prediction import TargetPredictor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
+    from scgim._types import BoolArray, FloatArray, IntArray
     from scgim.scm._named_nodes import NamedNodeScreen, NodeMechanism
-    from scgim.scm._structure import Structure
-    from scgim.scm._structure_search import SearchProgress
-    from scgim.scm._sufficient_statistics import FloatArray
-
-    BoolArray = NDArray[np.bool_]
+    from scgim.scm.structure._structure import Structure
+    from scgim.scm.structure._structure_search import SearchProgress
 
 HARD_PRIOR_WEIGHT = 1.0
 MAX_EVIDENCE = 1e3
@@ -131,7 +127,7 @@ def reassess_targets(
     screen: NamedNodeScreen,
     structure: Structure,
     mechanism: NodeMechanism,
-    known_targets: NDArray[np.int64],
+    known_targets: IntArray,
 ) -> Structure:
     r"""Decide on shifted targets again, by mechanisms that may be richer than those of the search.
 

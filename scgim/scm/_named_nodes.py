@@ -7,14 +7,10 @@ import networkx as nx
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from scgim.scm._potency_model import PotencyModel
-    from scgim.scm._structure import Structure
-    from scgim.scm._sufficient_statistics import FloatArray
-    from scgim.scm._target_prediction import TargetPredictor
-
-    BoolArray = NDArray[np.bool_]
+    from scgim._types import BoolArray, FloatArray, IntArray
+    from scgim.scm.generator._potency_model import PotencyModel
+    from scgim.scm.generator._target_prediction import TargetPredictor
+    from scgim.scm.structure._structure import Structure
 
 N_CELLS_FOR_MEAN = 1000
 MIN_NOISE_SCALE = 1e-3
@@ -39,8 +35,8 @@ class NamedNodeScreen:
     """
 
     values: FloatArray
-    condition: NDArray[np.int64]
-    perturbation: NDArray[np.int64]
+    condition: IntArray
+    perturbation: IntArray
     log10_dose: FloatArray
     features: FloatArray | None = None
 
@@ -216,7 +212,7 @@ class NamedNodeModel:
     hard_noise_scale: float
     extra_noise: FloatArray
 
-    def seen(self, perturbation: NDArray[np.int64], log10_dose: FloatArray) -> NodeInterventions:
+    def seen(self, perturbation: IntArray, log10_dose: FloatArray) -> NodeInterventions:
         """Interventions of seen perturbations at any dose.
 
         Parameters

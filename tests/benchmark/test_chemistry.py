@@ -113,8 +113,8 @@ def test_groups_name_every_drug_and_keep_alike_drugs_together(split):
     ("arguments", "message"),
     [
         ({"seeds": []}, "`number of seeds=0` is too small"),
-        ({"seeds": [0], "split": "dose"}, "`split='dose'` is not known"),
-        ({"seeds": [0], "features": ["smiles"]}, "`features='smiles'` is not known"),
+        ({"seeds": [0], "split": "dose"}, "`split='dose'` is not a choice"),
+        ({"seeds": [0], "features": ["smiles"]}, "`features='smiles'` is not a choice"),
     ],
 )
 def test_impossible_arguments_are_named(arguments, message):

@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scgim.benchmark import ClassOracle, ScreenKeys, StructureCeiling, TrainingScreen, split
+from scgim.benchmark import ClassOracle, StructureCeiling
 from scgim.datasets import ChemistryWorld
+from scgim.evaluation import ScreenKeys, TrainingScreen, split
 
 
 def test_class_oracle_averages_its_class_at_the_nearest_dose(tiny):

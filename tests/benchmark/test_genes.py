@@ -6,8 +6,8 @@ from rich.console import Console
 
 from scgim.benchmark._genes import GenesSettings, benchmark_genes
 from scgim.datasets import GenesWorld
-from scgim.scm._structure_gradient import GradientSettings
-from scgim.scm._structure_search import SearchSettings
+from scgim.scm.structure._structure_gradient import GradientSettings
+from scgim.scm.structure._structure_search import SearchSettings
 
 SMALL = GenesWorld(n_nodes=6, n_drugs=14, n_unseen=5, n_control=300, n_cells=30)
 

@@ -96,7 +96,7 @@ def test_unseen_class_makes_no_claim_and_says_so(small_world, tmp_path):
 
 
 def test_unknown_split_is_refused():
-    with pytest.raises(ValueError, match="`split='drug'` is not known"):
+    with pytest.raises(ValueError, match="`split='drug'` is not a choice"):
         benchmark_programs([0], split="drug")
 
 

@@ -42,7 +42,7 @@ def test_result_is_printed_and_written(result, tmp_path):
 
 
 def test_unknown_screen_is_named():
-    with pytest.raises(ValueError, match="`screen='dixit'` is not known"):
+    with pytest.raises(ValueError, match="`screen='dixit'` is not a choice"):
         benchmark_targets("dixit")
 
 

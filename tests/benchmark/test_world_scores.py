@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from scgim.benchmark import DoseInterpolation, NoEffect
 from scgim.benchmark._figures import ABSTAINED, COVERAGE, ENERGY, R2
 from scgim.benchmark._held_out_truth import HeldOutTruth
 from scgim.benchmark._world_scores import (
@@ -10,6 +9,7 @@ from scgim.benchmark._world_scores import (
     score_uncertainty,
     value_of,
 )
+from scgim.evaluation import DoseInterpolation, NoEffect
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,10 @@ import warnings
 import pandas as pd
 import pytest
 
-from scgim._validation import warn
-from scgim._validation._datasets import check_choice
+from scgim._messages import check_choice, warn
 from scgim.cli import _errors
 from scgim.cli._errors import is_user_error, plain_messages
-from scgim.cli._report import ReportTable
+from scgim.evaluation.report._report import ReportTable
 
 
 def test_mistake_that_scgim_names_becomes_one_message_and_exit_code_2(capsys):
@@ -16,7 +15,7 @@ def test_mistake_that_scgim_names_becomes_one_message_and_exit_code_2(capsys):
     assert stopped.value.code == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("Error: `scenario='tan'` is not known.")
+    assert captured.err.startswith("Error: `scenario='tan'` is not a choice.")
     assert "Traceback" not in captured.err
     assert len(captured.err.splitlines()) == 1
 

@@ -5,9 +5,9 @@ import anndata as ad
 import pandas as pd
 import pytest
 
-from scgim.benchmark import Split
 from scgim.cli import main
 from scgim.datasets import ProgramsWorld
+from scgim.evaluation import Split
 
 # how few cells are learnt from is no matter here
 pytestmark = pytest.mark.filterwarnings("ignore:Unseen perturbations")

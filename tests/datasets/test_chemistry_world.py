@@ -139,7 +139,7 @@ def test_same_seed_gives_the_same_world_and_another_seed_another(small):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"features": "smiles"}, "`features='smiles'` is not known."),
+        ({"features": "smiles"}, "`features='smiles'` is not a choice."),
         ({"n_cells": 0}, "`n_cells=0` is too small: it must be at least 1. Raise it."),
         ({"n_drugs": 189}, "`n_drugs=189` is too large: it must be at most 188. Lower it."),
     ],

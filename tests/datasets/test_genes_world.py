@@ -92,8 +92,8 @@ def test_screen_survives_h5ad(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"graph": "er3"}, r"`graph='er3'` is not known\. .*'er1'"),
-        ({"mechanism": "cubic"}, r"`mechanism='cubic'` is not known"),
+        ({"graph": "er3"}, r"`graph='er3'` is not a choice\. .*'er1'"),
+        ({"mechanism": "cubic"}, r"`mechanism='cubic'` is not a choice"),
         ({"n_nodes": 2}, r"`n_nodes=2` is too small: it must be at least 3"),
     ],
 )

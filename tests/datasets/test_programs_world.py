@@ -201,7 +201,7 @@ def test_simulate_screen_is_the_screen_of_its_world(screen):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"scenario": "linaer"}, "`scenario='linaer'` is not known. .*'linear'"),
+        ({"scenario": "linaer"}, "`scenario='linaer'` is not a choice. .*'linear'"),
         ({"n_cells": 0}, "`n_cells=0` is too small: it must be at least 1."),
         ({"n_classes": 11, "n_nodes": 10}, "`n_classes=11` is larger than `n_nodes=10`"),
         ({"n_drugs": 4}, "`n_drugs=4` is smaller than `n_classes=8`"),

@@ -82,5 +82,5 @@ def test_missing_file_is_named(monkeypatch, tmp_path: Path):
 
 
 def test_unknown_dream4_network_is_named(monkeypatch):
-    with pytest.raises(ValueError, match="`index=3` is not known"):
+    with pytest.raises(ValueError, match="`index=3` is not a choice"):
         datasets.dream4(100, 3)

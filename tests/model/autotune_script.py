@@ -14,7 +14,9 @@ from scgim.model import GIM
 SCORE = "shift_r2_validation"
 
 folder, ray_folder = Path(sys.argv[1]), sys.argv[2]
-spec = importlib.util.spec_from_file_location("fixtures", Path(__file__).with_name("conftest.py"))
+spec = importlib.util.spec_from_file_location(
+    "fixtures", Path(__file__).parents[1] / "fixtures/models.py"
+)
 fixtures = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(fixtures)
 

@@ -14,7 +14,9 @@ from scgim.data import ConditionSplitter
 from scgim.model import GIM
 
 folder, n_processes = Path(sys.argv[1]), int(sys.argv[2])
-spec = importlib.util.spec_from_file_location("fixtures", Path(__file__).with_name("conftest.py"))
+spec = importlib.util.spec_from_file_location(
+    "fixtures", Path(__file__).parents[1] / "fixtures/models.py"
+)
 fixtures = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(fixtures)
 

@@ -3,8 +3,8 @@ import pytest
 
 from scgim.scm._named_node_fit import fit_named_nodes
 from scgim.scm._named_nodes import LinearNodeMechanism, NamedNodeScreen, NodeInterventions
-from scgim.scm._prior_knowledge import PriorKnowledge
-from scgim.scm._structure_search import SearchSettings
+from scgim.scm.structure._prior_knowledge import PriorKnowledge
+from scgim.scm.structure._structure_search import SearchSettings
 
 N_NODES, N_DRUGS = 6, 14
 WEIGHTS = np.zeros((N_NODES, N_NODES))

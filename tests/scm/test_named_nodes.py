@@ -12,8 +12,8 @@ from scgim.scm._named_nodes import (
     compute_linear_mean,
     compute_log_densities,
 )
-from scgim.scm._potency_model import PotencyModel
-from scgim.scm._structure import Structure
+from scgim.scm.generator._potency_model import PotencyModel
+from scgim.scm.structure._structure import Structure
 
 N_NODES = 4
 WEIGHTS = np.zeros((N_NODES, N_NODES))

@@ -1,0 +1,1 @@
+"""Doors of scvi-tools: files, queries, minified cells, MuData, data modules, the hub."""

@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import pickle
+import shutil
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import anndata
+import mudata
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from lightning.pytorch.utilities import rank_zero_only
+from mudata import MuData
+from scvi.data._constants import _MODEL_NAME_KEY, _SETUP_ARGS_KEY, _SETUP_METHOD_NAME
+from scvi.model._utils import parse_device_args
+from scvi.model.base import BaseModelClass
+from scvi.model.base._constants import SAVE_KEYS
+from scvi.model.base._save_load import _initialize_model, _load_saved_files
+
+from scgim.model._checks import check_genes
+from scgim.model.host._file_checks import (
+    check_can_save,
+    check_format_version,
+    check_has_model,
+    check_model_class,
+    check_no_pickle,
+    check_saved_cells,
+    describe_damage,
+)
+from scgim.model.host._plain_values import from_plain, to_plain
+from scgim.model.host._safe_files import (
+    ARRAYS_NAME,
+    DESCRIPTION_NAME,
+    FORMAT_VERSION,
+    WEIGHTS_NAME,
+    SavedModel,
+    read_safe_files,
+    write_safe_files,
+)
+
+if TYPE_CHECKING:
+    import os
+
+SAFE_NAMES = (DESCRIPTION_NAME, WEIGHTS_NAME, ARRAYS_NAME)
+# What torch and pickle raise for bytes that are not, or no longer, a model.
+UNREADABLE = (
+    AttributeError,
+    EOFError,
+    ImportError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    pickle.UnpicklingError,
+)
+# What h5py and anndata raise for a file that is not, or no longer, one of theirs.
+UNREADABLE_CELLS = (AttributeError, KeyError, OSError, TypeError, ValueError)
+
+
+class SavingMixin(BaseModelClass):
+    """Files of a model: the format of scvi-tools, and one that cannot run code."""
+
+    format_version_: int = FORMAT_VERSION
+
+    def save(
+        self,
+        dir_path: str | os.PathLike[str],
+        prefix: str | None = None,
+        overwrite: bool = False,
+        save_anndata: bool = False,
+        *,
+        safe: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Save the model in a folder.
+
+        Everything is written to a folder beside it first and moved when complete, so what was
+        there stays as it was when saving fails. Under a distributed strategy only the first
+        process writes.
+
+        Parameters
+        ----------
+        dir_path
+            Folder; it must not exist unless ``overwrite``.
+        prefix
+            Start of the file names.
+        overwrite
+            Whether to replace a model that is there already.
+        save_anndata
+            Whether to save the cells with the model.
+        safe
+            Whether to write safetensors and JSON, which cannot run code when they are loaded, in
+            place of the pickle of scvi-tools.
+        **kwargs
+            Passed to :meth:`scvi.model.base.BaseModelClass.save`.
+        """
+        folder = Path(dir_path)
+        if vars(rank_zero_only)["rank"] == 0:
+            check_can_save(folder, overwrite=overwrite)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+            try:
+                written = staging / "model"
+                written.mkdir()  # not the temporary folder itself, which only its owner may read
+                self._write(written, prefix or "", save_anndata=save_anndata, safe=safe, **kwargs)
+                _publish(written, folder, prefix or "")
+            finally:
+                shutil.rmtree(staging)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.barrier()
+
+    def _write(
+        self,
+        folder: Path,
+        prefix: str,
+        *,
+        save_anndata: bool,
+        safe: bool,
+        **kwargs: Any,
+    ) -> None:
+        if not safe:
+            super().save(str(folder), prefix, True, save_anndata, **kwargs)
+            return
+        if save_anndata and self.adata is not None:
+            self.adata.write(folder / f"{prefix}{_cells_name(self.adata)}")
+        saved = SavedModel(self.module.state_dict(), self.get_var_names(), self.saved_attributes())
+        write_safe_files(saved, folder, prefix, version("scgim"))
+
+    @classmethod
+    def load(
+        cls,
+        dir_path: str | os.PathLike[str],
+        adata: AnnData | MuData | bool | None = None,
+        *,
+        safe: bool = False,
+        **kwargs: Any,
+    ) -> Self:
+        """Load a saved model.
+
+        A model saved by ``save(..., safe=True)`` is recognised, and nothing in its files is
+        executed. One in the format of scvi-tools is a pickle: load it only from people you trust.
+
+        Parameters
+        ----------
+        dir_path
+            Folder that :meth:`save` wrote.
+        adata
+            Cells with the genes of training; ``None`` for those saved with the model, ``False``
+            for none: predictions need none.
+        safe
+            Whether to refuse a folder whose model could run code.
+        **kwargs
+            Passed to :meth:`scvi.model.base.BaseModelClass.load`.
+
+        Returns
+        -------
+        The model.
+
+        Raises
+        ------
+        ValueError
+            When a file is missing, damaged, of a newer format or refused, or when the genes of
+            ``adata`` are not those of training.
+        """
+        folder, prefix = Path(dir_path), kwargs.get("prefix") or ""
+        backup_url = kwargs.get("backup_url")
+        is_safe = _is_safe(folder, prefix, has_backup=backup_url is not None)
+        if safe or is_safe:
+            check_no_pickle(folder, f"{prefix}{SAVE_KEYS.MODEL_FNAME}", is_safe=is_safe)
+        saved = (
+            read_safe_files(folder, prefix) if is_safe else _read_pickle(folder, prefix, backup_url)
+        )
+        check_model_class(folder, saved.attributes["registry_"].get(_MODEL_NAME_KEY), cls.__name__)
+        if adata is None:
+            adata = _read_cells(folder, prefix, saved)
+        if isinstance(adata, AnnData) and not isinstance(saved.var_names, dict):
+            check_genes(adata.var_names, pd.Index(np.asarray(saved.var_names).ravel()))
+        if not is_safe:
+            model = super().load(str(folder), adata, **kwargs)
+            model.history_ = from_plain(model.history_)
+            return model
+        cells = None if isinstance(adata, bool) else adata
+        return cls._build(saved, cells, **kwargs)
+
+    @classmethod
+    def _build(
+        cls,
+        saved: SavedModel,
+        adata: AnnData | MuData | None,
+        accelerator: str = "auto",
+        device: int | str = "auto",
+        **_: Any,
+    ) -> Self:
+        """Set up cells and make the model of a safe folder, as scvi-tools does for a pickle."""
+        attributes = from_plain(saved.attributes)
+        registry = attributes.pop("registry_")
+        if adata is not None:
+            set_up = getattr(cls, registry.get(_SETUP_METHOD_NAME, "setup_anndata"))
+            set_up(adata, source_registry=registry, **registry[_SETUP_ARGS_KEY])
+        model: Self = _initialize_model(cls, adata, registry, attributes, None)
+        model.module.on_load(model)
+        model.module.load_state_dict(saved.weights)
+        model.to_device(
+            parse_device_args(
+                accelerator, device, return_device="torch", validate_single_device=True
+            )[2]
+        )
+        model.module.eval()
+        if adata is not None:
+            model._validate_anndata(adata)
+        return model
+
+    @staticmethod
+    def load_registry(dir_path: str, prefix: str | None = None) -> dict:
+        """Read the registry saved with a model, in either format.
+
+        Parameters
+        ----------
+        dir_path
+            Folder that :meth:`save` wrote.
+        prefix
+            Start of the file names.
+
+        Returns
+        -------
+        The registry.
+        """
+        folder = Path(dir_path)
+        if not _is_safe(folder, prefix or ""):
+            return BaseModelClass.load_registry(dir_path, prefix)
+        return read_safe_files(folder, prefix or "").attributes["registry_"]
+
+    def saved_attributes(self) -> dict[str, Any]:
+        """Attributes that are saved: those with a trailing underscore, in plain values."""
+        return {name: value for name, value in self._get_user_attributes() if name[-1] == "_"}
+
+    def _get_user_attributes(self) -> list[tuple[str, Any]]:
+        """Attributes in plain Python and NumPy, which every version of pandas can read."""
+        return [
+            (name, to_plain(value) if name.endswith("_") and not name.startswith("__") else value)
+            for name, value in super()._get_user_attributes()
+        ]
+
+
+def _is_safe(folder: Path, prefix: str, *, has_backup: bool = False) -> bool:
+    safe_name, pickle_name = f"{prefix}{DESCRIPTION_NAME}", f"{prefix}{SAVE_KEYS.MODEL_FNAME}"
+    if not has_backup:
+        check_has_model(folder, (safe_name, pickle_name))
+    return (folder / safe_name).exists()
+
+
+def _read_pickle(folder: Path, prefix: str, backup_url: str | None) -> SavedModel:
+    path = folder / f"{prefix}{SAVE_KEYS.MODEL_FNAME}"
+    try:
+        attributes, var_names, weights, _ = _load_saved_files(
+            str(folder),
+            load_adata=False,
+            prefix=prefix,
+            map_location="cpu",
+            backup_url=backup_url,
+        )
+        attributes["registry_"]
+    except UNREADABLE as error:
+        what = f"it cannot be read as a model ({type(error).__name__}: {error})"
+        raise ValueError(describe_damage(path, what)) from error
+    check_format_version(path, attributes.get("format_version_", 1), FORMAT_VERSION)
+    return SavedModel(weights, var_names, attributes)
+
+
+def _read_cells(folder: Path, prefix: str, saved: SavedModel) -> AnnData | MuData | Literal[False]:
+    """Cells saved with the model, or a warning that there are none and ``False``."""
+    is_multimodal = isinstance(saved.var_names, dict)
+    path = folder / f"{prefix}{SAVE_KEYS.MDATA_FNAME if is_multimodal else SAVE_KEYS.ADATA_FNAME}"
+    if not check_saved_cells(path):
+        return False
+    try:
+        return mudata.read(path) if is_multimodal else anndata.read_h5ad(path)
+    except UNREADABLE_CELLS as error:
+        what = f"it cannot be read as cells ({type(error).__name__}: {error})"
+        raise ValueError(describe_damage(path, what)) from error
+
+
+def _cells_name(adata: AnnData | MuData) -> str:
+    name: str = SAVE_KEYS.MDATA_FNAME if isinstance(adata, MuData) else SAVE_KEYS.ADATA_FNAME
+    return name
+
+
+def _publish(written: Path, folder: Path, prefix: str) -> None:
+    """Move complete files to their place; a model in the other format is replaced too."""
+    if not folder.exists():
+        written.rename(folder)
+        return
+    new = {path.name for path in written.iterdir()}
+    # Data first and descriptions last, so that what is half-way never looks complete.
+    for path in sorted(
+        written.iterdir(), key=lambda path: path.name == f"{prefix}{DESCRIPTION_NAME}"
+    ):
+        path.replace(folder / path.name)
+    for name in (*SAFE_NAMES, SAVE_KEYS.MODEL_FNAME):
+        if f"{prefix}{name}" not in new:
+            (folder / f"{prefix}{name}").unlink(missing_ok=True)

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scgim.scm._dose_response import LN10
+from scgim.scm.generator._empirical_bayes import (
+    ConditionStatistics,
+    RowPrior,
+    Rows,
+    estimate_free_rows,
+    estimate_hill_rows,
+)
+from scgim.scm.generator._intervention_generator import MIN_PERTURBATIONS, InterventionGenerator
+from scgim.scm.generator._intervention_table import PRIOR_LOG10_EC50_SD, PRIOR_SHIFT_SD
+
+if TYPE_CHECKING:
+    from scgim._types import BoolArray, FloatArray, IntArray
+
+# The feature prediction is a prior mean, not the truth: its variance is doubled.
+PRIOR_INFLATION = 2.0
+# After the first pass the EC50 is known better than its Laplace variance says.
+EC50_NOISE_AFTER_PRIOR = 0.5
+
+
+class InterventionFit:
+    """Empirical Bayes on the rows of the seen perturbations, then features -> rows.
+
+    The rows that training left are re-estimated from the cells with the feature prediction as
+    prior, and the generator is learned on them. Without features the prior is the weak one of
+    training, and there is no generator. A perturbation that was run in combinations only has no
+    condition of its own and keeps the row that training left.
+
+    Parameters
+    ----------
+    statistics
+        What the cells of each condition say.
+    response
+        Value of each fixed curve in each condition, shape ``(n_conditions, n_curves)``; ``None``
+        for Hill curves.
+    shift
+        Where training left the shifts, shape ``(n_perturbations, n_curves * n_nodes)``.
+    log10_ec50
+        Where training left log10 EC50, shape ``(n_perturbations,)``.
+    hill
+        Slope of all Hill curves.
+
+    Attributes
+    ----------
+    rows
+        Posterior rows of the seen perturbations.
+    generator
+        Features -> rows, or ``None``.
+    """
+
+    def __init__(
+        self,
+        statistics: ConditionStatistics,
+        *,
+        response: FloatArray | None,
+        shift: FloatArray,
+        log10_ec50: FloatArray,
+        hill: float,
+    ) -> None:
+        self.statistics = statistics
+        self.response = response
+        self.hill = hill
+        self.n_curves = 1 if response is None else response.shape[1]
+        self.generator: InterventionGenerator | None = None
+        self._trained_shift, self._trained_log10_ec50 = shift, log10_ec50
+        n_rows = len(log10_ec50)
+        self._prior = RowPrior(
+            shift=np.zeros_like(shift),
+            shift_variance=PRIOR_SHIFT_SD**2 / self.n_curves,
+            log10_ec50=np.full(n_rows, float(np.mean(log10_ec50))),
+            log10_ec50_variance=np.full(n_rows, PRIOR_LOG10_EC50_SD**2),
+        )
+        self.rows = self._estimate(self._prior)
+
+    def learn_generator(self, features: FloatArray, block_of_column: IntArray) -> None:
+        """Learn features -> rows, and use it as the prior of the rows.
+
+        Parameters
+        ----------
+        features
+            Features of the seen perturbations, shape ``(n_perturbations, n_features)``.
+        block_of_column
+            Block of each feature, shape ``(n_features,)``.
+        """
+        if len(features) < MIN_PERTURBATIONS:
+            return
+        first = self._generator(features, block_of_column, self._ec50_noise())
+        weak = RowPrior(
+            shift=np.zeros_like(self.rows.shift),
+            shift_variance=PRIOR_SHIFT_SD**2 / self.n_curves,
+            log10_ec50=first.left_out_log10_ec50,
+            log10_ec50_variance=first.left_out_log10_ec50_variance,
+        )
+        ec50_noise = EC50_NOISE_AFTER_PRIOR * np.minimum(
+            self._ec50_noise(), first.left_out_log10_ec50_variance
+        )
+        self.rows = self._estimate(weak)
+        self.generator = self._generator(features, block_of_column, ec50_noise)
+        error = self.rows.shift - self.generator.left_out_shift
+        self._prior = replace(
+            weak,
+            shift=self.generator.left_out_shift,
+            shift_variance=PRIOR_INFLATION * float((error**2).mean()),
+            log10_ec50=self.generator.left_out_log10_ec50,
+            log10_ec50_variance=self.generator.left_out_log10_ec50_variance,
+        )
+        self.rows = self._estimate(self._prior)
+
+    def rows_without(self, left_out: BoolArray) -> Rows:
+        """Estimate the rows as if some conditions had not been run.
+
+        Parameters
+        ----------
+        left_out
+            Which conditions to leave out, shape ``(n_conditions,)``.
+
+        Returns
+        -------
+        Posterior rows.
+        """
+        n_cells = np.where(left_out, 0.0, self.statistics.n_cells)
+        return self._estimate(self._prior, replace(self.statistics, n_cells=n_cells))
+
+    def _estimate(self, prior: RowPrior, statistics: ConditionStatistics | None = None) -> Rows:
+        statistics = self.statistics if statistics is None else statistics
+        if self.response is None:
+            return self._keep_trained(estimate_hill_rows(statistics, prior, self.hill))
+        return self._keep_trained(estimate_free_rows(statistics, self.response, prior))
+
+    def _keep_trained(self, rows: Rows) -> Rows:
+        """Put back what training learned of perturbations without a condition of their own.
+
+        Their uncertainty is taken to be that of the others.
+        """
+        has_own = np.isin(np.arange(len(rows.shift)), self.statistics.perturbation)
+        if has_own.all():
+            return rows
+        usual = np.median(rows.shift_variance[has_own]) if has_own.any() else rows.shift_variance
+        return replace(
+            rows,
+            shift=np.where(has_own[:, None], rows.shift, self._trained_shift),
+            shift_variance=np.where(has_own, rows.shift_variance, usual),
+            log10_ec50=np.where(has_own, rows.log10_ec50, self._trained_log10_ec50),
+        )
+
+    def _generator(
+        self, features: FloatArray, block_of_column: IntArray, ec50_noise: FloatArray
+    ) -> InterventionGenerator:
+        return InterventionGenerator(
+            features,
+            block_of_column,
+            self.rows,
+            noise=self.rows.shift_variance,
+            ec50_noise=ec50_noise,
+        )
+
+    def _ec50_noise(self) -> FloatArray:
+        """Laplace variance of each log10 EC50, shape ``(n_perturbations,)``."""
+        statistics, rows = self.statistics, self.rows
+        steepness = self.hill * LN10
+        exponent = steepness * (statistics.log10_dose - rows.log10_ec50[statistics.perturbation])
+        half = 0.5 / np.cosh(np.clip(exponent, -500, 500) / 2)
+        slope = steepness * half**2
+        size = (rows.shift**2).sum(1)[statistics.perturbation]
+        information = np.full(len(rows.shift), 1 / PRIOR_LOG10_EC50_SD**2)
+        np.add.at(information, statistics.perturbation, statistics.n_cells * size * slope**2)
+        return 1 / information

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from scgim.scm._dose_response import LN10
+
+if TYPE_CHECKING:
+    from scgim._types import FloatArray
+    from scgim.scm._named_nodes import NamedNodeModel, NamedNodeScreen
+
+MIN_INFORMATION = 1e-6
+
+
+class ShiftPosterior(NamedTuple):
+    r"""How well the shifts of seen perturbations are known.
+
+    The sizes of a perturbation's targets are independent given its EC50 and slope, and linear in them
+    to first order: :math:`a_j = \hat a_j + b_j^\top \delta + \varepsilon_j` with
+    :math:`\delta = (\log_{10}\mathrm{EC}_{50}, \log n) - \text{estimate}`.
+
+    Attributes
+    ----------
+    potency_covariance
+        Covariance of log10 EC50 and log slope, shape ``(n_perturbations, 2, 2)``.
+    size_slope
+        :math:`b`, shape ``(n_perturbations, n_nodes, 2)``.
+    size_variance
+        Variance of :math:`\varepsilon`, shape ``(n_perturbations, n_nodes)``; 0 but for targets.
+    """
+
+    potency_covariance: FloatArray
+    size_slope: FloatArray
+    size_variance: FloatArray
+
+
+def compute_shift_posterior(
+    model: NamedNodeModel, screen: NamedNodeScreen, residual_variance: FloatArray
+) -> ShiftPosterior:
+    """Laplace approximation at the fitted sizes and dose responses, one perturbation at a time.
+
+    Parameters
+    ----------
+    model
+        Fitted model.
+    screen
+        The cells it was fitted to.
+    residual_variance
+        Variance of a node around its parents as it is measured, shape ``(n_nodes,)``.
+
+    Returns
+    -------
+    The posterior. What other perturbations and features say of a dose response is its prior.
+    """
+    potency, is_target = model.potency, model.structure.is_moved
+    n_perturbations, n_nodes = is_target.shape
+    size = np.where(is_target, potency.rows[:, :1] * potency.sensitivity + potency.extra, 0.0)
+    prior = [1 / np.diag(np.linalg.inv(gram)) for gram in potency.prior_covariances()[1:]]
+    covariance = np.zeros((n_perturbations, 2, 2))
+    slope = np.zeros((n_perturbations, n_nodes, 2))
+    variance = np.zeros((n_perturbations, n_nodes))
+    for row in range(n_perturbations):
+        conditions = np.flatnonzero(screen.perturbation == row)
+        rows = np.tile(potency.rows[row], (len(conditions), 1))
+        response = potency.response(rows, screen.log10_dose[conditions])
+        steepness = LN10 * np.exp(rows[:, 2]) * response * (1 - response)
+        finite = np.isfinite(screen.log10_dose[conditions])
+        apart = np.where(finite, screen.log10_dose[conditions], rows[:, 1]) - rows[:, 1]
+        change = np.column_stack([-steepness, steepness * apart])
+        weight = screen.condition_sizes[conditions]
+        targets = np.flatnonzero(is_target[row])
+        precision = np.diag([1 / max(p[row], MIN_INFORMATION) for p in prior])
+        for node in targets:
+            scaled = weight / residual_variance[node]
+            information = (scaled * response**2).sum() + MIN_INFORMATION
+            cross = (scaled * response * size[row, node]) @ change
+            precision += (scaled * size[row, node] ** 2 * change.T) @ change
+            precision -= np.outer(cross, cross) / information
+            slope[row, node] = -cross / information
+            variance[row, node] = 1 / information
+        covariance[row] = np.linalg.inv(precision)
+    return ShiftPosterior(covariance, slope, variance)

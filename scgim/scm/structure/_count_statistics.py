@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scgim.scm.structure._denoised_covariance import compute_denoised_covariance, control_deviation
+from scgim.scm.structure._sufficient_statistics import (
+    SplineBasis,
+    SufficientStatistics,
+    compute_target_penalty,
+)
+
+if TYPE_CHECKING:
+    from scgim.scm.structure._denoised_covariance import CountScreen
+
+MIN_RELIABILITY = 0.05
+
+
+def compute_count_statistics(
+    screen: CountScreen, rng: np.random.Generator, *, ridge: float = 1.0, n_splits: int = 20
+) -> SufficientStatistics:
+    r"""Summarise counts for structure search, free of counting noise.
+
+    Scatter within perturbations is that of the denoised covariance. What it takes to subtract the
+    noise is certainty: an estimate of reliability :math:`\rho` (share of the variance that is not
+    counting noise) is as sure as :math:`\rho^2` as many cells without noise would make it, so each
+    cell counts :math:`\rho^2`, at the median over genes. Without that, a search over-connects.
+
+    Parameters
+    ----------
+    screen
+        The counts; one condition per perturbation.
+    rng
+        Source of the thinning.
+    ridge
+        Strength of the regularisation, see :meth:`DenoisedCovariance.regularised`.
+    n_splits
+        How often counts are split.
+
+    Returns
+    -------
+    Statistics of linear mechanisms, in control deviations of log expression.
+
+    See Also
+    --------
+    compute_sufficient_statistics : The same for values measured without noise.
+    """
+    mean, deviation = control_deviation(screen)
+    values = (screen.log_expression(screen.counts) - mean) / deviation
+    covariance = compute_denoised_covariance(screen, deviation, rng, n_splits=n_splits)
+    reliability = float(np.clip(np.median(covariance.reliability), MIN_RELIABILITY, 1.0))
+    n_groups, n_nodes = int(screen.perturbation.max()) + 2, values.shape[1]
+    # Code -1, the control, goes to the last slot.
+    group = np.where(screen.is_control, n_groups - 1, screen.perturbation)
+    n_cells = np.bincount(group, minlength=n_groups).astype(np.float64) * reliability**2
+    means = np.zeros((n_groups, n_nodes + 1))
+    np.add.at(means[:, :-1], group, values)
+    means[:, :-1] /= np.maximum(np.bincount(group, minlength=n_groups), 1)[:, None]
+    means[:, -1] = 1.0
+    within = np.zeros((n_nodes + 1, n_nodes + 1, n_groups))
+    within[:-1, :-1] = covariance.regularised(ridge)[..., None] * n_cells
+    return SufficientStatistics(
+        within=within,
+        between=np.einsum("gi,gj,g->ijg", means, means, n_cells),
+        n_cells=n_cells,
+        target_penalty=compute_target_penalty(n_cells[:-1], np.arange(n_groups - 1), n_nodes),
+        n_nodes=n_nodes,
+        basis=SplineBasis(np.zeros((0, n_nodes))),
+    )

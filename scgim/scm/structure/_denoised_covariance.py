@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from scgim._types import BoolArray, FloatArray, IntArray
+
+MIN_DEVIATION = 1e-6
+EIGENVALUE_FLOOR = 0.25
+
+
+@dataclass(frozen=True)
+class CountScreen:
+    """Counts of a screen whose genes are the nodes.
+
+    Attributes
+    ----------
+    counts
+        Counts, shape ``(n_cells, n_genes)``.
+    size_factor
+        Sequencing depth of each cell relative to a typical one, shape ``(n_cells,)``.
+    perturbation
+        Perturbation of each cell, -1 for control, shape ``(n_cells,)``.
+    covariates
+        Known nuisance of each cell (batch indicators, say), shape ``(n_cells, n_covariates)``.
+    """
+
+    counts: IntArray
+    size_factor: FloatArray
+    perturbation: IntArray
+    covariates: FloatArray
+
+    @property
+    def is_control(self) -> BoolArray:
+        """Which cells are unperturbed."""
+        return self.perturbation < 0
+
+    def log_expression(self, counts: IntArray, depth: float = 1.0) -> FloatArray:
+        """Transform counts, free of what covariates explain in control cells.
+
+        Parameters
+        ----------
+        counts
+            Counts, whole or thinned, shape ``(n_cells, n_genes)``.
+        depth
+            Share of the counts that thinning left.
+
+        Returns
+        -------
+        log1p of counts per size factor, same shape.
+        """
+        expression = np.log1p(counts / (depth * self.size_factor[:, None]))
+        if not self.covariates.shape[1]:
+            return np.asarray(expression)
+        centred = self.covariates - self.covariates[self.is_control].mean(axis=0)
+        control = expression[self.is_control]
+        slope = np.linalg.lstsq(
+            centred[self.is_control], control - control.mean(axis=0), rcond=None
+        )[0]
+        return np.asarray(expression - centred @ slope)
+
+    def centre(self, values: FloatArray) -> FloatArray:
+        """Take the mean of each perturbation's cells away.
+
+        Parameters
+        ----------
+        values
+            One row per cell.
+
+        Returns
+        -------
+        What varies within perturbations.
+        """
+        index = self.perturbation + 1
+        total = np.zeros((int(index.max()) + 1, values.shape[1]))
+        np.add.at(total, index, values)
+        sizes = np.maximum(np.bincount(index), 1)
+        centred: FloatArray = values - (total / sizes[:, None])[index]
+        return centred
+
+
+@dataclass(frozen=True)
+class DenoisedCovariance:
+    """Covariance within perturbations, as measured and without counting noise.
+
+    Attributes
+    ----------
+    measured
+        Of standardised expression, shape ``(n_genes, n_genes)``.
+    denoised
+        The same, free of counting noise; not always positive definite.
+    n_cells
+        Cells less perturbations.
+    """
+
+    measured: FloatArray
+    denoised: FloatArray
+    n_cells: float
+
+    @property
+    def reliability(self) -> FloatArray:
+        """Share of each gene's variance that is not counting noise, shape ``(n_genes,)``."""
+        return np.asarray(np.diag(self.denoised) / np.diag(self.measured))
+
+    def regularised(self, ridge: float = 1.0) -> FloatArray:
+        r"""Add :math:`\kappa \sqrt{d/N}` of the measured variance, and make it positive definite.
+
+        In units of *measured* variance, so that one :math:`\kappa` serves panels of any size.
+
+        Parameters
+        ----------
+        ridge
+            :math:`\kappa`.
+
+        Returns
+        -------
+        Covariance, shape ``(n_genes, n_genes)``.
+        """
+        sd = np.sqrt(np.diag(self.measured))
+        amount = ridge * np.sqrt(len(sd) / self.n_cells)
+        scaled = self.denoised / np.outer(sd, sd) + amount * np.eye(len(sd))
+        values, vectors = np.linalg.eigh(scaled)
+        values = np.maximum(values, EIGENVALUE_FLOOR * amount)
+        return np.asarray((vectors * values) @ vectors.T * np.outer(sd, sd))
+
+
+def thin_counts(counts: IntArray, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+    """Split counts into two halves whose counting noise is independent.
+
+    Each molecule goes to the first half with probability one half. If counts are Poisson given the
+    cell, the halves are independent given the cell (binomial thinning).
+
+    Parameters
+    ----------
+    counts
+        Non-negative integers.
+    rng
+        Source of randomness.
+
+    Returns
+    -------
+    The halves, which add up to ``counts``.
+    """
+    first = rng.binomial(counts, 0.5)
+    return first, counts - first
+
+
+def compute_denoised_covariance(
+    screen: CountScreen, deviation: FloatArray, rng: np.random.Generator, *, n_splits: int = 20
+) -> DenoisedCovariance:
+    """Estimate the covariance of expression that counting noise has no part in.
+
+    The cross-covariance of the two halves of thinned counts is free of counting noise under any
+    transform; it is averaged over splits.
+
+    Parameters
+    ----------
+    screen
+        The counts.
+    deviation
+        Unit of each gene, shape ``(n_genes,)``; usually its deviation in control cells.
+    rng
+        Source of the splits.
+    n_splits
+        How often counts are split.
+
+    Returns
+    -------
+    Measured and denoised covariance.
+    """
+    n_free = float(len(screen.counts) - screen.perturbation.max() - 2)
+
+    def within(counts: IntArray, depth: float) -> FloatArray:
+        return screen.centre(screen.log_expression(counts, depth) / deviation)
+
+    whole = within(screen.counts, 1.0)
+    total = np.zeros((whole.shape[1], whole.shape[1]))
+    for _ in range(n_splits):
+        first, second = thin_counts(screen.counts, rng)
+        cross = within(first, 0.5).T @ within(second, 0.5) / n_free
+        total += (cross + cross.T) / 2
+    return DenoisedCovariance(whole.T @ whole / n_free, total / n_splits, n_free)
+
+
+def control_deviation(screen: CountScreen) -> tuple[FloatArray, FloatArray]:
+    """Mean and deviation of each gene's expression in control cells.
+
+    Parameters
+    ----------
+    screen
+        The counts.
+
+    Returns
+    -------
+    Mean and deviation, each of shape ``(n_genes,)``.
+    """
+    control = screen.log_expression(screen.counts)[screen.is_control]
+    return control.mean(axis=0), control.std(axis=0) + MIN_DEVIATION

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scgim.scm.structure._denoised_covariance import (
+    CountScreen,
+    compute_denoised_covariance,
+    control_deviation,
+)
+from scgim.scm.structure._target_evidence import TargetEvidence, _evidence
+
+if TYPE_CHECKING:
+    from scgim._types import BoolArray, IntArray
+
+
+MIN_CELLS = 4
+
+
+def judge_on_held_out_cells(
+    evidence: TargetEvidence,
+    screen: CountScreen,
+    rng: np.random.Generator,
+    *,
+    ridge: float = 1.0,
+    n_splits: int = 20,
+) -> TargetEvidence:
+    """Judge whether genes explain each other's shifts, on cells that had no part in learning it.
+
+    The covariance is estimated from half of the cells of each perturbation and has to explain the
+    shifts of the other half, and the other way around.
+
+    Parameters
+    ----------
+    evidence
+        Scores from all cells.
+    screen
+        The counts.
+    rng
+        Source of the halves and of the thinning.
+    ridge
+        Strength of the regularisation, see :meth:`DenoisedCovariance.regularised`.
+    n_splits
+        How often counts are thinned.
+
+    Returns
+    -------
+    The scores, with the smaller of the two held-out shares in ``explained``; minus infinity where a
+    perturbation has fewer than four cells, so that nothing can be shown.
+    """
+    if np.bincount(screen.perturbation + 1).min() < MIN_CELLS:
+        return replace(evidence, explained=-np.inf)
+    is_first = _halve(screen.perturbation, rng)
+    mean, deviation = control_deviation(screen)
+    values = (screen.log_expression(screen.counts) - mean) / deviation
+    shares = []
+    for learned, held_out in ((is_first, ~is_first), (~is_first, is_first)):
+        half = CountScreen(
+            screen.counts[learned],
+            screen.size_factor[learned],
+            screen.perturbation[learned],
+            screen.covariates[learned],
+        )
+        covariance = compute_denoised_covariance(half, deviation, rng, n_splits=n_splits)
+        judged = _evidence(values[held_out], screen.perturbation[held_out], covariance, ridge)
+        shares.append(judged.explained)
+    return replace(evidence, explained=min(shares))
+
+
+def _halve(perturbation: IntArray, rng: np.random.Generator) -> BoolArray:
+    """Half of the cells of each perturbation, at random."""
+    order = np.lexsort((rng.random(len(perturbation)), perturbation))
+    starts = np.searchsorted(perturbation[order], perturbation[order])
+    is_first = np.empty(len(perturbation), dtype=bool)
+    is_first[order] = (np.arange(len(perturbation)) - starts) % 2 == 0
+    return is_first

@@ -1,0 +1,152 @@
+"""Checks on what the causal space of named genes can handle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scgim._messages import quote_some
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from scgim._types import FloatArray
+
+
+SINGULAR = 1e-8
+
+
+def check_node_number(n_nodes: int, n_cells: int, max_nodes: int) -> None:
+    """Raise if there are more named nodes than the method or the cells can carry.
+
+    Parameters
+    ----------
+    n_nodes
+        Genes that would be nodes.
+    n_cells
+        Cells.
+    max_nodes
+        Most nodes that a search can honestly handle.
+    """
+    if n_nodes > max_nodes:
+        msg = (
+            f"`causal_space='genes'` would make {n_nodes:,} nodes, but structure search is honest for "
+            f"at most {max_nodes:,}. Choose that many genes, for example `adata[:, genes]`, or use "
+            "`causal_space='programs'`."
+        )
+        raise ValueError(msg)
+    if n_cells <= n_nodes:
+        msg = (
+            f"There are {n_cells:,} cells for {n_nodes:,} nodes, but regressing a node on others "
+            "needs more cells than nodes. Choose fewer genes, or add cells."
+        )
+        raise ValueError(msg)
+
+
+def check_nodes_vary(values: FloatArray, names: Sequence[str]) -> None:
+    """Raise if a node is constant, or a combination of others.
+
+    Parameters
+    ----------
+    values
+        Values within conditions, centred there, shape ``(n_cells, n_nodes)``.
+    names
+        Names of the nodes.
+    """
+    sd = values.std(axis=0)
+    constant = [name for name, spread in zip(names, sd, strict=True) if not spread > 0]
+    if constant:
+        msg = (
+            f"{quote_some(constant)} do not vary within conditions, but a node needs variation to "
+            "have a mechanism. Remove these genes."
+        )
+        raise ValueError(msg)
+    eigenvalues, vectors = np.linalg.eigh(np.corrcoef(values, rowvar=False).reshape(len(names), -1))
+    if eigenvalues[0] > SINGULAR:
+        return
+    weight = np.abs(vectors[:, 0])
+    # In the order of the genes: their weights tie, and rounding would else decide who comes first.
+    involved = [names[node] for node in np.flatnonzero(weight > 0.1 * weight.max()).tolist()]
+    msg = (
+        f"{quote_some(involved)} are perfectly collinear, so no data can tell their edges apart. "
+        "Keep all but one of them."
+    )
+    raise ValueError(msg)
+
+
+def check_gene_nodes(
+    n_nodes: int | None, n_genes: int, gene_likelihood: str, *, has_program_mask: bool = False
+) -> None:
+    """Raise where the nodes or the likelihood are not those that named genes have.
+
+    Parameters
+    ----------
+    n_nodes
+        Number of nodes as the user set it.
+    n_genes
+        Genes of the data.
+    gene_likelihood
+        Likelihood as the user set it.
+    has_program_mask
+        Whether the screen was registered with a program mask.
+    """
+    if has_program_mask:
+        msg = (
+            "`program_mask_key` names gene programs, but with `causal_space='genes'` the genes are "
+            "the nodes. Leave it out of `GIM.setup_anndata`, or use `causal_space='programs'`."
+        )
+        raise ValueError(msg)
+    if n_nodes is not None and n_nodes != n_genes:
+        msg = (
+            f"`n_nodes={n_nodes}`, but with `causal_space='genes'` the {n_genes} genes of the data "
+            "are the nodes. Leave `n_nodes` out, and choose genes with `adata[:, genes]`."
+        )
+        raise ValueError(msg)
+    if gene_likelihood == "zinb":
+        msg = (
+            "`gene_likelihood='zinb'` is not available with `causal_space='genes'`, whose nodes are "
+            "freed of counting noise. Choose 'nb' or 'poisson' for counts, or 'normal'."
+        )
+        raise ValueError(msg)
+
+
+def check_no_minibatches(arguments: Collection[str]) -> None:
+    """Raise if arguments of minibatch training are given for named genes.
+
+    Parameters
+    ----------
+    arguments
+        Names of the arguments that the user changed.
+    """
+    if arguments:
+        msg = (
+            f"`GIM.train` got {quote_some(sorted(arguments))}, but with `causal_space='genes'` the "
+            "model is fitted in closed form and has no epochs. Leave them out; "
+            "`search=scgim.model.GraphSearch(...)` says how to search the graph."
+        )
+        raise ValueError(msg)
+
+
+def check_count_options(mechanism: str, structure: str, gene_likelihood: str) -> None:
+    """Raise where a way to fit named genes needs expression without counting noise.
+
+    Parameters
+    ----------
+    mechanism
+        Kind of mechanisms.
+    structure
+        How the graph is found.
+    gene_likelihood
+        Likelihood of the model.
+    """
+    if gene_likelihood == "normal":
+        return
+    for name, value in (("mechanism", mechanism), ("structure", structure)):
+        if value in {"mlp", "gradient"}:
+            msg = (
+                f"`{name}={value!r}` reads every cell, but in counts most of the variance of a gene "
+                "is counting noise, and only the covariance can be freed of it. Leave it out, or "
+                "pass transformed expression with `gene_likelihood='normal'`."
+            )
+            raise ValueError(msg)

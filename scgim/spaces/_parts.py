@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
+    import pandas as pd
+    from anndata import AnnData
+    from mudata import MuData
+    from scvi.data import AnnDataManager
+    from torch import Tensor
+
+    from scgim.data import Screen
+    from scgim.module import CausalSpace, GeneLikelihood, ProteinLikelihood
+    from scgim.scm import Intervention
+    from scgim.spaces._space import Space
+
+
+class ModelParts:
+    """What the mixins of :class:`~scgim.model.GIM` may rely on.
+
+    Attributes
+    ----------
+    module
+        The generative model, a :class:`~scgim.module.CausalModule`.
+    space
+        Where this causal space differs from the others.
+    screen
+        What the registry knows of the screen.
+    node_names_
+        Names of the nodes; in causal order for programs and latent factors.
+    statistics_
+        :class:`~scgim.spaces._training_statistics.TrainingStatistics` as a dictionary.
+    calibration_
+        Scale, floor and quantiles of intervals, for seen and unseen perturbations.
+    reference_statistics_
+        ``statistics_`` of the model that was mapped on these cells; ``None`` for a model trained
+        from the start.
+    """
+
+    module: Any
+    space: Space
+    screen: Screen
+    adata: AnnData
+    causal_space: CausalSpace
+    gene_likelihood: GeneLikelihood
+    protein_likelihood: ProteinLikelihood
+    node_names_: list[str]
+    statistics_: dict[str, Any]
+    reference_statistics_: dict[str, Any] | None
+    calibration_: dict[str, dict[str, Any]]
+
+    if TYPE_CHECKING:
+        # Written by one causal space only.
+        gauge_: dict[str, np.ndarray]
+        named_nodes_: dict[str, Any]
+        history_: dict[str, pd.DataFrame]
+        is_trained_: bool
+        adata_manager: AnnDataManager
+        registry_: dict
+        train_minibatches: Any
+        _predict_proteins: Any
+
+        @property
+        def protein_names(self) -> list[str]: ...
+
+        @property
+        def interventions(self) -> Any: ...  # noqa: ANN401
+
+        def get_intervention_targets(self) -> pd.DataFrame: ...
+
+        def get_causal_graph(self, kind: Any = "weight", *, as_networkx: bool = False) -> Any: ...  # noqa: ANN401
+
+        def get_dose_response(self) -> pd.DataFrame: ...
+
+        def get_gene_programs(self) -> pd.DataFrame: ...
+
+        def _expect_cells(self, adata: AnnData, intervention: Intervention) -> np.ndarray: ...
+
+        minified_data_type: str | None
+
+        def get_latent_representation(
+            self, adata: AnnData | None = None, *, return_dist: bool = False
+        ) -> Any: ...  # noqa: ANN401
+
+        def saved_attributes(self) -> dict[str, Any]: ...
+
+        def get_var_names(self) -> pd.Index: ...
+
+        def _make_data_loader(self, **kwargs: object) -> Iterable[dict[str, Tensor]]: ...
+
+        def _batches(
+            self, batch_size: int, n_cells: int | None = None
+        ) -> Iterable[dict[str, Tensor]]: ...
+
+        def _gene_names(self) -> list[str]: ...
+
+        def _check_variables(self, cells: AnnData | MuData) -> None: ...
+
+        def _validate_anndata(self, adata: AnnData) -> AnnData: ...

@@ -1,8 +1,0 @@
-import pytest
-
-from scgim._validation._datasets import check_at_least
-
-
-def test_a_number_below_its_minimum_is_named():
-    with pytest.raises(ValueError, match="n_nodes"):
-        check_at_least("n_nodes", 0, 1)

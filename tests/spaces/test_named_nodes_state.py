@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+
+from scgim.spaces._named_nodes_state import pack, unpack
+
+
+@pytest.mark.parametrize("name", ["genes_model", "counts_model"])
+def test_a_model_comes_back_from_plain_values(request, name):
+    fitted = request.getfixturevalue(name).space.fitted
+    back = unpack(pack(fitted))
+    conditions = np.arange(3), np.array([0.0, 0.3, np.inf])
+    for one, other in zip(fitted.seen(*conditions), back.seen(*conditions), strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(fitted.mechanism.noise_variance, back.mechanism.noise_variance)
+    if fitted.predictor is not None:
+        asked = np.ones((2, fitted.predictor.features.shape[1])), np.zeros(2)
+        np.testing.assert_array_equal(fitted.unseen(*asked).value, back.unseen(*asked).value)
+
+
+def test_what_is_saved_is_plain(genes_model):
+    def kinds(value):
+        if isinstance(value, dict):
+            return set().union(*map(kinds, value.values()))
+        if isinstance(value, list | tuple):
+            return set().union(*map(kinds, value))
+        return {type(value)}
+
+    plain = {np.ndarray, np.float64, float, int, str, bool, type(None)}
+    assert kinds(genes_model.named_nodes_) <= plain
