@@ -140,3 +140,13 @@ def test_the_conda_recipe_asks_for_what_the_package_asks_for():
 def test_citation_and_package_have_the_same_version():
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"version: {scgim.__version__}\n" in citation
+
+
+def test_package_recipe_and_citation_name_the_same_addresses():
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
+    about = yaml.safe_load((ROOT / "recipe" / "recipe.yaml").read_text(encoding="utf-8"))["about"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"Changelog", "Documentation", "Homepage", "Issues", "Source"} == set(urls)
+    assert [about["homepage"], about["repository"]] == [urls["Homepage"], urls["Source"]]
+    assert citation["repository-code"] == urls["Source"]
+    assert citation["url"] == about["documentation"] == urls["Documentation"]
