@@ -142,6 +142,15 @@ def test_citation_and_package_have_the_same_version():
     assert f"version: {scgim.__version__}\n" in citation
 
 
+@pytest.mark.skipif(not (ROOT / ".github").exists(), reason="the source archive leaves it out")
+def test_workflow_and_issue_files_are_yaml_and_one_workflow_runs_all_checks():
+    files = {path.name: path.read_text("utf-8") for path in (ROOT / ".github").rglob("*.yml")}
+    parsed = {name: yaml.safe_load(text) for name, text in files.items()}
+    steps = [step for job in parsed["ci.yml"]["jobs"].values() for step in job["steps"]]
+    assert "bash .ci/run" in [step.get("run") for step in steps]
+    assert all(isinstance(content, dict) for content in parsed.values())
+
+
 def test_package_recipe_and_citation_name_the_same_addresses():
     urls = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
     about = yaml.safe_load((ROOT / "recipe" / "recipe.yaml").read_text(encoding="utf-8"))["about"]
