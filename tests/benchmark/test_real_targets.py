@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -105,3 +106,16 @@ def test_left_out_effects_are_part_of_a_screen_that_asks_for_them(monkeypatch, k
     console = Console(record=True, width=120)
     result.print(console)
     assert "R²" in console.export_text()
+
+
+def test_a_screen_without_known_targets_is_refused():
+    message = (
+        "The screen 'mine.h5ad' has no obs['is_control'], uns['known_targets'], but a benchmark of "
+        "targets reads the perturbation of each cell, which cells are control, and the known targets "
+        "(columns `perturbation` and `target`). Add them."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        _real_targets.check_target_screen("mine.h5ad", ["perturbation"], [])
+    _real_targets.check_target_screen(
+        "mine.h5ad", ["perturbation", "is_control"], ["known_targets"]
+    )

@@ -5,7 +5,7 @@ import anndata as ad
 import pandas as pd
 import pytest
 
-from scgim.cli import main
+from scgim.cli import _evaluate, main
 from scgim.datasets import ProgramsWorld
 from scgim.evaluation import Split
 
@@ -226,3 +226,23 @@ def test_real_screens_get_a_report(real_data, tmp_path, name, options):
     split = json.loads((tmp_path / "tables" / "split_seed0.json").read_text())
     assert len(split["held_out"]["perturbation"]) == len(own)
     assert (tmp_path / "report.html").stat().st_size < 3_000_000
+
+
+def test_whole_perturbations_need_features():
+    message = (
+        "`--split drug` holds out whole perturbations, but there are no features by which a model "
+        "could predict them. Pass `--features`, or hold out something else: `interior_dose`, "
+        "`top_dose`, `perturbation_in_context` or `combination`."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        _evaluate.check_can_predict_unseen("drug", has_features=False)
+
+
+def test_whole_groups_need_a_file_that_names_them():
+    message = (
+        "`--split claim` holds out whole groups of perturbations, but no groups were given. Pass "
+        "`--groups FILE`, a CSV file with one row per perturbation: its name, and its group, such as "
+        "its scaffold."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        _evaluate.check_has_group_file("claim", is_given=False)

@@ -70,14 +70,3 @@ def test_a_context_without_control_cells_is_named():
     )
     with raises(message):
         checks.check_has_control_cells("line", "A549", n_cells=0)
-
-
-def test_a_screen_without_known_targets_is_refused():
-    message = (
-        "The screen 'mine.h5ad' has no obs['is_control'], uns['known_targets'], but a benchmark of "
-        "targets reads the perturbation of each cell, which cells are control, and the known targets "
-        "(columns `perturbation` and `target`). Add them."
-    )
-    with raises(message):
-        checks.check_target_screen("mine.h5ad", ["perturbation"], [])
-    checks.check_target_screen("mine.h5ad", ["perturbation", "is_control"], ["known_targets"])

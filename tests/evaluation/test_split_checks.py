@@ -59,23 +59,3 @@ def test_a_split_of_another_screen_is_refused():
     )
     with raises(message):
         checks.check_same_conditions(3, 5)
-
-
-def test_whole_perturbations_need_features():
-    message = (
-        "`--split drug` holds out whole perturbations, but there are no features by which a model "
-        "could predict them. Pass `--features`, or hold out something else: `interior_dose`, "
-        "`top_dose`, `perturbation_in_context` or `combination`."
-    )
-    with raises(message):
-        checks.check_can_predict_unseen("drug", has_features=False)
-
-
-def test_whole_groups_need_a_file_that_names_them():
-    message = (
-        "`--split claim` holds out whole groups of perturbations, but no groups were given. Pass "
-        "`--groups FILE`, a CSV file with one row per perturbation: its name, and its group, such as "
-        "its scaffold."
-    )
-    with raises(message):
-        checks.check_has_group_file("claim", is_given=False)
