@@ -64,22 +64,25 @@ def assert_equal(found, expected, keys):
 
 
 def assert_same_bounds(found, expected, lower, upper):
-    """Bounds are quantiles of some hundred draws: seeds of `predict_shift` move one by up to 40 %."""
+    """Bounds come from some hundred draws: five other seeds of `predict_shift` changed the width of
+    one interval by up to a factor of 2.2, and the mean width by up to 6 %.
+    """
     before = expected[upper] - expected[lower]
     now = found[upper] - found[lower]
-    zero = 1e-4 * before.max()
-    assert (np.abs(now - before) <= 0.7 * before + zero).all()
+    rare = 0.02 * before.max()
+    assert (now <= 3 * before + rare).all()
+    assert (before <= 3 * now + rare).all()
     assert now.mean() == pytest.approx(before.mean(), rel=0.15)
-    centre = np.abs(found[upper] + found[lower] - expected[upper] - expected[lower]) / 2
-    assert (centre <= 0.4 * before + zero).all()
+    moved = np.abs(found[upper] + found[lower] - expected[upper] - expected[lower]) / 2
+    assert (moved <= 0.4 * np.maximum(before, now) + rare).all()
 
 
 def assert_same_cells(found, expected, name):
-    """Six standard errors of the difference, the largest of a thousand being about three."""
+    """Eight standard errors: counts are skewed, and four other seeds reached 4.9 in one of them."""
     for part in ("mean", "sd"):
         error = np.hypot(found[f"{name}/{part}_error"], expected[f"{name}/{part}_error"])
         difference = np.abs(found[f"{name}/{part}"] - expected[f"{name}/{part}"])
-        assert (difference <= 6 * error + 1e-3).all(), (name, part)
+        assert (difference <= 8 * error + 1e-3).all(), (name, part)
 
 
 def test_screens_are_simulated_as_they_were(loaded):
