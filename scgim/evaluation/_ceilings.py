@@ -13,7 +13,6 @@ from scgim.evaluation._held_out_cells import moments_of
 from scgim.evaluation._scoring import METRICS, Prediction, Scorer
 from scgim.scm import shift_nodes
 from scgim.spaces._population import Population
-from scgim.spaces._training_statistics import TrainingStatistics
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -140,7 +139,7 @@ class GIMCeilings:
                 )
             ]
         )
-        statistics = TrainingStatistics.from_dict(model.statistics_)
+        statistics = model.fitted.statistics
         population = Population(model.module, statistics, n_cells=N_SHIFT_CELLS)
         mean = population.mean_shift(shift_nodes(torch.as_tensor(shifts))).numpy()
 

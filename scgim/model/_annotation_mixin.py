@@ -7,8 +7,8 @@ import pandas as pd
 
 from scgim.model._checks import check_is_trained
 from scgim.model._conditions import prepare_conditions
+from scgim.model._parts import ModelParts
 from scgim.spaces._global_state import keep_random_state
-from scgim.spaces._parts import ModelParts
 
 if TYPE_CHECKING:
     import numpy as np

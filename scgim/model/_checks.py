@@ -32,7 +32,7 @@ OPTION_DEFAULTS: dict[str, object] = {
 
 def check_is_trained(model: object, method: str) -> None:
     """Raise unless the model has been trained."""
-    if not getattr(model, "is_trained_", False) or not hasattr(model, "statistics_"):
+    if not getattr(model, "is_trained_", False) or getattr(model, "fitted_", None) is None:
         message = (
             f"`GIM.{method}` needs a trained model, and this one is not. Call `GIM.train` first."
         )

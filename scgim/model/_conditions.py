@@ -11,7 +11,7 @@ from scgim.model._checks import check_conditions
 from scgim.spaces._conditions import Conditions
 
 if TYPE_CHECKING:
-    from scgim.spaces._parts import ModelParts
+    from scgim.model._parts import ModelParts
 
 ConditionsLike: TypeAlias = pd.DataFrame | Iterable[tuple[str, float]] | Iterable[str]
 
@@ -36,14 +36,14 @@ def prepare_conditions(
     """
     screen = model.screen
     known = _known_perturbations(model, features)
-    obs = check_conditions(conditions, screen, sorted(known), model.space.require_generator)
+    obs = check_conditions(conditions, screen, sorted(known), model.fitted.require_generator)
     labels = obs[screen.perturbation_key]
     parts = [(label,) if label in known else screen.table.parts_of(label) for label in labels]
     parts = [tuple(p for p in combination if p != screen.table.control) for combination in parts]
     condition = np.repeat(np.arange(len(obs)), [len(combination) for combination in parts])
     names = [name for combination in parts for name in combination]
     dose = obs[screen.dose_key].to_numpy(np.float64) if screen.dose_key else None
-    rows = model.space.rows(names, features)
+    rows = model.fitted.rows(names, features)
     obs["is_seen"] = [all(map(screen.is_seen, combination)) for combination in parts]
     obs["is_dose_extrapolated"] = _is_extrapolated(model, names, condition, dose, len(obs))
     distance = np.zeros(len(obs))

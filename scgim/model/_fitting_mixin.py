@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scgim.model._checks import check_is_trained
-from scgim.spaces._parts import ModelParts
+from scgim.model._parts import ModelParts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -11,10 +11,40 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from scgim.scm import GeneratorReport, InterventionFit, NamedNodeModel
+    from scgim.spaces._fit import Fit
+    from scgim.spaces._training_statistics import TrainingStatistics
 
 
 class FittingMixin(ModelParts):
     """What happens after the last epoch: intervention generator, intervals, gauge."""
+
+    fitted_: dict[str, Any] | None = None
+    _fitted: Fit | None = None
+
+    @property
+    def fitted(self) -> Fit:
+        """What was learned beside the weights, a :class:`~scgim.spaces.Fit`.
+
+        Raises
+        ------
+        AttributeError
+            Before training.
+        """
+        if self._fitted is None:
+            if self.fitted_ is None:
+                message = "The model has learned nothing yet. Call `GIM.train` first."
+                raise AttributeError(message)
+            self._fitted = self.space.read(self.module, self.fitted_)
+        return self._fitted
+
+    @fitted.setter
+    def fitted(self, fit: Fit) -> None:
+        self._fitted, self.fitted_ = fit, fit.to_state()
+
+    @property
+    def _reference(self) -> TrainingStatistics | None:
+        """Statistics of the model that was mapped on these cells, if it is a mapped one."""
+        return None if self.fitted_ is None else self.fitted.reference
 
     def learn_interventions(self, dataloader: Iterable[dict[str, Tensor]] | None = None) -> None:
         """Re-estimate every intervention from all cells, and learn features -> interventions.
@@ -31,7 +61,11 @@ class FittingMixin(ModelParts):
         dataloader
             Minibatches to use in place of the registered AnnData.
         """
-        self.space.learn_interventions(dataloader)
+        batches = self._batches(2048) if dataloader is None else dataloader
+        if self.fitted_ is None:
+            self.fitted = self.space.fit(self.module, lambda *_: batches)
+        else:
+            self.fitted = self.space.refit(self.fitted, batches)
 
     def fix_gauge(self, n_starts: int = 16, seed: int = 0) -> None:
         """Choose the basis of the nodes in which programs and interventions are sparse.
@@ -58,7 +92,7 @@ class FittingMixin(ModelParts):
             Before training.
         """
         check_is_trained(self, "fix_gauge")
-        self.space.fix_gauge(n_starts, seed)
+        self.fitted = self.space.fix_gauge(self.fitted, self._batches, n_starts=n_starts, seed=seed)
 
     def get_generator_report(self, n_permutations: int = 199, seed: int = 0) -> GeneratorReport:
         """Say how well the perturbation features predict the interventions.
@@ -81,12 +115,12 @@ class FittingMixin(ModelParts):
             Before training, or when the screen has no features or too few perturbations.
         """
         check_is_trained(self, "get_generator_report")
-        return self.space.report_generator(n_permutations, seed)
+        return self.fitted.report_generator(n_permutations, seed)
 
     @property
     def has_generator(self) -> bool:
         """Whether features tell what unseen perturbations do."""
-        return self.space.has_generator
+        return self.fitted.has_generator
 
     def require_generator(self) -> object:
         """Give what predicts interventions from features, or say why this model has none.
@@ -100,9 +134,9 @@ class FittingMixin(ModelParts):
         RuntimeError
             When the screen has no features or too few perturbations.
         """
-        return self.space.require_generator()
+        return self.fitted.require_generator()
 
     @property
     def interventions(self) -> InterventionFit | NamedNodeModel:
         """What was learned of the seen perturbations, and the generator for unseen ones."""
-        return self.space.interventions
+        return self.fitted.interventions

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -212,10 +213,13 @@ class GIM(
             check_no_proteins(causal_space)
         if causal_space == "genes":
             options = GenesOptions(mechanism, intervention, structure)
-            self.space = GenesSpace(self, n_nodes, options)
+            self.space = GenesSpace(
+                self.screen, self.get_var_names(), n_nodes, gene_likelihood, options
+            )
         else:
             self.space = LatentSpace(
-                self,
+                self.screen,
+                causal_space,
                 DEFAULT_N_NODES if n_nodes is None else n_nodes,
                 dose_response=dose_response,
                 covariates_shift_nodes=covariates_shift_nodes,
@@ -403,49 +407,45 @@ class GIM(
         RuntimeError
             When the loss becomes non-finite; weights of the last finite epoch are kept.
         """
-        self.space.train(
-            {
-                "max_epochs": max_epochs,
-                "batch_size": batch_size,
-                "train_size": train_size,
-                "early_stopping": early_stopping,
-                "fix_gauge": fix_gauge,
-                "search": search,
-                "accelerator": accelerator,
-                "devices": devices,
-                "plan_kwargs": plan_kwargs,
-                "datasplitter_kwargs": datasplitter_kwargs,
-                **trainer_kwargs,
-            }
+        minibatches = {
+            "max_epochs": max_epochs,
+            "batch_size": batch_size,
+            "train_size": train_size,
+            "early_stopping": early_stopping,
+            "accelerator": accelerator,
+            "devices": devices,
+            "plan_kwargs": plan_kwargs,
+            "datasplitter_kwargs": datasplitter_kwargs,
+            **trainer_kwargs,
+        }
+        self.space.check_train_arguments(search, minibatches | {"fix_gauge": fix_gauge})
+        learn = partial(
+            self._learn,
+            fix_gauge=fix_gauge,
+            search=search,
+            show_progress=trainer_kwargs.get("enable_progress_bar", True),
         )
+        if not self.space.trains_weights:
+            learn()
+            return
+        try:
+            self._train_weights(**minibatches)
+        except NonFiniteLossError as error:
+            learn()
+            raise RuntimeError(self._describe_non_finite(error)) from error
+        learn()
 
-    def train_minibatches(
+    def _train_weights(
         self,
         *,
         max_epochs: int | None,
         batch_size: int,
         early_stopping: bool,
-        fix_gauge: bool,
         **trainer_kwargs: Any,
     ) -> None:
-        """Train by gradients, as :meth:`train` says; it has the arguments.
-
-        Parameters
-        ----------
-        max_epochs
-            Passes over the cells, or ``None``.
-        batch_size
-            Cells per minibatch.
-        early_stopping
-            Whether to stop when the score on held-out conditions has clearly fallen.
-        fix_gauge
-            Whether to choose the basis of the nodes at the end.
-        **trainer_kwargs
-            The other arguments of :meth:`train`.
-        """
+        """Train by gradients, as :meth:`train` says; it has the arguments."""
         if not any(parameter.requires_grad for parameter in self.module.parameters()):
             logger.info("The new cells have no new batch or perturbation, so no weight learns.")
-            self._finish_training(fix_gauge=False)
             return
         if max_epochs is None:
             n_epochs = int(np.ceil(MIN_STEPS * batch_size / max(1, self.screen.n_cells)))
@@ -464,17 +464,9 @@ class GIM(
         try:
             with keep_interrupt_handler():
                 super().train(max_epochs, batch_size=batch_size, **trainer_kwargs)
-        except NonFiniteLossError as error:
+        except NonFiniteLossError:
             keep.restore_last()
-            self._finish_training(fix_gauge=fix_gauge)
-            label = self.screen.table.labels[error.perturbation_code]
-            message = (
-                f"The loss became non-finite in epoch {error.epoch}, first in a cell of "
-                f"{label!r}. The model keeps its weights of the last finite epoch and can be used "
-                "and saved. Check the expression of these cells, or train with a smaller step, "
-                "`plan_kwargs={'lr': 1e-3}`."
-            )
-            raise RuntimeError(message) from error
+            raise
         except SystemExit:
             # Lightning turns Ctrl-C into SystemExit and disables the signal.
             if not keep.was_interrupted:
@@ -483,13 +475,30 @@ class GIM(
                 f"Training was interrupted after {keep.n_epochs} of {max_epochs} epochs. The model "
                 "keeps what it has learned so far and can be used and saved."
             )
-        self._finish_training(fix_gauge=fix_gauge)
 
-    def _finish_training(self, *, fix_gauge: bool) -> None:
+    def _describe_non_finite(self, error: NonFiniteLossError) -> str:
+        label = self.screen.table.labels[error.perturbation_code]
+        return (
+            f"The loss became non-finite in epoch {error.epoch}, first in a cell of "
+            f"{label!r}. The model keeps its weights of the last finite epoch and can be used "
+            "and saved. Check the expression of these cells, or train with a smaller step, "
+            "`plan_kwargs={'lr': 1e-3}`."
+        )
+
+    def _learn(self, *, fix_gauge: bool, search: GraphSearch | None, show_progress: bool) -> None:
+        """Learn what the perturbations do, now that the weights are trained."""
         self.module.eval()
+        self.fitted = self.space.fit(
+            self.module,
+            self._batches,
+            search=search,
+            reference=self._reference,
+            show_progress=show_progress,
+        )
         self.is_trained_ = True
-        self.learn_interventions()
-        if fix_gauge and self.reference_statistics_ is None:
+        if self.fitted.history is not None:
+            self.history_ = self.fitted.history
+        if fix_gauge and self._reference is None:
             self.fix_gauge()
 
     def _expression_statistics(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pandas as pd
 from scgim._messages import check_choice
 from scgim.model._checks import check_is_trained
 from scgim.model._conditions import prepare_conditions
-from scgim.spaces._parts import ModelParts
+from scgim.model._parts import ModelParts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +85,7 @@ class InterpretationMixin(ModelParts):
         names = self._names(perturbations)
         saturated = self._saturated(names, features)
         columns = self._effects(saturated)
-        columns |= {name: v.ravel() for name, v in self.space.call_targets(saturated).items()}
+        columns |= {name: v.ravel() for name, v in self.fitted.call_targets(saturated).items()}
         index = pd.MultiIndex.from_product([names, self.node_names_], names=TARGET_KEYS)
         table = pd.DataFrame(columns, index=index).reset_index()
         extra = [name for name in table if name not in TARGET_COLUMNS]
@@ -179,9 +179,9 @@ class InterpretationMixin(ModelParts):
         check_is_trained(self, "get_causal_graph")
         check_choice("kind", kind, ("weight", "probability", "ambiguous"))
         values = {
-            "weight": self.space.edge_weights,
-            "probability": self.space.edge_probability,
-            "ambiguous": self.space.edge_ambiguity,
+            "weight": self.fitted.edge_weights,
+            "probability": self.fitted.edge_probability,
+            "ambiguous": self.fitted.edge_ambiguity,
         }[kind]()
         graph = pd.DataFrame(values, index=self.node_names_, columns=self.node_names_)
         return nx.from_pandas_adjacency(graph, nx.DiGraph) if as_networkx else graph
@@ -196,7 +196,7 @@ class InterpretationMixin(ModelParts):
         Genes x nodes; each column is relative to its median gene, since only ratios of rates are
         observed.
         """
-        programs = self.space.gene_programs()
+        programs = self.fitted.gene_programs()
         return pd.DataFrame(programs, index=pd.Index(self._gene_names()), columns=self.node_names_)
 
     def _names(self, perturbations: Sequence[str] | None) -> list[str]:
@@ -215,7 +215,7 @@ class InterpretationMixin(ModelParts):
 
     def _effects(self, conditions: Conditions) -> dict[str, np.ndarray]:
         """Shifts with their interval, in control standard deviations of the nodes."""
-        control_sd = self.space.control_sd()
+        control_sd = self.fitted.control_sd()
         draws = conditions.draw(N_DRAWS, np.random.default_rng(0)).shift.numpy()
         lower, upper = np.quantile(draws, [LOWER, UPPER], axis=0) / control_sd
         effect = conditions.intervention().shift.numpy() / control_sd

@@ -20,18 +20,18 @@ from scgim.model._checks import (
     check_something_is_left,
 )
 from scgim.model._conditions import ConditionsLike, prepare_conditions
+from scgim.model._parts import ModelParts
 from scgim.module import ExpectedExpression, make_distribution
 from scgim.scm import Intervention, scale_node, set_node, shift_node, shift_nodes
 from scgim.spaces._calibration import N_CELLS, N_DRAWS, QUANTILE_LEVELS, widen
 from scgim.spaces._global_state import keep_random_state
-from scgim.spaces._parts import ModelParts
 from scgim.spaces._population import Population
-from scgim.spaces._training_statistics import TrainingStatistics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from scgim.spaces._conditions import Conditions
+    from scgim.spaces._training_statistics import TrainingStatistics
 
 
 Output = Literal["counts", "normalized", "nodes"]
@@ -253,7 +253,7 @@ class PredictionMixin(ModelParts):
 
     def _mean_shift(self, prepared: Conditions) -> np.ndarray:
         """Mean shift of each condition over the control cells of its context."""
-        statistics = TrainingStatistics.from_dict(self.statistics_)
+        statistics = self.fitted.statistics
         intervention = prepared.intervention()
         members = self._members(prepared.obs, statistics)
         contexts, index = np.unique(np.array(members), axis=0, return_inverse=True)
@@ -273,8 +273,8 @@ class PredictionMixin(ModelParts):
         """Variance and curvature of the mean shift over interventions, conditions x genes each."""
         rng = np.random.default_rng(seed)
         draws = prepared.draw(N_DRAWS, rng)
-        draws = self.space.blur(draws, prepared.intervention(), rng)
-        statistics = TrainingStatistics.from_dict(self.statistics_)
+        draws = self.fitted.blur(draws, prepared.intervention(), rng)
+        statistics = self.fitted.statistics
         population = Population(self.module, statistics, n_cells=N_CELLS, seed=1)
         moved, curvature = population.spread(draws)
         return moved.var(0), curvature
@@ -282,7 +282,7 @@ class PredictionMixin(ModelParts):
     def _half_width(self, prepared: Conditions, variance: np.ndarray, level: float) -> np.ndarray:
         """Half-width of the interval of each condition and gene."""
         is_seen, is_unknown = prepared.obs.is_seen.to_numpy(), prepared.is_unknown
-        seen, unseen = self.calibration_["seen"], self.calibration_["unseen"]
+        seen, unseen = self.fitted.calibration["seen"], self.fitted.calibration["unseen"]
         half_width = np.zeros_like(variance)
         for chosen, calibration in (
             (is_seen, seen),
@@ -355,7 +355,7 @@ class PredictionMixin(ModelParts):
         self, table: pd.DataFrame, n_cells: int, rng: np.random.Generator
     ) -> dict[str, Tensor]:
         """Noise, library and covariates of new control cells, ``n_cells`` per condition."""
-        statistics = TrainingStatistics.from_dict(self.statistics_)
+        statistics = self.fitted.statistics
         members = self._members(table, statistics)
         for (_, row), is_member in zip(table.iterrows(), members, strict=True):
             context = {key: str(row[key]) for key in self._context_keys() if key in table}
@@ -375,7 +375,7 @@ class PredictionMixin(ModelParts):
     def _prepare(self, conditions: ConditionsLike, features: pd.DataFrame | None) -> Conditions:
         """Look up conditions, and mark contexts without control cells."""
         prepared = prepare_conditions(self, conditions, features)
-        statistics = TrainingStatistics.from_dict(self.statistics_)
+        statistics = self.fitted.statistics
         members = self._members(prepared.obs, statistics)
         prepared.obs["is_new_context"] = [not is_member.any() for is_member in members]
         run, *codes = statistics.contexts.T

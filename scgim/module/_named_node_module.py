@@ -67,6 +67,7 @@ class NamedNodeModule(CausalModule):
         Total count of a typical cell, whose size factor is 1.
     """
 
+    mechanism: GraphMechanism
     center: Tensor
     scale: Tensor
     covariate_effects: Tensor

@@ -10,11 +10,11 @@ from scipy.optimize import nnls
 from scgim.scm import Intervention, shift_nodes
 from scgim.spaces._latent_rows import respond
 from scgim.spaces._population import Population
-from scgim.spaces._training_statistics import TrainingStatistics
 
 if TYPE_CHECKING:
     from scgim.scm import InterventionFit
-    from scgim.spaces._parts import ModelParts
+    from scgim.spaces._fit import Fit
+    from scgim.spaces._latent_fit import LatentFit
 
 N_DRAWS = 32
 N_CELLS = 64
@@ -25,7 +25,7 @@ OUTLIER_QUANTILE = 0.99
 QUANTILE_LEVELS = np.linspace(0, 1, 101)
 
 
-def calibrate_intervals(model: ModelParts) -> dict[str, dict[str, object]]:
+def calibrate_intervals(fit: LatentFit) -> dict[str, dict[str, object]]:
     r"""Learn from errors how wide intervals of the mean shift must be.
 
     The half-width for gene :math:`g` is :math:`z \sqrt{cV_g + \tau_g^2 |S|}` with :math:`V` the
@@ -38,8 +38,8 @@ def calibrate_intervals(model: ModelParts) -> dict[str, dict[str, object]]:
 
     Parameters
     ----------
-    model
-        Model after :meth:`learn_interventions`.
+    fit
+        What was learned, with its rows in the module.
 
     Returns
     -------
@@ -47,15 +47,15 @@ def calibrate_intervals(model: ModelParts) -> dict[str, dict[str, object]]:
     standardised error, at 101 levels from 0 to 1. Without a generator ``"unseen"`` is that of a
     normal distribution.
     """
-    statistics = TrainingStatistics.from_dict(model.statistics_)
-    conditions = statistics.single_perturbations(model.screen)
+    statistics = fit.statistics
+    conditions = statistics.single_perturbations(fit.screen)
     if len(conditions.perturbation) == 0:  # combinations only: no row has an error of its own
         return {"seen": uncalibrated(), "unseen": uncalibrated()}
     chosen = upper_doses(conditions.log10_dose)
     perturbation = conditions.perturbation[chosen]
-    errors = ShiftErrors(model, statistics, statistics.single_rows(model.screen)[chosen])
+    errors = ShiftErrors(fit, statistics.single_rows(fit.screen)[chosen])
     rng = np.random.default_rng(0)
-    table, hill = model.module.interventions, model.interventions.hill
+    table, hill = fit.table, fit.interventions.hill
 
     def calibrate(
         shift: np.ndarray,
@@ -72,8 +72,8 @@ def calibrate_intervals(model: ModelParts) -> dict[str, dict[str, object]]:
         draws = at(shift + shift_noise, log10_ec50 + ec50_noise)
         return errors.calibrate(at(shift, log10_ec50), draws, is_averaged=is_averaged)
 
-    seen = calibrate(*_leave_doses_out(model.interventions, chosen, rng))
-    generator = model.interventions.generator
+    seen = calibrate(*_leave_doses_out(fit.interventions, chosen, rng))
+    generator = fit.interventions.generator
     if generator is None:
         return {"seen": seen, "unseen": uncalibrated()}
     shift_noise, ec50_noise = generator.draw_residuals(
@@ -114,17 +114,15 @@ class ShiftErrors:
 
     Parameters
     ----------
-    model
-        Trained model.
-    statistics
-        What it remembers of its training cells.
+    fit
+        What was learned.
     rows
-        Conditions to predict, as rows of ``statistics``.
+        Conditions to predict, as rows of its statistics.
     """
 
-    def __init__(self, model: ModelParts, statistics: TrainingStatistics, rows: np.ndarray) -> None:
-        self._observed, self._sampling = _observed_shift(statistics, rows, model)
-        self._population = Population(model.module, statistics, n_cells=N_CELLS)
+    def __init__(self, fit: Fit, rows: np.ndarray) -> None:
+        self._observed, self._sampling = _observed_shift(fit, rows)
+        self._population = Population(fit.module, fit.statistics, n_cells=N_CELLS)
 
     def calibrate(
         self, base: Intervention, draws: Intervention, *, is_averaged: bool = False
@@ -199,11 +197,10 @@ def upper_doses(log10_dose: np.ndarray) -> np.ndarray:
     return np.flatnonzero(log10_dose >= np.median(log10_dose))
 
 
-def _observed_shift(
-    statistics: TrainingStatistics, rows: np.ndarray, model: ModelParts
-) -> tuple[np.ndarray, np.ndarray]:
+def _observed_shift(fit: Fit, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Observed mean shift of conditions and the sampling variance of it."""
-    is_control = statistics.is_control(model.screen)
+    statistics = fit.statistics
+    is_control = statistics.is_control(fit.screen)
     weights = statistics.n_cells[is_control]
     control = np.average(statistics.expression_mean[is_control], axis=0, weights=weights)
     shift = statistics.expression_mean[rows] - control

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from scgim.scm import InterventionFit, InterventionGenerator, InterventionTable
-    from scgim.spaces._latent_space import LatentSpace
+    from scgim.spaces._latent_fit import LatentFit
 
 
 @dataclass(frozen=True)
@@ -109,15 +109,13 @@ class LatentRows:
         return self.shift + shift, self.log10_ec50 + log10_ec50
 
     @classmethod
-    def look_up(
-        cls, space: LatentSpace, names: list[str], features: pd.DataFrame | None
-    ) -> LatentRows:
+    def look_up(cls, fit: LatentFit, names: list[str], features: pd.DataFrame | None) -> LatentRows:
         """Collect the rows of named perturbations.
 
         Parameters
         ----------
-        space
-            Trained causal space.
+        fit
+            What was learned.
         names
             Perturbations, seen or not.
         features
@@ -127,16 +125,16 @@ class LatentRows:
         -------
         One entry per name.
         """
-        table = space.screen.table
+        table = fit.screen.table
         seen_names = table.perturbations
         unseen_names = sorted(set(names) - set(seen_names))
         place = {name: i for i, name in enumerate([*seen_names, *unseen_names])}
         index = np.array([place[name] for name in names], dtype=int)
-        fit, rows = space.interventions, space.table
-        parts = [_of_seen(fit, rows)]
+        learned, rows = fit.interventions, fit.table
+        parts = [_of_seen(learned, rows)]
         if unseen_names:
             new = check_new_features(features, table.features, unseen_names)
-            generator = space.require_generator()
+            generator = fit.require_generator()
             warn_if_features_say_nothing(
                 unseen_names, generator.p_value, is_informative=generator.is_informative
             )
@@ -149,7 +147,7 @@ class LatentRows:
                 ]
             )
         columns = {key: np.concatenate([part[key] for part in parts])[index] for key in parts[0]}
-        return cls(**columns, table=rows, slope=fit.hill, generator=fit.generator)
+        return cls(**columns, table=rows, slope=learned.hill, generator=learned.generator)
 
 
 def _of_seen(fit: InterventionFit, table: InterventionTable) -> dict[str, np.ndarray]:

@@ -1,88 +1,79 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import numpy as np
-    import pandas as pd
     from torch import Tensor
 
     from scgim.module import CausalModule
-    from scgim.scm import GeneratorReport, Intervention
-    from scgim.spaces._conditions import Conditions, PerturbationRows
+    from scgim.spaces._fit import Fit, ReadCells
+    from scgim.spaces._graph_search import GraphSearch
+    from scgim.spaces._training_statistics import TrainingStatistics
 
 
-class Space(Protocol):
-    """Where causal spaces differ: the module, the fit, and what the fit says of interventions.
+class Space(ABC):
+    """A causal space: what the nodes are, which module they need, and how it is fitted.
 
-    Everything else of :class:`~scgim.model.GIM` is shared. There is one for programs and latent
-    factors (:class:`~scgim.spaces._latent_space.LatentSpace`) and one for named genes
-    (:class:`~scgim.spaces._genes_space.GenesSpace`).
+    One class per causal space. It knows the screen but neither AnnData nor the model: cells come as
+    minibatches, and what is learned goes out as a :class:`~scgim.spaces._fit.Fit`.
 
     Attributes
     ----------
     node_names
         Names of the nodes, in the order of the module.
+    trains_weights
+        Whether the module is trained by gradients before :meth:`fit`.
     """
 
     node_names: list[str]
+    trains_weights: ClassVar[bool]
 
-    @property
-    def interventions(self) -> Any:  # noqa: ANN401
-        """What was learned of the seen perturbations."""
-
-    @property
-    def has_generator(self) -> bool:
-        """Whether unseen perturbations can be predicted."""
-
+    @abstractmethod
     def make_module(self, **shared: Any) -> CausalModule:  # noqa: ANN401
         """Build the generative model of a cell from options that all spaces share."""
 
-    def train(self, options: dict[str, Any]) -> None:
-        """Fit; ``options`` are the arguments of :meth:`GIM.train`."""
+    @abstractmethod
+    def check_train_arguments(self, search: GraphSearch | None, arguments: dict[str, Any]) -> None:
+        """Raise for arguments of :meth:`GIM.train` that mean nothing here."""
 
-    def learn_interventions(self, dataloader: Iterable[dict[str, Tensor]] | None) -> None:
-        """Re-estimate the interventions from all cells and learn features -> interventions."""
+    @abstractmethod
+    def fit(
+        self,
+        module: Any,  # noqa: ANN401 - the module that this space made
+        read_cells: ReadCells,
+        *,
+        search: GraphSearch | None = None,
+        reference: TrainingStatistics | None = None,
+        show_progress: bool = True,
+    ) -> Fit:
+        """Learn what the perturbations do, after the weights are trained where there are any."""
 
-    def fix_gauge(self, n_starts: int, seed: int) -> None:
-        """Choose the basis of the nodes, where it is free."""
+    @abstractmethod
+    def refit(self, fit: Any, batches: Iterable[dict[str, Tensor]]) -> Fit:  # noqa: ANN401
+        """Learn from given minibatches what can be learned without another search or basis."""
 
-    def report_generator(self, n_permutations: int, seed: int) -> GeneratorReport:
-        """Say how well features predict interventions."""
+    @abstractmethod
+    def read(self, module: Any, state: dict[str, Any]) -> Fit:  # noqa: ANN401
+        """Rebuild a fit from what :meth:`Fit.to_state` held."""
 
-    def require_generator(self) -> object:
-        """Raise where unseen perturbations cannot be predicted."""
+    @abstractmethod
+    def fix_gauge(
+        self,
+        fit: Any,  # noqa: ANN401 - the fit that this space made
+        read_cells: ReadCells,
+        *,
+        n_starts: int,
+        seed: int,
+    ) -> Fit:
+        """Choose the basis of the nodes, where it is free, and move it into the weights."""
 
-    def rows(self, names: list[str], features: pd.DataFrame | None) -> PerturbationRows:
-        """Interventions of named perturbations, seen or not."""
-
-    def blur(
-        self, draws: Intervention, mean: Intervention, rng: np.random.Generator
-    ) -> Intervention:
-        """Add to draws of interventions what is not known of the mechanisms."""
-
-    def call_targets(self, conditions: Conditions) -> dict[str, np.ndarray]:
-        """Columns of the target table for single perturbations, ``(n_perturbations, n_nodes)`` each."""
-
+    @abstractmethod
     def check_can_minify(self) -> None:
         """Raise where cells have no posterior that could stand for them."""
 
+    @abstractmethod
     def check_can_map(self) -> None:
         """Raise where a fitted model cannot be mapped on new cells."""
-
-    def edge_weights(self) -> np.ndarray:
-        """Weights of the edges, ``[parent, child]``."""
-
-    def edge_probability(self) -> np.ndarray:
-        """Probabilities of the edges, ``[parent, child]``."""
-
-    def edge_ambiguity(self) -> np.ndarray:
-        """Whether the data leave an edge open, ``[parent, child]``."""
-
-    def control_sd(self) -> np.ndarray:
-        """Compute the sd of each node in control cells, in node units."""
-
-    def gene_programs(self) -> np.ndarray:
-        """Say what each node does to each gene, genes x nodes."""

@@ -38,10 +38,10 @@ def test_fixing_the_gauge_changes_no_prediction_of_seen_perturbations(fresh):
 
 
 def test_bases_that_were_found_are_remembered_by_cost(model):
-    costs = model.gauge_["costs"]
+    costs = model.fitted.gauge["costs"]
     assert (np.diff(costs[1:]) >= 0).all()
     assert costs[0] <= costs.min() + 0.02 * abs(costs.min())
-    assert model.gauge_["near_ties"].shape[1:] == (3, 3)
+    assert model.fitted.gauge["near_ties"].shape[1:] == (3, 3)
 
 
 def test_a_program_mask_keeps_its_nodes(make, trained):

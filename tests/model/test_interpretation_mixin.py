@@ -121,9 +121,9 @@ def test_edge_probabilities_are_shares_of_bases(model):
 
 def test_an_edge_on_which_a_near_tie_disagrees_is_ambiguous(model, monkeypatch):
     weights = model.get_causal_graph().to_numpy()
-    own = model.gauge_["directions"]
+    own = model.fitted.gauge["directions"]
     reordered = own[:, ::-1]
-    monkeypatch.setitem(model.gauge_, "near_ties", np.stack([own, reordered]))
+    monkeypatch.setitem(model.fitted.gauge, "near_ties", np.stack([own, reordered]))
     ambiguous = model.get_causal_graph("ambiguous").to_numpy()
     probability = model.get_causal_graph("probability").to_numpy()
     assert ambiguous.dtype == bool

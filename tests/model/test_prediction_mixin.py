@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -419,10 +421,11 @@ def test_a_model_abstains_from_what_training_does_not_cover(model, screen, tmp_p
 def test_a_context_without_control_cells_is_new_and_cannot_be_drawn_from(
     covariate_model, monkeypatch
 ):
-    statistics = dict(covariate_model.statistics_)
-    is_first = statistics["control_batch"] == 0
-    statistics["control_categories"] = np.where(is_first[:, None], 0, 1)
-    monkeypatch.setattr(covariate_model, "statistics_", statistics)
+    fit = covariate_model.fitted
+    is_first = fit.statistics.control_batch == 0
+    categories = np.where(is_first[:, None], 0, 1)
+    statistics = replace(fit.statistics, control_categories=categories)
+    monkeypatch.setattr(covariate_model, "_fitted", replace(fit, statistics=statistics))
     lanes = list(covariate_model.screen.batches)
     donors = list(covariate_model.screen.categorical_covariates["donor"])
     asked = pd.DataFrame(
@@ -460,10 +463,11 @@ def test_mean_shift_of_a_batch_is_over_its_control_cells(covariate_model, monkey
     by_lane = covariate_model.predict_shift(lanes)
     np.testing.assert_array_equal(by_lane.X[0], by_lane.X[2])
     assert not np.array_equal(by_lane.X[0], by_lane.X[1])
-    statistics = dict(covariate_model.statistics_)
-    of_lane = statistics["control_batch"] == covariate_model.screen.batches.index("lane_2")
-    for name in ("library", "batch", "categories", "continuous"):
-        statistics[f"control_{name}"] = statistics[f"control_{name}"][of_lane]
-    monkeypatch.setattr(covariate_model, "statistics_", statistics)
+    fit = covariate_model.fitted
+    of_lane = fit.statistics.control_batch == covariate_model.screen.batches.index("lane_2")
+    names = [f"control_{name}" for name in ("library", "batch", "categories", "continuous")]
+    kept = {name: getattr(fit.statistics, name)[of_lane] for name in names}
+    statistics = replace(fit.statistics, **kept)
+    monkeypatch.setattr(covariate_model, "_fitted", replace(fit, statistics=statistics))
     alone = covariate_model.predict_shift([("drug_a", 100.0)])
     np.testing.assert_allclose(by_lane.X[1], alone.X[0], atol=1e-7)

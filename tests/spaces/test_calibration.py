@@ -12,8 +12,8 @@ def test_without_calibration_intervals_are_those_of_the_normal_distribution():
 
 
 def test_calibration_of_seen_and_unseen_perturbations_can_be_read(model):
-    assert set(model.calibration_) == {"seen", "unseen"}
-    for calibration in model.calibration_.values():
+    assert set(model.fitted.calibration) == {"seen", "unseen"}
+    for calibration in model.fitted.calibration.values():
         assert calibration["scale"] >= 0.5
         assert (calibration["floor"] >= 0).all()
         assert calibration["floor"].shape == (model.adata.n_vars,)
@@ -24,7 +24,7 @@ def test_calibration_of_seen_and_unseen_perturbations_can_be_read(model):
 
 
 def test_calibration_is_repeatable(model):
-    one, other = calibrate_intervals(model), calibrate_intervals(model)
+    one, other = calibrate_intervals(model.fitted), calibrate_intervals(model.fitted)
     for kind in ("seen", "unseen"):
         assert one[kind]["scale"] == other[kind]["scale"]
         np.testing.assert_array_equal(one[kind]["quantiles"], other[kind]["quantiles"])
@@ -32,9 +32,9 @@ def test_calibration_is_repeatable(model):
 
 def test_without_a_generator_unseen_perturbations_have_no_calibration(plain_model):
     np.testing.assert_array_equal(
-        plain_model.calibration_["unseen"]["quantiles"], uncalibrated()["quantiles"]
+        plain_model.fitted.calibration["unseen"]["quantiles"], uncalibrated()["quantiles"]
     )
-    assert np.isfinite(plain_model.calibration_["seen"]["quantiles"]).all()
+    assert np.isfinite(plain_model.fitted.calibration["seen"]["quantiles"]).all()
 
 
 def test_errors_on_the_cells_of_the_fit_only_widen():

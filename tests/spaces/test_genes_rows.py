@@ -9,7 +9,7 @@ SATURATED = np.array([np.inf, np.inf])
 
 @pytest.fixture
 def rows(genes_model):
-    return genes_model.space.rows(["drug_01", "drug_17"], None)
+    return genes_model.fitted.rows(["drug_01", "drug_17"], None)
 
 
 def test_rows_of_seen_perturbations_are_certain_and_those_of_others_are_not(rows):
@@ -38,7 +38,7 @@ def test_draws_scatter_around_the_mean(rows):
 
 
 def test_hard_targets_are_cut_where_there_is_a_dose(mixed_model):
-    rows = mixed_model.space.rows(["drug_01", "drug_00"], None)
+    rows = mixed_model.fitted.rows(["drug_01", "drug_00"], None)
     what = rows.at(np.zeros(2))
     assert (what.is_cut[0] == torch.as_tensor(rows.is_hard[0]).double()).all()
     assert what.is_cut[0].any()
@@ -48,7 +48,7 @@ def test_hard_targets_are_cut_where_there_is_a_dose(mixed_model):
 
 
 def test_leaving_a_perturbation_out_shrinks_it_to_the_others(genes_model):
-    fitted = genes_model.space.fitted
+    fitted = genes_model.fitted.interventions
     left_out = left_out_rows(fitted)
     assert left_out.shape == fitted.potency.rows.shape
     assert np.abs(left_out - fitted.potency.rows).max() > 0
@@ -58,12 +58,12 @@ def test_leaving_a_perturbation_out_shrinks_it_to_the_others(genes_model):
 def test_far_features_are_far(genes_model):
     known = genes_model.screen.table.features
     far = known.iloc[[0]].set_axis(["far"]) + 100.0
-    rows = genes_model.space.rows(["far"], far)
+    rows = genes_model.fitted.rows(["far"], far)
     assert rows.distance[0] > 5
 
 
 def test_left_out_perturbations_are_predicted_like_unseen_ones(genes_model):
-    fitted = genes_model.space.fitted
+    fitted = genes_model.fitted.interventions
     rows = left_out_interventions(fitted)
     assert not rows.is_seen.any()
     is_target = fitted.structure.is_target

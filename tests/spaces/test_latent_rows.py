@@ -14,7 +14,7 @@ def test_response_is_a_hill_curve_for_rows_of_one_curve():
 
 
 def test_rows_are_looked_up_by_name_seen_or_not(model):
-    rows = LatentRows.look_up(model.space, ["drug_x", "drug_a", "drug_x"], None)
+    rows = LatentRows.look_up(model.fitted, ["drug_x", "drug_a", "drug_x"], None)
     assert rows.is_seen.tolist() == [False, True, False]
     np.testing.assert_array_equal(rows.shift[0], rows.shift[2])
     assert rows.shift_variance[1] > 0 == rows.shift_variance[0]
@@ -22,6 +22,6 @@ def test_rows_are_looked_up_by_name_seen_or_not(model):
 
 def test_free_dose_responses_have_no_slope(make, trained):
     model = trained(make(21), model={"dose_response": "free"})
-    rows = LatentRows.look_up(model.space, ["drug_a"], None)
+    rows = LatentRows.look_up(model.fitted, ["drug_a"], None)
     assert np.isnan(rows.hill).all()
     assert model.get_dose_response().attrs == {"ec50": {}, "hill": {}}

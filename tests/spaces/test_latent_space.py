@@ -2,7 +2,8 @@ import numpy as np
 import torch
 
 from scgim.scm import Gauge, GaugeProblem
-from scgim.spaces._latent_space import log_bayes_factor, orient
+from scgim.spaces._latent_fit import log_bayes_factor
+from scgim.spaces._latent_space import orient
 
 
 def test_the_strongest_genes_of_a_node_go_up():

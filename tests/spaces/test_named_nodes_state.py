@@ -6,7 +6,7 @@ from scgim.spaces._named_nodes_state import pack, unpack
 
 @pytest.mark.parametrize("name", ["genes_model", "counts_model"])
 def test_a_model_comes_back_from_plain_values(request, name):
-    fitted = request.getfixturevalue(name).space.fitted
+    fitted = request.getfixturevalue(name).fitted.interventions
     back = unpack(pack(fitted))
     conditions = np.arange(3), np.array([0.0, 0.3, np.inf])
     for one, other in zip(fitted.seen(*conditions), back.seen(*conditions), strict=True):
@@ -26,4 +26,4 @@ def test_what_is_saved_is_plain(genes_model):
         return {type(value)}
 
     plain = {np.ndarray, np.float64, float, int, str, bool, type(None)}
-    assert kinds(genes_model.named_nodes_) <= plain
+    assert kinds(genes_model.fitted.named_nodes) <= plain

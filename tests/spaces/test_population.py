@@ -4,12 +4,11 @@ import torch
 
 from scgim.scm import shift_nodes
 from scgim.spaces._population import Population
-from scgim.spaces._training_statistics import TrainingStatistics
 
 
 @pytest.fixture(scope="module")
 def statistics(model):
-    return TrainingStatistics.from_dict(model.statistics_)
+    return model.fitted.statistics
 
 
 @pytest.fixture(scope="module")

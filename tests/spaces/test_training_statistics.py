@@ -7,7 +7,7 @@ from scgim.spaces._training_statistics import TrainingStatistics
 
 @pytest.fixture(scope="module")
 def statistics(model):
-    return TrainingStatistics.from_dict(model.statistics_)
+    return model.fitted.statistics
 
 
 def _conditions(model, statistics):
@@ -67,20 +67,20 @@ def test_statistics_come_back_from_plain_arrays(statistics):
 
 
 def test_cells_without_a_dose_are_at_saturation(plain_model):
-    statistics = TrainingStatistics.from_dict(plain_model.statistics_)
+    statistics = plain_model.fitted.statistics
     singles = statistics.single_perturbations(plain_model.screen)
     assert np.isposinf(singles.log10_dose).all()
 
 
 def test_covariates_of_control_cells_are_remembered(covariate_model):
-    statistics = TrainingStatistics.from_dict(covariate_model.statistics_)
+    statistics = covariate_model.fitted.statistics
     assert statistics.control_categories.shape == (60, 1)
     assert statistics.control_continuous.shape == (60, 1)
     assert set(statistics.control_batch) == {0, 1}
 
 
 def test_what_was_run_where_is_remembered(covariate_model, make):
-    statistics = TrainingStatistics.from_dict(covariate_model.statistics_)
+    statistics = covariate_model.fitted.statistics
     screen, obs = covariate_model.screen, make(2).obs
     donors = screen.categorical_covariates["donor"]
     found = {

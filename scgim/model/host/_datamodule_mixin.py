@@ -7,8 +7,8 @@ import torch
 from scvi import REGISTRY_KEYS as SCVI_KEYS
 
 from scgim.data import ScreenDataModule, StreamedScreen, streamed_keys
+from scgim.model._parts import ModelParts
 from scgim.model.host._datamodule_checks import check_datamodule, check_has_cells
-from scgim.spaces._parts import ModelParts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

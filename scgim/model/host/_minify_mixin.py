@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from scvi.model.base import BaseMinifiedModeModelClass
 
 from scgim.model._checks import check_is_trained
+from scgim.model._parts import ModelParts
 from scgim.model.host._mudata_checks import check_can_minify
-from scgim.spaces._parts import ModelParts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,9 +22,9 @@ from torch import Tensor
 
 from scgim.data import DoseField, LabelField, PerturbationField, PerturbationTable
 from scgim.data._screen_checks import check_layer, check_screen
+from scgim.model._parts import ModelParts
 from scgim.model.host._mudata_checks import check_mudata, check_variables, features_of_modality
 from scgim.module import make_distribution
-from scgim.spaces._parts import ModelParts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import os
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from scvi.model._utils import parse_device_args
 from scvi.model.base import ArchesMixin
 from scvi.model.base._save_load import _initialize_model
 
 from scgim.data._spelling import check_spelling
+from scgim.model._parts import ModelParts
 from scgim.model.host._query_checks import (
     check_query_columns,
     check_query_covariates,
@@ -17,7 +18,6 @@ from scgim.model.host._query_checks import (
     check_reference,
 )
 from scgim.module import grow_state, learn_only_new
-from scgim.spaces._parts import ModelParts
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 class QueryMixin(ModelParts, ArchesMixin):
     """Mapping of a trained model on new cells: new batches, new perturbations, new doses."""
-
-    reference_statistics_: dict[str, Any] | None = None
 
     @classmethod
     def load_query_data(
@@ -86,7 +84,7 @@ class QueryMixin(ModelParts, ArchesMixin):
         set_up = getattr(cls, registry["setup_method_name"])
         set_up(adata, source_registry=registry, extend_categories=True, **arguments)
         attributes |= {"history_": None, "train_indices_": None, "validation_indices_": None}
-        attributes["reference_statistics_"] = attributes["statistics_"]
+        attributes["fitted_"]["reference"] = attributes["fitted_"]["statistics"]
         model: Self = _initialize_model(cls, adata, registry, attributes, None)
         known = reference.module.state_dict()
         model.module.load_state_dict(grow_state(known, model.module.state_dict()))

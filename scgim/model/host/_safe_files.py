@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 DESCRIPTION_NAME = "scgim.json"
 WEIGHTS_NAME = "weights.safetensors"
 ARRAYS_NAME = "arrays.safetensors"

@@ -31,6 +31,7 @@ from scgim.model.host._file_checks import (
     check_saved_cells,
     describe_damage,
 )
+from scgim.model.host._old_formats import MOVED, upgrade
 from scgim.model.host._plain_values import from_plain, to_plain
 from scgim.model.host._safe_files import (
     ARRAYS_NAME,
@@ -181,6 +182,7 @@ class SavingMixin(BaseModelClass):
             check_genes(adata.var_names, pd.Index(np.asarray(saved.var_names).ravel()))
         if not is_safe:
             model = super().load(str(folder), adata, **kwargs)
+            _upgrade(model)
             model.history_ = from_plain(model.history_)
             return model
         cells = None if isinstance(adata, bool) else adata
@@ -196,7 +198,8 @@ class SavingMixin(BaseModelClass):
         **_: Any,
     ) -> Self:
         """Set up cells and make the model of a safe folder, as scvi-tools does for a pickle."""
-        attributes = from_plain(saved.attributes)
+        attributes = upgrade(from_plain(saved.attributes))
+        attributes["format_version_"] = FORMAT_VERSION
         registry = attributes.pop("registry_")
         if adata is not None:
             set_up = getattr(cls, registry.get(_SETUP_METHOD_NAME, "setup_anndata"))
@@ -244,6 +247,16 @@ class SavingMixin(BaseModelClass):
             (name, to_plain(value) if name.endswith("_") and not name.startswith("__") else value)
             for name, value in super()._get_user_attributes()
         ]
+
+
+def _upgrade(model: SavingMixin) -> None:
+    """Bring what scvi-tools read from a pickle to the newest format, in place."""
+    old = {name: vars(model)[name] for name in MOVED if name in vars(model)}
+    for name in old:
+        delattr(model, name)
+    for name, value in upgrade(old).items():
+        setattr(model, name, value)
+    model.format_version_ = FORMAT_VERSION
 
 
 def _is_safe(folder: Path, prefix: str, *, has_backup: bool = False) -> bool:

@@ -72,7 +72,7 @@ def test_a_model_is_trained_on_streamed_cells_and_predicts_without_any(streamed)
 
 
 def test_the_interventions_rest_on_all_cells(streamed, screen):
-    assert streamed.statistics_["n_cells"].sum() == screen.n_obs
+    assert streamed.fitted.statistics.n_cells.sum() == screen.n_obs
     assert np.isfinite(streamed.get_intervention_targets().effect).all()
 
 
@@ -136,6 +136,6 @@ def test_cells_are_streamed_from_disk_by_annbatch(screen, tmp_path):
     )
     model = GIM(registry=screen_module.registry, **MODEL)
     model.train(80, datamodule=screen_module, train_size=0.8, **TRAIN)
-    assert model.statistics_["n_cells"].sum() == screen.n_obs
+    assert model.fitted.statistics.n_cells.sum() == screen.n_obs
     shift = model.predict_shift([("drug_a", 100.0)]).to_df().iloc[0]
     assert shift[[f"gene_{i}" for i in range(8)]].mean() > shift.mean() + 0.2

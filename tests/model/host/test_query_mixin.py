@@ -75,10 +75,10 @@ def test_the_target_of_the_new_drug_is_found(mapped):
 
 def test_estimates_rest_on_the_cells_of_training_and_the_new_ones(reference, mapped):
     def cells(model):
-        statistics = model.statistics_
+        statistics = model.fitted.statistics
         codes = {label: code for code, label in enumerate(model.screen.table.labels)}
-        chosen = (statistics["label"] == codes["drug_a"]) & (statistics["dose"] == 10.0)
-        return statistics["n_cells"][chosen].tolist()
+        chosen = (statistics.label == codes["drug_a"]) & (statistics.dose == 10.0)
+        return statistics.n_cells[chosen].tolist()
 
     assert cells(reference) == [5]
     assert cells(mapped) == [15]
@@ -126,7 +126,7 @@ def test_a_screen_without_doses_can_be_mapped(plain_model, make):
     del cells.uns["drug_features"]
     mapped = GIM.load_query_data(cells, plain_model)
     mapped.train(2, **TRAIN)
-    assert len(mapped.statistics_["label"]) == len(plain_model.statistics_["label"]) + 1
+    assert len(mapped.fitted.statistics.label) == len(plain_model.fitted.statistics.label) + 1
     assert mapped.predict(["new"], n_cells=2).n_obs == 2
 
 

@@ -102,6 +102,6 @@ def test_a_damaged_description_is_named(saved, change, what):
 def test_a_newer_format_is_named(saved):
     path = saved / "a_scgim.json"
     text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace('"format_version": 1', '"format_version": 2'), encoding="utf-8")
-    with pytest.raises(ValueError, match="was written in version 2 of the model format"):
+    path.write_text(text.replace('"format_version": 2', '"format_version": 3'), encoding="utf-8")
+    with pytest.raises(ValueError, match="was written in version 3 of the model format"):
         read_safe_files(saved, "a_")

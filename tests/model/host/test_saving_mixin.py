@@ -198,11 +198,11 @@ def test_a_damaged_file_of_scvi_is_named(model, tmp_path, content):
 
 @pytest.mark.parametrize("safe", [False, True])
 def test_a_newer_format_is_refused(model, tmp_path, safe, monkeypatch):
-    monkeypatch.setattr("scgim.model.host._safe_files.FORMAT_VERSION", 2)
-    monkeypatch.setattr(GIM, "format_version_", 2)
+    monkeypatch.setattr("scgim.model.host._safe_files.FORMAT_VERSION", 3)
+    monkeypatch.setattr(GIM, "format_version_", 3)
     model.save(tmp_path / "gim", safe=safe)
     monkeypatch.undo()
-    with pytest.raises(ValueError, match="was written in version 2 of the model format"):
+    with pytest.raises(ValueError, match="was written in version 3 of the model format"):
         GIM.load(tmp_path / "gim", adata=False)
 
 

@@ -1,5 +1,5 @@
 from scgim.model import GIM
-from scgim.spaces._parts import ModelParts
+from scgim.model._parts import ModelParts
 
 
 def test_a_model_has_what_its_mixins_rely_on(model):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from scgim.data import Screen
     from scgim.module import CausalSpace, GeneLikelihood, ProteinLikelihood
     from scgim.scm import Intervention
+    from scgim.spaces._fit import Fit
     from scgim.spaces._space import Space
 
 
@@ -26,18 +27,15 @@ class ModelParts:
     module
         The generative model, a :class:`~scgim.module.CausalModule`.
     space
-        Where this causal space differs from the others.
+        The causal space: what the nodes are, and how they are fitted.
+    fitted
+        What was learned beside the weights; not there before training.
+    fitted_
+        The same as plain values, which are saved; ``None`` before training.
     screen
         What the registry knows of the screen.
     node_names_
         Names of the nodes; in causal order for programs and latent factors.
-    statistics_
-        :class:`~scgim.spaces._training_statistics.TrainingStatistics` as a dictionary.
-    calibration_
-        Scale, floor and quantiles of intervals, for seen and unseen perturbations.
-    reference_statistics_
-        ``statistics_`` of the model that was mapped on these cells; ``None`` for a model trained
-        from the start.
     """
 
     module: Any
@@ -48,20 +46,17 @@ class ModelParts:
     gene_likelihood: GeneLikelihood
     protein_likelihood: ProteinLikelihood
     node_names_: list[str]
-    statistics_: dict[str, Any]
-    reference_statistics_: dict[str, Any] | None
-    calibration_: dict[str, dict[str, Any]]
+    fitted_: dict[str, Any] | None
 
     if TYPE_CHECKING:
-        # Written by one causal space only.
-        gauge_: dict[str, np.ndarray]
-        named_nodes_: dict[str, Any]
         history_: dict[str, pd.DataFrame]
         is_trained_: bool
         adata_manager: AnnDataManager
         registry_: dict
-        train_minibatches: Any
         _predict_proteins: Any
+
+        @property
+        def fitted(self) -> Fit: ...
 
         @property
         def protein_names(self) -> list[str]: ...

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+
+from scgim._messages import quote_some, warn
+from scgim.data._feature_checks import check_new_features
+from scgim.scm import (
+    GeneratorReport,
+    Intervention,
+    MechanismUncertainty,
+    NamedNodeModel,
+    TargetPredictor,
+    shift_nodes,
+)
+from scgim.spaces._fit import Fit, read_shared_state
+from scgim.spaces._genes_rows import GenesRows, unseen_rows
+from scgim.spaces._named_nodes_state import unpack
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from scgim.data import Screen
+    from scgim.module import NamedNodeModule
+    from scgim.spaces._conditions import Conditions
+
+MIN_PERTURBATIONS = 4
+AMBIGUOUS = (0.1, 0.9)
+MAX_P_VALUE = 0.05
+N_PERMUTATIONS = 199
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedNodesFit(Fit):
+    """What was learned of named genes: a searched graph, sparse targets, their dose responses.
+
+    Attributes
+    ----------
+    module
+        The fitted module.
+    named_nodes
+        Graph, mechanisms, targets and scores as plain values: ``"model"``
+        (:func:`~scgim.spaces._named_nodes_state.pack`), ``"rows"`` of the seen perturbations,
+        ``"mechanism_uncertainty"``, ``"kinds"``, ``"scores"``, ``"explained"``, ``"uses_graph"``
+        and ``"edge_probability"``.
+    """
+
+    module: NamedNodeModule
+    named_nodes: dict[str, Any]
+
+    @classmethod
+    def from_state(
+        cls, module: NamedNodeModule, screen: Screen, node_names: list[str], state: dict[str, Any]
+    ) -> Self:
+        """Rebuild what :meth:`to_state` held."""
+        shared = read_shared_state(state)
+        return cls(
+            module=module,
+            screen=screen,
+            node_names=node_names,
+            named_nodes=state["named_nodes"],
+            **shared,
+        )
+
+    def to_state(self) -> dict[str, Any]:
+        """Hold the fit as plain values, see :meth:`Fit.to_state`."""
+        return {**super().to_state(), "named_nodes": self.named_nodes}
+
+    @cached_property
+    def interventions(self) -> NamedNodeModel:
+        """Graph, targets and generator."""
+        return unpack(self.named_nodes["model"])
+
+    @property
+    def has_generator(self) -> bool:
+        """Whether unseen perturbations can be predicted."""
+        return self.interventions.predictor is not None
+
+    def require_generator(self) -> TargetPredictor:
+        """Give what predicts targets from features, or say why this model cannot."""
+        predictor = self.interventions.predictor
+        if predictor is None:
+            table = self.screen.table
+            reason = (
+                "no `features_key` was given to `GIM.setup_anndata`"
+                if table.features is None
+                else f"fewer than {MIN_PERTURBATIONS} perturbations were run alone or none has a "
+                "target"
+            )
+            message = (
+                f"This model cannot predict unseen perturbations: {reason}. Register a screen "
+                "with perturbation features and train again."
+            )
+            raise RuntimeError(message)
+        return predictor
+
+    def report_generator(self, n_permutations: int, seed: int) -> GeneratorReport:
+        """Say how well features predict targets, by leaving perturbations out."""
+        predictor = self.require_generator()
+        p_value = predictor.permutation_p_value(
+            self.interventions.structure.is_target, n_permutations, np.random.default_rng(seed)
+        )
+        return GeneratorReport(
+            left_out_r2={"targets": 1 - predictor.left_out_error},
+            weights={"targets": 1.0},
+            far_weights={"targets": 1.0},
+            feature_use=max(1 - predictor.left_out_error, 0.0),
+            p_value=p_value,
+            is_informative=p_value <= MAX_P_VALUE,
+        )
+
+    def rows(self, names: list[str], features: pd.DataFrame | None) -> GenesRows:
+        """Interventions of named perturbations, from the screen or from their features."""
+        table = self.screen.table
+        place = {name: row for row, name in enumerate(table.perturbations)}
+        unseen = sorted(set(names) - set(place))
+        rows = GenesRows(**self.named_nodes["rows"])
+        if unseen:
+            new = check_new_features(features, table.features, unseen)
+            warn_if_targets_are_guessed(unseen, self._p_value, MAX_P_VALUE)
+            rows = rows.append(unseen_rows(self.interventions, new))
+        place |= {name: len(place) + row for row, name in enumerate(unseen)}
+        return rows.take(np.array([place[name] for name in names], dtype=int))
+
+    @cached_property
+    def _p_value(self) -> float:
+        """How often permuted features predict targets as well."""
+        return self.report_generator(N_PERMUTATIONS, 0).p_value
+
+    def blur(
+        self, draws: Intervention, mean: Intervention, rng: np.random.Generator
+    ) -> Intervention:
+        """Move each node by what its mechanism may make of the shifts of its parents."""
+        mechanism = self.module.mechanism
+        empty = torch.zeros(len(self.node_names), device=mechanism.offset.device)
+        on_device = mean.map(lambda values: values.to(empty))
+        moved = mechanism.push(empty, on_device) - mechanism.push(empty, shift_nodes(empty))
+        known = MechanismUncertainty(**self.named_nodes["mechanism_uncertainty"])
+        sd = torch.as_tensor(np.sqrt(known.variance(moved.double().cpu().numpy())))
+        noise = torch.as_tensor(rng.standard_normal(draws.shift.shape)) * sd
+        return draws.moved_by(noise * (1 - draws.is_cut))
+
+    def call_targets(self, conditions: Conditions) -> dict[str, np.ndarray]:
+        """Targets with their probability, and whether they are shifted or set."""
+        rows, member = conditions.rows, conditions.condition
+        assert isinstance(rows, GenesRows)
+        shape = (len(conditions.obs), len(self.node_names))
+        probability, evidence = np.ones(shape), np.full(shape, -np.inf)
+        np.multiply.at(probability, member, 1 - rows.target_probability)
+        np.maximum.at(evidence, member, rows.evidence)
+        kind_index = np.full(shape, -1)
+        np.maximum.at(kind_index, member, np.where(rows.probability > 0.5, rows.kind_index, -1))
+        probability = 1 - probability
+        is_target = kind_index >= 0
+        is_close = (probability > AMBIGUOUS[0]) & (probability < AMBIGUOUS[1])
+        kinds = [*self.named_nodes["kinds"], ""]
+        columns = {
+            "probability": probability,
+            "evidence": np.where(np.isfinite(evidence), evidence, 0.0),
+            "is_target": is_target,
+            # Predictions use the best graph; the probability is averaged over all good ones.
+            "ambiguous": is_close | (is_target != (probability > 0.5)),
+            "kind": np.array(kinds, dtype=object)[kind_index],
+        }
+        scores = self.named_nodes["scores"]
+        known = {name: row for row, name in enumerate(self.screen.table.perturbations)}
+        index = [known.get(label, -1) for label in conditions.obs.iloc[:, 0]]
+        for name, values in scores.items():
+            columns[name] = np.vstack([values, np.full(shape[1], np.nan)])[index]
+        return columns
+
+    def edge_weights(self) -> np.ndarray:
+        """Weights of the edges between standardised genes; mean slopes of neural mechanisms."""
+        adjacency = self.module.mechanism.adjacency
+        return adjacency.cpu().numpy().astype(np.float64)
+
+    def edge_probability(self) -> np.ndarray:
+        """Probabilities of the edges, from resampled searches or from the score."""
+        return self.named_nodes["edge_probability"]
+
+    def edge_ambiguity(self) -> np.ndarray:
+        """Whether graphs that explain the screen about as well disagree on an edge."""
+        probability = self.edge_probability()
+        return (probability > AMBIGUOUS[0]) & (probability < AMBIGUOUS[1])
+
+    def control_sd(self) -> np.ndarray:
+        """Nodes are standardised by control cells."""
+        return np.ones(len(self.node_names))
+
+    def gene_programs(self) -> np.ndarray:
+        """Each gene is its own program."""
+        return np.eye(len(self.node_names))
+
+
+def warn_if_targets_are_guessed(names: list[str], p_value: float, largest: float) -> None:
+    """Warn that targets of unseen perturbations come from features that may say nothing.
+
+    Parameters
+    ----------
+    names
+        Unseen perturbations.
+    p_value
+        How often shuffled features predict left-out targets as well.
+    largest
+        Up to which p value features are taken to say something.
+    """
+    if p_value > largest:
+        warn(
+            f"Targets of the unseen perturbations {quote_some(names)} are little more than the rate "
+            "at which each gene is a target, because the features of the seen ones cannot be told "
+            f"from shuffled ones (permutation p = {p_value:.2g}). Give features that say more about "
+            "mechanisms, and see `GIM.get_generator_report`."
+        )
