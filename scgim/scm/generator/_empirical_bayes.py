@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scgim.scm._dose_response import LN10
+from scgim.scm._dose_response import hill_response_of_arrays
 
 if TYPE_CHECKING:
     from scgim._types import FloatArray, IntArray
@@ -108,8 +108,7 @@ def estimate_hill_rows(statistics: ConditionStatistics, prior: RowPrior, hill: f
     Posterior rows.
     """
     grid = _ec50_grid(statistics, prior)
-    finite = np.where(np.isposinf(statistics.log10_dose), 1e3, statistics.log10_dose)
-    response = _sigmoid(hill * LN10 * (finite[:, None] - grid))
+    response = hill_response_of_arrays(statistics.log10_dose[:, None], grid, hill)
     n_rows, width = prior.shift.shape
 
     def sum_by_row(values: FloatArray) -> FloatArray:
@@ -186,7 +185,3 @@ def estimate_free_rows(
         log10_ec50=prior.log10_ec50,
         log10_ec50_variance=prior.log10_ec50_variance,
     )
-
-
-def _sigmoid(x: FloatArray) -> FloatArray:
-    return 1 / (1 + np.exp(-np.clip(x, -500, 500)))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scgim.scm._dose_response import LN10
+from scgim.scm._dose_response import hill_gradient
 from scgim.scm.generator._empirical_bayes import (
     ConditionStatistics,
     RowPrior,
@@ -164,10 +164,8 @@ class InterventionFit:
     def _ec50_noise(self) -> FloatArray:
         """Laplace variance of each log10 EC50, shape ``(n_perturbations,)``."""
         statistics, rows = self.statistics, self.rows
-        steepness = self.hill * LN10
-        exponent = steepness * (statistics.log10_dose - rows.log10_ec50[statistics.perturbation])
-        half = 0.5 / np.cosh(np.clip(exponent, -500, 500) / 2)
-        slope = steepness * half**2
+        log10_ec50 = rows.log10_ec50[statistics.perturbation]
+        slope = hill_gradient(statistics.log10_dose, log10_ec50, self.hill)[..., 0]
         size = (rows.shift**2).sum(1)[statistics.perturbation]
         information = np.full(len(rows.shift), 1 / PRIOR_LOG10_EC50_SD**2)
         np.add.at(information, statistics.perturbation, statistics.n_cells * size * slope**2)

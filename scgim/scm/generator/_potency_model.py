@@ -7,7 +7,7 @@ import numpy as np
 from scipy.linalg import block_diag
 from scipy.optimize import minimize
 
-from scgim.scm._dose_response import LN10
+from scgim.scm._dose_response import hill_gradient, hill_response_of_arrays
 from scgim.scm.generator._target_prediction import Kernel, candidate_kernels
 
 if TYPE_CHECKING:
@@ -277,7 +277,7 @@ class PotencyModel:
         -------
         Shares between 0 and 1, shape ``(n_conditions,)``.
         """
-        return _response(log10_dose, rows[:, 1], np.exp(rows[:, 2]))
+        return hill_response_of_arrays(log10_dose, rows[:, 1], np.exp(rows[:, 2]))
 
     def prior_covariances(self) -> list[FloatArray]:
         """Prior covariance over perturbations of each column of ``rows``.
@@ -303,13 +303,6 @@ class _Linearised(NamedTuple):
     response: FloatArray  # (n_observations,)
 
 
-def _response(log10_dose: FloatArray, log10_ec50: FloatArray, hill: FloatArray) -> FloatArray:
-    finite = np.where(np.isposinf(log10_dose), 1e3, log10_dose)
-    exponent = hill * LN10 * (np.maximum(finite, -1e3) - log10_ec50)
-    response: FloatArray = 1 / (1 + np.exp(-np.clip(exponent, -500, 500)))
-    return response
-
-
 def _start_by_node(model: PotencyModel, data: ShiftObservations) -> PotencyModel:
     """Every perturbation equally potent: sensitivities are mean shifts."""
     return replace(model, sensitivity=_update_sensitivity(model, data))
@@ -331,7 +324,7 @@ def _start_by_perturbation(model: PotencyModel, data: ShiftObservations) -> Pote
 
 def _responses(model: PotencyModel, data: ShiftObservations) -> FloatArray:
     own = model.rows[data.perturbation]
-    return _response(data.log10_dose, own[:, 1], np.exp(own[:, 2]))
+    return model.response(own, data.log10_dose)
 
 
 def _update_sensitivity(model: PotencyModel, data: ShiftObservations) -> FloatArray:
@@ -348,17 +341,9 @@ def _update_sensitivity(model: PotencyModel, data: ShiftObservations) -> FloatAr
 def _linearise(model: PotencyModel, data: ShiftObservations) -> _Linearised:
     own = model.rows[data.perturbation]
     response = _responses(model, data)
-    hill = np.exp(own[:, 2])
-    finite = np.where(np.isposinf(data.log10_dose), own[:, 1], data.log10_dose)
+    change = hill_gradient(data.log10_dose, own[:, 1], np.exp(own[:, 2]))
     size = model.sensitivity[data.node] * own[:, 0]
-    slope = size * response * (1 - response) * LN10 * hill
-    gradient = np.column_stack(
-        [
-            model.sensitivity[data.node] * response,
-            -slope,
-            slope * (finite - own[:, 1]),
-        ]
-    )
+    gradient = np.column_stack([model.sensitivity[data.node] * response, size[:, None] * change])
     target = data.shift - size * response + (gradient * own).sum(axis=1)
     return _Linearised(gradient, target, response)
 

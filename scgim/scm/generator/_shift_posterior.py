@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from scgim.scm._dose_response import LN10
+from scgim.scm._dose_response import hill_gradient
 
 if TYPE_CHECKING:
     from scgim._types import FloatArray
@@ -64,10 +64,7 @@ def compute_shift_posterior(
         conditions = np.flatnonzero(screen.perturbation == row)
         rows = np.tile(potency.rows[row], (len(conditions), 1))
         response = potency.response(rows, screen.log10_dose[conditions])
-        steepness = LN10 * np.exp(rows[:, 2]) * response * (1 - response)
-        finite = np.isfinite(screen.log10_dose[conditions])
-        apart = np.where(finite, screen.log10_dose[conditions], rows[:, 1]) - rows[:, 1]
-        change = np.column_stack([-steepness, steepness * apart])
+        change = hill_gradient(screen.log10_dose[conditions], rows[:, 1], np.exp(rows[:, 2]))
         weight = screen.condition_sizes[conditions]
         targets = np.flatnonzero(is_target[row])
         precision = np.diag([1 / max(p[row], MIN_INFORMATION) for p in prior])
