@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import nnls
 
 from scgim.scm import Intervention, shift_nodes
-from scgim.spaces._latent_rows import respond
+from scgim.scm.generator._dense_interventions import respond
 from scgim.spaces._population import Population
 from scgim.spaces._training_statistics import TrainingStatistics
 

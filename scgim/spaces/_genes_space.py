@@ -19,9 +19,16 @@ from scgim.scm import (
     Intervention,
     MechanismUncertainty,
     NamedNodeModel,
+    SparseInterventions,
     TargetPredictor,
     compute_shift_posterior,
     shift_nodes,
+)
+from scgim.scm.generator._sparse_interventions import (
+    add_combined_only,
+    of_left_out_perturbations,
+    of_seen_perturbations,
+    of_unseen_perturbations,
 )
 from scgim.spaces._calibration import N_DRAWS, ShiftErrors, uncalibrated, upper_doses, widen
 from scgim.spaces._checks import (
@@ -40,16 +47,9 @@ from scgim.spaces._genes_fit import (
     fit_expression,
     group_shifts,
 )
-from scgim.spaces._genes_rows import (
-    GenesRows,
-    complete_rows,
-    left_out_interventions,
-    seen_rows,
-    unseen_rows,
-)
 from scgim.spaces._global_state import one_thread
 from scgim.spaces._graph_search import GraphSearch
-from scgim.spaces._named_nodes_state import pack, unpack
+from scgim.spaces._named_nodes_state import pack, unpack, unpack_interventions
 from scgim.spaces._search_progress_bar import SearchProgressBar
 from scgim.spaces._training_statistics import TrainingStatistics
 
@@ -244,19 +244,20 @@ class GenesSpace:
             is_informative=p_value <= MAX_P_VALUE,
         )
 
-    def rows(self, names: list[str], features: pd.DataFrame | None) -> GenesRows:
-        """Interventions of named perturbations, from the screen or from their features."""
+    def interventions_of(
+        self, names: list[str], features: pd.DataFrame | None
+    ) -> SparseInterventions:
+        """Sparse interventions of named perturbations, from the screen or from their features."""
         table = self._model.screen.table
-        state = self._model.named_nodes_
         place = {name: row for row, name in enumerate(table.perturbations)}
         unseen = sorted(set(names) - set(place))
-        rows = GenesRows(**state["rows"])
+        distribution = unpack_interventions(self._model.named_nodes_)
         if unseen:
             new = check_new_features(features, table.features, unseen)
             warn_if_targets_are_guessed(unseen, self._p_value, MAX_P_VALUE)
-            rows = rows.append(unseen_rows(self.fitted, new))
+            distribution = distribution.append(of_unseen_perturbations(self.fitted, new))
         place |= {name: len(place) + row for row, name in enumerate(unseen)}
-        return rows.take(np.array([place[name] for name in names], dtype=int))
+        return distribution.take(np.array([place[name] for name in names], dtype=int))
 
     @property
     def _p_value(self) -> float:
@@ -281,14 +282,15 @@ class GenesSpace:
 
     def call_targets(self, conditions: Conditions) -> dict[str, np.ndarray]:
         """Targets with their probability, and whether they are shifted or set."""
-        rows, member = conditions.rows, conditions.condition
-        assert isinstance(rows, GenesRows)
+        believed, member = conditions.distribution, conditions.condition
+        assert isinstance(believed, SparseInterventions)
         shape = (len(conditions.obs), len(self.node_names))
         probability, evidence = np.ones(shape), np.full(shape, -np.inf)
-        np.multiply.at(probability, member, 1 - rows.target_probability)
-        np.maximum.at(evidence, member, rows.evidence)
+        np.multiply.at(probability, member, 1 - believed.target_probability)
+        np.maximum.at(evidence, member, believed.evidence)
         kind_index = np.full(shape, -1)
-        np.maximum.at(kind_index, member, np.where(rows.probability > 0.5, rows.kind_index, -1))
+        chosen = np.where(believed.probability > 0.5, believed.kind_index, -1)
+        np.maximum.at(kind_index, member, chosen)
         probability = 1 - probability
         is_target = kind_index >= 0
         is_close = (probability > AMBIGUOUS[0]) & (probability < AMBIGUOUS[1])
@@ -354,9 +356,11 @@ class GenesSpace:
         posterior = compute_shift_posterior(
             fit.model, data.single_screen(None), fit.residual_variance
         )
-        single = seen_rows(fit.model, posterior)
-        rows, all_names = complete_rows(single, names, data.groups, group_shifts(fit, data))
-        rows = rows.take(np.array([all_names.index(name) for name in order], dtype=int))
+        single = of_seen_perturbations(fit.model, posterior)
+        totals = group_shifts(fit, data)
+        distribution, all_names = add_combined_only(single, names, data.groups, totals)
+        index = np.array([all_names.index(name) for name in order], dtype=int)
+        distribution = distribution.take(index)
         scores = {}
         for name in ("marginal", "residual"):
             values = pd.DataFrame(getattr(fit.evidence, name)[: data.n_single], index=names)
@@ -364,10 +368,11 @@ class GenesSpace:
         if self._model.gene_likelihood != "normal":
             # Most of a count is noise: the searched graph has a say only where it shows its worth.
             combined = pd.DataFrame(fit.evidence.combine()[: data.n_single], index=names)
-            rows = replace(rows, evidence=combined.reindex(order, fill_value=0.0).to_numpy())
+            evidence = combined.reindex(order, fill_value=0.0).to_numpy()
+            distribution = replace(distribution, evidence=evidence)
         self._model.named_nodes_ = {
             "model": pack(fit.model),
-            "rows": asdict(rows),
+            "interventions": asdict(distribution),
             "mechanism_uncertainty": asdict(fit.uncertainty),
             "kinds": [kind.name for kind in fit.structure.kinds],
             "scores": scores,
@@ -391,16 +396,17 @@ class GenesSpace:
         owner = screen.table.components[statistics.label[single]].max(1)
         names = [screen.table.perturbations[row] for row in owner]
 
-        def calibrate(rows: GenesRows) -> dict[str, object]:
-            mean = rows.at(log10_dose)
-            draws = self.blur(rows.draw(log10_dose, N_DRAWS, rng), mean, rng)
-            return errors.calibrate(mean, draws, is_averaged=bool(rows.is_uncertain.all()))
+        def calibrate(distribution: SparseInterventions) -> dict[str, object]:
+            mean = distribution.mean(log10_dose)
+            draws = self.blur(distribution.sample(log10_dose, N_DRAWS, rng), mean, rng)
+            is_averaged = bool(distribution.is_uncertain.all())
+            return errors.calibrate(mean, draws, is_averaged=is_averaged)
 
-        seen = widen(calibrate(self.rows(names, None)))
+        seen = widen(calibrate(self.interventions_of(names, None)))
         if self.fitted.predictor is None:
             return {"seen": seen, "unseen": uncalibrated()}
         alone = sorted(set(names))
-        left_out = left_out_interventions(self.fitted)
+        left_out = of_left_out_perturbations(self.fitted)
         return {
             "seen": seen,
             "unseen": calibrate(left_out.take(np.array([alone.index(name) for name in names]))),

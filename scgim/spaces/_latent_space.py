@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from scgim._messages import warn
+from scgim.data._feature_checks import check_new_features
 from scgim.module import GIMModule, change_basis, linear_loadings, loading_sd
 from scgim.scm import (
+    DenseInterventions,
     Gauge,
     GaugeProblem,
     GeneratorReport,
@@ -23,8 +25,11 @@ from scgim.scm import (
     match_nodes,
 )
 from scgim.spaces._calibration import calibrate_intervals
+from scgim.spaces._generator_warnings import (
+    warn_if_features_say_nothing,
+    warn_if_mechanism_is_unknown,
+)
 from scgim.spaces._global_state import one_thread
-from scgim.spaces._latent_rows import LatentRows
 from scgim.spaces._training_statistics import TrainingStatistics
 
 if TYPE_CHECKING:
@@ -193,9 +198,24 @@ class LatentSpace:
             raise RuntimeError(message)
         return generator
 
-    def rows(self, names: list[str], features: pd.DataFrame | None) -> LatentRows:
-        """Dense shifts of named perturbations."""
-        return LatentRows.look_up(self, names, features)
+    def interventions_of(
+        self, names: list[str], features: pd.DataFrame | None
+    ) -> DenseInterventions:
+        """Dense shifts of named perturbations, from training or from their features."""
+        table = self.screen.table
+        unseen = sorted(set(names) - set(table.perturbations))
+        place = {name: entry for entry, name in enumerate([*table.perturbations, *unseen])}
+        distribution = DenseInterventions.of_seen(self.interventions, self.table)
+        if unseen:
+            new = check_new_features(features, table.features, unseen)
+            generator = self.require_generator()
+            warn_if_features_say_nothing(
+                unseen, generator.p_value, is_informative=generator.is_informative
+            )
+            distribution = distribution.append_unseen(new)
+            is_unknown = distribution.is_unknown[-len(unseen) :]
+            warn_if_mechanism_is_unknown(np.array(unseen)[is_unknown].tolist())
+        return distribution.take(np.array([place[name] for name in names], dtype=int))
 
     def blur(
         self, draws: Intervention, mean: Intervention, rng: np.random.Generator

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from scgim.module import CausalModule
-    from scgim.scm import GeneratorReport, Intervention
-    from scgim.spaces._conditions import Conditions, PerturbationRows
+    from scgim.scm import GeneratorReport, Intervention, InterventionDistribution
+    from scgim.spaces._conditions import Conditions
 
 
 class Space(Protocol):
@@ -55,8 +55,10 @@ class Space(Protocol):
     def require_generator(self) -> object:
         """Raise where unseen perturbations cannot be predicted."""
 
-    def rows(self, names: list[str], features: pd.DataFrame | None) -> PerturbationRows:
-        """Interventions of named perturbations, seen or not."""
+    def interventions_of(
+        self, names: list[str], features: pd.DataFrame | None
+    ) -> InterventionDistribution:
+        """Distribution over interventions of named perturbations, seen or not."""
 
     def blur(
         self, draws: Intervention, mean: Intervention, rng: np.random.Generator

@@ -1,5 +1,6 @@
 """From features of perturbations to distributions over interventions."""
 
+from scgim.scm.generator._dense_interventions import DenseInterventions
 from scgim.scm.generator._empirical_bayes import ConditionStatistics, RowPrior, Rows
 from scgim.scm.generator._fit_interventions import InterventionFit
 from scgim.scm.generator._intervention_generator import (
@@ -10,10 +11,12 @@ from scgim.scm.generator._intervention_generator import (
 from scgim.scm.generator._intervention_table import InterventionTable
 from scgim.scm.generator._potency_model import PotencyModel, ShiftObservations
 from scgim.scm.generator._shift_posterior import ShiftPosterior, compute_shift_posterior
+from scgim.scm.generator._sparse_interventions import SparseInterventions
 from scgim.scm.generator._target_prediction import Kernel, TargetPredictor
 
 __all__ = [
     "ConditionStatistics",
+    "DenseInterventions",
     "GeneratedRows",
     "GeneratorReport",
     "InterventionFit",
@@ -25,6 +28,7 @@ __all__ = [
     "Rows",
     "ShiftObservations",
     "ShiftPosterior",
+    "SparseInterventions",
     "TargetPredictor",
     "compute_shift_posterior",
 ]

@@ -22,7 +22,7 @@ class ShiftPosterior(NamedTuple):
 
     Attributes
     ----------
-    potency_covariance
+    dose_response_covariance
         Covariance of log10 EC50 and log slope, shape ``(n_perturbations, 2, 2)``.
     size_slope
         :math:`b`, shape ``(n_perturbations, n_nodes, 2)``.
@@ -30,7 +30,7 @@ class ShiftPosterior(NamedTuple):
         Variance of :math:`\varepsilon`, shape ``(n_perturbations, n_nodes)``; 0 but for targets.
     """
 
-    potency_covariance: FloatArray
+    dose_response_covariance: FloatArray
     size_slope: FloatArray
     size_variance: FloatArray
 
