@@ -283,7 +283,7 @@ class GeneratorOnComponents(_NeedsFeatures):
         self, screen: TrainingScreen, single: pd.DataFrame
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Saturating shift and log10 EC50 of each row: estimated if seen, generated if not."""
-        rows, generator = self._fit_of_rows.rows, self._fit_of_rows.generator
+        rows, generator = self._fit_of_rows.effects, self._fit_of_rows.generator
         index = pd.Index(self._names).get_indexer(single["perturbation"])
         shift, log10_ec50 = rows.shift[index].copy(), rows.log10_ec50[index].copy()
         unseen = np.flatnonzero(index < 0)
@@ -305,7 +305,7 @@ def _fit_rows(
 
 def _unexplained(fit: InterventionFit) -> float:
     """Sum of squares that the Hill curves leave, in units of the sampling noise."""
-    statistics, rows = fit.statistics, fit.rows
+    statistics, rows = fit.statistics, fit.effects
     log10_ec50 = rows.log10_ec50[statistics.perturbation]
     response = hill_response_of_arrays(statistics.log10_dose, log10_ec50, fit.hill)
     predicted = response[:, None] * rows.shift[statistics.perturbation]

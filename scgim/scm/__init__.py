@@ -31,10 +31,10 @@ from scgim.scm._named_nodes import (
 from scgim.scm._sampling import abduct_noise, replay, solve_intervened
 from scgim.scm.gauge._gauge import Gauge, GaugeProblem, find_gauges, find_tied_orders, match_nodes
 from scgim.scm.generator._dense_interventions import DenseInterventions
-from scgim.scm.generator._empirical_bayes import ConditionStatistics, RowPrior, Rows
+from scgim.scm.generator._empirical_bayes import ConditionStatistics, RandomEffects
 from scgim.scm.generator._fit_interventions import InterventionFit
 from scgim.scm.generator._intervention_generator import (
-    GeneratedRows,
+    GeneratedEffects,
     GeneratorReport,
     InterventionGenerator,
 )
@@ -86,7 +86,7 @@ __all__ = [
     "FamilyFit",
     "Gauge",
     "GaugeProblem",
-    "GeneratedRows",
+    "GeneratedEffects",
     "GeneratorReport",
     "GradientModel",
     "GradientSettings",
@@ -112,8 +112,7 @@ __all__ = [
     "OrderedGraph",
     "PotencyModel",
     "PriorKnowledge",
-    "RowPrior",
-    "Rows",
+    "RandomEffects",
     "SearchProgress",
     "SearchSettings",
     "ShiftObservations",

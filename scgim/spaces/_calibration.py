@@ -96,11 +96,11 @@ def _leave_doses_out(
     statistics = fit.statistics
     dose = pd.Series(statistics.log10_dose)
     rank = dose.groupby(statistics.perturbation).rank(method="first").to_numpy()
-    shift = np.zeros((len(rank), fit.rows.shift.shape[1]))
+    shift = np.zeros((len(rank), fit.effects.shift.shape[1]))
     shift_sd, log10_ec50, ec50_sd = (np.zeros(len(rank)) for _ in range(3))
     for fold in np.unique(rank):
         left_out = rank == fold
-        rows, index = fit.rows_without(left_out), statistics.perturbation[left_out]
+        rows, index = fit.effects_without(left_out), statistics.perturbation[left_out]
         shift[left_out], log10_ec50[left_out] = rows.shift[index], rows.log10_ec50[index]
         shift_sd[left_out] = np.sqrt(rows.shift_variance[index])
         ec50_sd[left_out] = np.sqrt(rows.log10_ec50_variance[index])

@@ -306,7 +306,7 @@ class LatentSpace:
     @torch.no_grad()
     def _write_rows(self) -> None:
         """Move the posterior rows into the module, so that it predicts with them."""
-        table, rows = self._model.module.interventions, self.interventions.rows
+        table, rows = self._model.module.interventions, self.interventions.effects
 
         def as_tensor(values: np.ndarray) -> Tensor:
             return torch.as_tensor(values, dtype=torch.float32, device=table.shift.device)

@@ -1,10 +1,10 @@
 """From features of perturbations to distributions over interventions."""
 
 from scgim.scm.generator._dense_interventions import DenseInterventions
-from scgim.scm.generator._empirical_bayes import ConditionStatistics, RowPrior, Rows
+from scgim.scm.generator._empirical_bayes import ConditionStatistics, RandomEffects
 from scgim.scm.generator._fit_interventions import InterventionFit
 from scgim.scm.generator._intervention_generator import (
-    GeneratedRows,
+    GeneratedEffects,
     GeneratorReport,
     InterventionGenerator,
 )
@@ -17,15 +17,14 @@ from scgim.scm.generator._target_prediction import Kernel, TargetPredictor
 __all__ = [
     "ConditionStatistics",
     "DenseInterventions",
-    "GeneratedRows",
+    "GeneratedEffects",
     "GeneratorReport",
     "InterventionFit",
     "InterventionGenerator",
     "InterventionTable",
     "Kernel",
     "PotencyModel",
-    "RowPrior",
-    "Rows",
+    "RandomEffects",
     "ShiftObservations",
     "ShiftPosterior",
     "SparseInterventions",

@@ -79,8 +79,8 @@ class DenseInterventions(InterventionDistribution):
         return cls(
             shift=table.shift.detach().double().cpu().numpy().reshape(n, -1),
             log10_ec50=table.log10_ec50.detach().double().cpu().numpy(),
-            shift_variance=fit.rows.shift_variance,
-            log10_ec50_variance=fit.rows.log10_ec50_variance,
+            shift_variance=fit.effects.shift_variance,
+            log10_ec50_variance=fit.effects.log10_ec50_variance,
             is_seen=np.ones(n, dtype=bool),
             n_summands=np.ones(n, dtype=int),
             is_unknown=np.zeros(n, dtype=bool),
