@@ -31,6 +31,7 @@ from scgim.scm._named_nodes import (
 from scgim.scm._sampling import abduct_noise, replay, solve_intervened
 from scgim.scm.gauge._gauge import Gauge, GaugeProblem, find_gauges, find_tied_orders, match_nodes
 from scgim.scm.generator._dense_interventions import DenseInterventions
+from scgim.scm.generator._efficacy_model import EfficacyModel, ShiftObservations
 from scgim.scm.generator._empirical_bayes import ConditionStatistics, RandomEffects
 from scgim.scm.generator._fit_interventions import InterventionFit
 from scgim.scm.generator._intervention_generator import (
@@ -39,7 +40,6 @@ from scgim.scm.generator._intervention_generator import (
     InterventionGenerator,
 )
 from scgim.scm.generator._intervention_table import InterventionTable
-from scgim.scm.generator._potency_model import PotencyModel, ShiftObservations
 from scgim.scm.generator._shift_posterior import ShiftPosterior, compute_shift_posterior
 from scgim.scm.generator._sparse_interventions import SparseInterventions
 from scgim.scm.generator._target_prediction import Kernel, TargetPredictor
@@ -83,6 +83,7 @@ __all__ = [
     "CountScreen",
     "DenoisedCovariance",
     "DenseInterventions",
+    "EfficacyModel",
     "FamilyFit",
     "Gauge",
     "GaugeProblem",
@@ -110,7 +111,6 @@ __all__ = [
     "NodeInterventions",
     "NodeMechanism",
     "OrderedGraph",
-    "PotencyModel",
     "PriorKnowledge",
     "RandomEffects",
     "SearchProgress",

@@ -135,7 +135,7 @@ class GenesSpace:
     # The fit.
 
     def train(self, options: dict[str, Any]) -> None:
-        """Search the graph, then fit mechanisms, targets and potencies in closed form."""
+        """Search the graph, then fit mechanisms, targets and efficacies in closed form."""
         search = options.pop("search") or GraphSearch()
         is_shown = options.pop("enable_progress_bar", True)
         check_no_minibatches(
@@ -180,7 +180,7 @@ class GenesSpace:
             )
 
     def learn_interventions(self, dataloader: Iterable[dict[str, Tensor]] | None) -> None:
-        """Learn the width of intervals; targets and potencies are final already."""
+        """Learn the width of intervals; targets and efficacies are final already."""
         model = self._model
         if dataloader is None:
             dataloader = model._make_data_loader(adata=model.adata, batch_size=2048)  # noqa: SLF001

@@ -8,19 +8,23 @@ from typing import Any
 import numpy as np
 
 from scgim.scm import (
+    EfficacyModel,
     InterventionKind,
     Kernel,
     LinearNodeMechanism,
     MLPMechanism,
     NamedNodeModel,
-    PotencyModel,
     SparseInterventions,
     Structure,
     TargetPredictor,
 )
 
 # What files of scgim 0.1.0 call what later ones call otherwise.
-OLD_NAMES = {"rows": "interventions", "potency_covariance": "dose_response_covariance"}
+OLD_NAMES = {
+    "potency": "efficacy",
+    "rows": "interventions",
+    "potency_covariance": "dose_response_covariance",
+}
 
 MECHANISMS = {kind.__name__: kind for kind in (LinearNodeMechanism, MLPMechanism)}
 
@@ -52,7 +56,7 @@ def unpack(state: dict[str, Any]) -> NamedNodeModel:
     -------
     The model.
     """
-    state = dict(state)
+    state = _with_new_names(state)
     mechanism = MECHANISMS[state.pop("mechanism_kind")]
     predictor = state["predictor"]
     return NamedNodeModel(
@@ -60,7 +64,7 @@ def unpack(state: dict[str, Any]) -> NamedNodeModel:
         | {
             "structure": Structure(**_with_kinds(state["structure"])),
             "mechanism": mechanism(**state["mechanism"]),
-            "potency": PotencyModel(**_with_kernel(state["potency"])),
+            "efficacy": EfficacyModel(**_with_kernel(state["efficacy"])),
             "predictor": None if predictor is None else TargetPredictor(**_with_kernel(predictor)),
         }
     )

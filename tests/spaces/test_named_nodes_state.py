@@ -40,3 +40,11 @@ def test_files_of_the_first_release_have_other_names(genes_model):
     )
     for key, value in vars(now).items():
         np.testing.assert_array_equal(getattr(then, key), value)
+
+
+def test_models_of_the_first_release_have_other_names(genes_model):
+    state = dict(genes_model.named_nodes_["model"])
+    state["potency"] = state.pop("efficacy")
+    np.testing.assert_array_equal(
+        unpack(state).efficacy.rows, genes_model.space.fitted.efficacy.rows
+    )

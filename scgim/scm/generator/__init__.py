@@ -1,6 +1,7 @@
 """From features of perturbations to distributions over interventions."""
 
 from scgim.scm.generator._dense_interventions import DenseInterventions
+from scgim.scm.generator._efficacy_model import EfficacyModel, ShiftObservations
 from scgim.scm.generator._empirical_bayes import ConditionStatistics, RandomEffects
 from scgim.scm.generator._fit_interventions import InterventionFit
 from scgim.scm.generator._intervention_generator import (
@@ -9,7 +10,6 @@ from scgim.scm.generator._intervention_generator import (
     InterventionGenerator,
 )
 from scgim.scm.generator._intervention_table import InterventionTable
-from scgim.scm.generator._potency_model import PotencyModel, ShiftObservations
 from scgim.scm.generator._shift_posterior import ShiftPosterior, compute_shift_posterior
 from scgim.scm.generator._sparse_interventions import SparseInterventions
 from scgim.scm.generator._target_prediction import Kernel, TargetPredictor
@@ -17,13 +17,13 @@ from scgim.scm.generator._target_prediction import Kernel, TargetPredictor
 __all__ = [
     "ConditionStatistics",
     "DenseInterventions",
+    "EfficacyModel",
     "GeneratedEffects",
     "GeneratorReport",
     "InterventionFit",
     "InterventionGenerator",
     "InterventionTable",
     "Kernel",
-    "PotencyModel",
     "RandomEffects",
     "ShiftObservations",
     "ShiftPosterior",

@@ -53,17 +53,17 @@ def compute_shift_posterior(
     -------
     The posterior. What other perturbations and features say of a dose response is its prior.
     """
-    potency, is_target = model.potency, model.structure.is_moved
+    efficacy, is_target = model.efficacy, model.structure.is_moved
     n_perturbations, n_nodes = is_target.shape
-    size = np.where(is_target, potency.rows[:, :1] * potency.sensitivity + potency.extra, 0.0)
-    prior = [1 / np.diag(np.linalg.inv(gram)) for gram in potency.prior_covariances()[1:]]
+    size = np.where(is_target, efficacy.rows[:, :1] * efficacy.sensitivity + efficacy.extra, 0.0)
+    prior = [1 / np.diag(np.linalg.inv(gram)) for gram in efficacy.prior_covariances()[1:]]
     covariance = np.zeros((n_perturbations, 2, 2))
     slope = np.zeros((n_perturbations, n_nodes, 2))
     variance = np.zeros((n_perturbations, n_nodes))
     for row in range(n_perturbations):
         conditions = np.flatnonzero(screen.perturbation == row)
-        rows = np.tile(potency.rows[row], (len(conditions), 1))
-        response = potency.response(rows, screen.log10_dose[conditions])
+        rows = np.tile(efficacy.rows[row], (len(conditions), 1))
+        response = efficacy.response(rows, screen.log10_dose[conditions])
         change = hill_gradient(screen.log10_dose[conditions], rows[:, 1], np.exp(rows[:, 2]))
         weight = screen.condition_sizes[conditions]
         targets = np.flatnonzero(is_target[row])

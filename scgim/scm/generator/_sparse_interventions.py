@@ -166,9 +166,9 @@ def of_seen_perturbations(model: NamedNodeModel, posterior: ShiftPosterior) -> S
     -------
     One entry per perturbation, in the order of the model.
     """
-    structure, effects = model.structure, model.potency.rows
+    structure, effects = model.structure, model.efficacy.rows
     n_entries = len(structure.is_target)
-    size = effects[:, :1] * model.potency.sensitivity + model.potency.extra
+    size = effects[:, :1] * model.efficacy.sensitivity + model.efficacy.extra
     return SparseInterventions(
         probability=structure.is_target.astype(float),
         size=np.where(structure.is_moved, size, 0.0),
@@ -267,10 +267,10 @@ def of_unseen_perturbations(model: NamedNodeModel, features: FloatArray) -> Spar
     """
     assert model.predictor is not None
     scaled = (features - model.feature_center) / model.feature_scale
-    probability, effects = model.predictor.probability(scaled), model.potency.predict_rows(scaled)
-    n_entries, size = len(features), effects[:, :1] * model.potency.sensitivity
-    residual = left_out_effects(model) - model.potency.rows
-    relative = np.mean(residual[:, 0] ** 2) / np.mean(model.potency.rows[:, 0] ** 2)
+    probability, effects = model.predictor.probability(scaled), model.efficacy.predict_rows(scaled)
+    n_entries, size = len(features), effects[:, :1] * model.efficacy.sensitivity
+    residual = left_out_effects(model) - model.efficacy.rows
+    relative = np.mean(residual[:, 0] ** 2) / np.mean(model.efficacy.rows[:, 0] ** 2)
     is_hard = np.tile(model.hard_share > 0.5, (n_entries, 1))
     covariance = np.diag(np.mean(residual[:, 1:] ** 2, axis=0))
     return SparseInterventions(
@@ -289,7 +289,7 @@ def of_unseen_perturbations(model: NamedNodeModel, features: FloatArray) -> Spar
         is_seen=np.zeros(n_entries, dtype=bool),
         is_unknown=np.zeros(n_entries, dtype=bool),
         n_summands=np.ones(n_entries, dtype=int),
-        distance=_distance(scaled, model.potency.features),
+        distance=_distance(scaled, model.efficacy.features),
     )
 
 
@@ -306,12 +306,12 @@ def left_out_effects(model: NamedNodeModel) -> FloatArray:
     Shape ``(n_perturbations, 3)``; in closed form, with the scales of the whole fit (Rasmussen and
     Williams 2006, eq. 5.12).
     """
-    deviation = model.potency.rows - model.potency.center
+    deviation = model.efficacy.rows - model.efficacy.center
     columns = []
-    for output, gram in enumerate(model.potency.prior_covariances()):
+    for output, gram in enumerate(model.efficacy.prior_covariances()):
         precision = np.linalg.inv(gram)
         columns.append(deviation[:, output] - precision @ deviation[:, output] / np.diag(precision))
-    left_out: FloatArray = model.potency.center + np.column_stack(columns)
+    left_out: FloatArray = model.efficacy.center + np.column_stack(columns)
     return left_out
 
 
@@ -329,9 +329,9 @@ def of_left_out_perturbations(model: NamedNodeModel) -> SparseInterventions:
     """
     assert model.predictor is not None
     effects = left_out_effects(model)
-    features = model.potency.features * model.feature_scale + model.feature_center
+    features = model.efficacy.features * model.feature_scale + model.feature_center
     generated = of_unseen_perturbations(model, features)
-    size = effects[:, :1] * model.potency.sensitivity
+    size = effects[:, :1] * model.efficacy.sensitivity
     scale = np.divide(size**2, generated.size**2, out=np.ones_like(size), where=generated.size != 0)
     return replace(
         generated,

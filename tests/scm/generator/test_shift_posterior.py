@@ -49,8 +49,8 @@ def test_errors_of_shifts_are_as_large_as_the_posterior_says(fits):
             )
             size = _at(model, np.inf)[row, node] + delta @ posterior.size_slope[row, node]
             size += rng.normal(size=400) * np.sqrt(posterior.size_variance[row, node])
-            potency = model.potency.rows[row] + np.column_stack([np.zeros(400), delta])
-            response = model.potency.response(potency, np.full(400, np.log10(1.5)))
+            efficacy = model.efficacy.rows[row] + np.column_stack([np.zeros(400), delta])
+            response = model.efficacy.response(efficacy, np.full(400, np.log10(1.5)))
             expected.append((size * response).var())
             errors.append(_at(model, 1.5)[row, node] - 3 * 1.5 / 2.5)
     assert np.mean(np.square(errors)) == pytest.approx(np.mean(expected), rel=0.6)

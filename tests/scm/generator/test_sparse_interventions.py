@@ -52,9 +52,9 @@ def test_hard_targets_are_cut_where_there_is_a_dose(mixed_model):
 def test_leaving_a_perturbation_out_shrinks_it_to_the_others(genes_model):
     fitted = genes_model.space.fitted
     left_out = left_out_effects(fitted)
-    assert left_out.shape == fitted.potency.rows.shape
-    assert np.abs(left_out - fitted.potency.rows).max() > 0
-    assert left_out[:, 1].std() <= fitted.potency.rows[:, 1].std()
+    assert left_out.shape == fitted.efficacy.rows.shape
+    assert np.abs(left_out - fitted.efficacy.rows).max() > 0
+    assert left_out[:, 1].std() <= fitted.efficacy.rows[:, 1].std()
 
 
 def test_far_features_are_far(genes_model):

@@ -92,15 +92,15 @@ class ShiftObservations(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PotencyModel:
+class EfficacyModel:
     r"""How strongly a perturbation moves its targets, by dose and features.
 
     The shift of node j is
 
     .. math:: \delta_{kj}(d) = (u_j\, p_k + e_{kj})\, h(d; \mathrm{EC}_{50,k}, n_k),
 
-    one signed sensitivity per node times one potency per perturbation (rank one), plus what is left
-    for a seen pair. Potency, log EC50 and log slope are Gaussian processes of the features plus a
+    one signed sensitivity per node times one efficacy per perturbation (rank one), plus what is left
+    for a seen pair. Efficacy, log EC50 and log slope are Gaussian processes of the features plus a
     part of their own. Posterior by Gauss-Newton, scales by the evidence of the linearised model, so
     that features without information leave the mean over the seen perturbations.
 
@@ -109,7 +109,7 @@ class PotencyModel:
     sensitivity
         :math:`u_j`, shape ``(n_nodes,)``.
     rows
-        Potency, log10 EC50 and log slope of the seen perturbations, shape ``(n_perturbations, 3)``.
+        Efficacy, log10 EC50 and log slope of the seen perturbations, shape ``(n_perturbations, 3)``.
     extra
         :math:`e_{kj}`, shape ``(n_perturbations, n_nodes)``; 0 but for targets.
     center
@@ -141,7 +141,7 @@ class PotencyModel:
         *,
         n_perturbations: int,
         n_nodes: int,
-    ) -> PotencyModel:
+    ) -> EfficacyModel:
         """Fit by empirical Bayes, from several starts and with each kernel.
 
         Parameters
@@ -190,7 +190,7 @@ class PotencyModel:
         return max([best, *others], key=lambda fit: fit.evidence)
 
     @classmethod
-    def fit_nothing(cls, n_perturbations: int, n_nodes: int) -> PotencyModel:
+    def fit_nothing(cls, n_perturbations: int, n_nodes: int) -> EfficacyModel:
         """Say of all perturbations that they do nothing.
 
         Parameters
@@ -215,7 +215,7 @@ class PotencyModel:
         )
 
     def predict_rows(self, features: FloatArray) -> FloatArray:
-        """Predict potency, log10 EC50 and log slope of unseen perturbations.
+        """Predict efficacy, log10 EC50 and log slope of unseen perturbations.
 
         Parameters
         ----------
@@ -247,7 +247,7 @@ class PotencyModel:
         Parameters
         ----------
         rows
-            Potency, log10 EC50 and log slope of each condition, shape ``(n_conditions, 3)``.
+            Efficacy, log10 EC50 and log slope of each condition, shape ``(n_conditions, 3)``.
         log10_dose
             Dose, log10, shape ``(n_conditions,)``; infinity is saturation.
         extra
@@ -269,7 +269,7 @@ class PotencyModel:
         Parameters
         ----------
         rows
-            Potency, log10 EC50 and log slope of each condition, shape ``(n_conditions, 3)``.
+            Efficacy, log10 EC50 and log slope of each condition, shape ``(n_conditions, 3)``.
         log10_dose
             Dose, log10, shape ``(n_conditions,)``; infinity is saturation.
 
@@ -303,13 +303,13 @@ class _Linearised(NamedTuple):
     response: FloatArray  # (n_observations,)
 
 
-def _start_by_node(model: PotencyModel, data: ShiftObservations) -> PotencyModel:
-    """Every perturbation equally potent: sensitivities are mean shifts."""
+def _start_by_node(model: EfficacyModel, data: ShiftObservations) -> EfficacyModel:
+    """Every perturbation equally effective: sensitivities are mean shifts."""
     return replace(model, sensitivity=_update_sensitivity(model, data))
 
 
-def _start_by_perturbation(model: PotencyModel, data: ShiftObservations) -> PotencyModel:
-    """Every node equally sensitive: potencies are mean shifts, which may be negative."""
+def _start_by_perturbation(model: EfficacyModel, data: ShiftObservations) -> EfficacyModel:
+    """Every node equally sensitive: efficacies are mean shifts, which may be negative."""
     response = _responses(model, data)
     top = np.bincount(data.perturbation, response * data.shift / data.variance, len(model.rows))
     bottom = np.bincount(data.perturbation, response**2 / data.variance, len(model.rows)) + 1.0
@@ -322,12 +322,12 @@ def _start_by_perturbation(model: PotencyModel, data: ShiftObservations) -> Pote
     return replace(model, rows=rows, sensitivity=sensitivity, log_sd=log_sd)
 
 
-def _responses(model: PotencyModel, data: ShiftObservations) -> FloatArray:
+def _responses(model: EfficacyModel, data: ShiftObservations) -> FloatArray:
     own = model.rows[data.perturbation]
     return model.response(own, data.log10_dose)
 
 
-def _update_sensitivity(model: PotencyModel, data: ShiftObservations) -> FloatArray:
+def _update_sensitivity(model: EfficacyModel, data: ShiftObservations) -> FloatArray:
     size = model.rows[data.perturbation, 0] * _responses(model, data)
     n_nodes = len(model.sensitivity)
     # The own part of pairs is noise to the sensitivity: it varies between perturbations.
@@ -338,7 +338,7 @@ def _update_sensitivity(model: PotencyModel, data: ShiftObservations) -> FloatAr
     return sensitivity
 
 
-def _linearise(model: PotencyModel, data: ShiftObservations) -> _Linearised:
+def _linearise(model: EfficacyModel, data: ShiftObservations) -> _Linearised:
     own = model.rows[data.perturbation]
     response = _responses(model, data)
     change = hill_gradient(data.log10_dose, own[:, 1], np.exp(own[:, 2]))
@@ -387,7 +387,7 @@ def _normal_equations(
     )
 
 
-def _posterior(model: PotencyModel, normal: _Normal) -> tuple[FloatArray, float]:
+def _posterior(model: EfficacyModel, normal: _Normal) -> tuple[FloatArray, float]:
     """Posterior mean of the rows and log evidence, both of the linearised model."""
     gram = block_diag(*model.prior_covariances())
     center = np.repeat(model.center, len(model.rows))
@@ -401,7 +401,7 @@ def _posterior(model: PotencyModel, normal: _Normal) -> tuple[FloatArray, float]
     return rows, float(evidence)
 
 
-def _gauss_newton(model: PotencyModel, data: ShiftObservations) -> PotencyModel:
+def _gauss_newton(model: EfficacyModel, data: ShiftObservations) -> EfficacyModel:
     extra_sd = float(np.exp(model.log_sd[6]))
     for _ in range(N_GAUSS_NEWTON):
         normal = _normal_equations(_linearise(model, data), data, len(model.rows), extra_sd)
@@ -414,7 +414,7 @@ def _gauss_newton(model: PotencyModel, data: ShiftObservations) -> PotencyModel:
     return model
 
 
-def _update_scales(model: PotencyModel, data: ShiftObservations) -> PotencyModel:
+def _update_scales(model: EfficacyModel, data: ShiftObservations) -> EfficacyModel:
     linear = _linearise(model, data)
 
     def cost(log_sd: FloatArray) -> float:
@@ -432,15 +432,15 @@ def _update_scales(model: PotencyModel, data: ShiftObservations) -> PotencyModel
 
 
 def _alternate(
-    model: PotencyModel, data: ShiftObservations, n_rounds: int = N_ROUNDS
-) -> PotencyModel:
+    model: EfficacyModel, data: ShiftObservations, n_rounds: int = N_ROUNDS
+) -> EfficacyModel:
     for _ in range(n_rounds):
         model = _update_scales(_gauss_newton(model, data), data)
     model = _gauss_newton(model, data)
     return replace(model, extra=_extra_parts(model, data))
 
 
-def _extra_parts(model: PotencyModel, data: ShiftObservations) -> FloatArray:
+def _extra_parts(model: EfficacyModel, data: ShiftObservations) -> FloatArray:
     """Posterior mean of what rank one leaves of each seen pair."""
     response = _responses(model, data)
     predicted = model.rows[data.perturbation, 0] * model.sensitivity[data.node] * response
