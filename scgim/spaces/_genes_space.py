@@ -64,10 +64,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# The search takes time that grows faster than the square of the nodes.
 MAX_NODES = 400
+# With fewer, leaving one out leaves nothing to learn targets from.
 MIN_PERTURBATIONS = 4
+# Cells drawn from the model to fit what lies between nodes and counts.
 N_DRAWN_CELLS = 4000
+# A call with a probability between these is called ambiguous.
 AMBIGUOUS = (0.1, 0.9)
+# Up to this permutation p value features are taken to say something; the smallest is 1 / 200.
 MAX_P_VALUE = 0.05
 N_PERMUTATIONS = 199
 TRAIN_DEFAULTS = {

@@ -43,15 +43,22 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# At most so many other bases, and as many other orders, have a say in what is ambiguous.
 MAX_NEAR_TIES = 8
+# Share of ambiguous calls above which the user is warned.
 MAX_AMBIGUOUS = 0.01
+# Thresholds of the prototype study, in noise standard deviations.
 TARGET_SHIFT = 0.75
 EDGE_WEIGHT = 0.25
 # A shift below this many noise standard deviations is misfit of the model, not a target.
 NULL_SD = 0.25
+# How far targets move beyond that, and how many nodes are targets: one or two of ten, moved by two
+# to three noise standard deviations, is about what simulated World P has.
 TARGET_SD = 2.0
 TARGET_SHARE = 0.15
+# Cells whose hidden layer tells how to move the basis into the encoder.
 N_HIDDEN_CELLS = 4096
+# Draws for the variance of a shift, which is then known to a tenth.
 N_DRAWS = 200
 
 
@@ -110,13 +117,13 @@ class LatentSpace:
 
     @property
     def table(self) -> InterventionTable:
-        """Rows of the seen perturbations, as the module predicts with them."""
+        """Effects of the seen perturbations, as the module predicts with them."""
         table: InterventionTable = self._model.module.interventions
         return table
 
     @property
     def interventions(self) -> InterventionFit:
-        """Posterior rows of the seen perturbations, and the generator for unseen ones."""
+        """Posterior effects of the seen perturbations, and the generator for unseen ones."""
         if self._fit is None:
             self._fit = self._fit_interventions()
         return self._fit
@@ -137,7 +144,7 @@ class LatentSpace:
         model.statistics_ = statistics.to_dict()
         self._fit = None
         with one_thread():
-            self._write_rows()
+            self._write_effects()
         model.calibration_ = calibrate_intervals(model)
 
     def fix_gauge(self, n_starts: int, seed: int) -> None:
@@ -304,16 +311,16 @@ class LatentSpace:
         return fit
 
     @torch.no_grad()
-    def _write_rows(self) -> None:
-        """Move the posterior rows into the module, so that it predicts with them."""
-        table, rows = self._model.module.interventions, self.interventions.effects
+    def _write_effects(self) -> None:
+        """Move the posterior means into the module, so that it predicts with them."""
+        table, effects = self._model.module.interventions, self.interventions.effects
 
         def as_tensor(values: np.ndarray) -> Tensor:
             return torch.as_tensor(values, dtype=torch.float32, device=table.shift.device)
 
-        table.shift.copy_(as_tensor(rows.shift).reshape(table.shift.shape))
+        table.shift.copy_(as_tensor(effects.shift).reshape(table.shift.shape))
         if table.anchors is None and len(self._model.screen.treated_doses):
-            table.log10_ec50.copy_(as_tensor(rows.log10_ec50))
+            table.log10_ec50.copy_(as_tensor(effects.log10_ec50))
             table.set_hill(self.interventions.hill)
 
     def _effective_cells(self) -> np.ndarray:

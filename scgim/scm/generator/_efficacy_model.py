@@ -13,14 +13,23 @@ from scgim.scm.generator._target_prediction import Kernel, candidate_kernels
 if TYPE_CHECKING:
     from scgim._types import BoolArray, FloatArray, IntArray
 
+# Efficacy, log10 EC50 and log slope.
 N_OUTPUTS = 3
+# How far the mean of each over all perturbations may lie from its prior: half of a typical efficacy
+# (1), a decade of dose, and a factor of 1.5 in slope.
 CONSTANT_SD = np.array([0.5, 1.0, 0.4])
+# Prior slope; the geometric mean of the slopes of simulated World G, which go from 1 to 4.
 PRIOR_HILL = 2.0
+# Weak prior of sensitivities, in control standard deviations: that of the shifts of other spaces.
 SENSITIVITY_SD = 3.0
+# Rounds of scales and rows, and the most steps in each; steps stop early when they are small.
 N_ROUNDS = 3
 N_GAUSS_NEWTON = 12
+# Scales beyond these leave a part out, or leave it free; neither has a gradient to follow.
 LOG_SD_BOUNDS = (np.log(0.02), np.log(3.0))
+# Bounds a Gauss-Newton step, in units of efficacy, decades of EC50 and log slope.
 MAX_STEP = 1.0
+# Starting scales in the order of ``log_sd``; the evidence then sets them.
 START_LOG_SD = tuple(np.log([0.3, 0.3, 0.3, 0.3, 0.2, 0.2, 0.3]))
 TIGHT_LOG_SD = tuple(
     tuple(np.log(scales))

@@ -10,8 +10,8 @@ from scgim.scm._dose_response import hill_response_of_arrays
 if TYPE_CHECKING:
     from scgim._types import FloatArray, IntArray
 
-# Grid of log10 EC50: the step is far below what cells can resolve, and the margin leaves room for
-# doses that are all above, or all below, EC50.
+# Grid of log10 EC50: the step is that of the prototype study (201 points over five decades), far
+# below what cells can resolve, and the margin leaves room for an EC50 outside all doses.
 GRID_STEP = 0.025
 GRID_MARGIN = 2.0
 # Conditions handled at once, which bounds memory.

@@ -18,7 +18,8 @@ from scgim.scm.generator._intervention_table import PRIOR_LOG10_EC50_SD, PRIOR_S
 if TYPE_CHECKING:
     from scgim._types import BoolArray, FloatArray, IntArray
 
-# The feature prediction is a prior mean, not the truth: its variance is doubled.
+# The feature prediction is a prior mean, not the truth: its variance is twice its mean squared
+# left-out error, as in the prototype study.
 PRIOR_INFLATION = 2.0
 # After the first pass the EC50 is known better than its Laplace variance says.
 EC50_NOISE_AFTER_PRIOR = 0.5

@@ -22,16 +22,21 @@ if TYPE_CHECKING:
 MEMBERS = ("ridge", "neighbours", "gaussian_process", "prototypes")
 # Members that add up: a perturbation with two mechanisms gets the sum of their effects.
 ADDITIVE_MEMBERS = ("ridge", "prototypes")
+# The gate of the prototype study: far is beyond 1.25 times the 95 % quantile of the distances
+# between seen neighbours; sums count where prototypes carry half of the additive members.
 FAR_QUANTILE = 0.95
 FAR_FACTOR = 1.25
 MIN_PROTOTYPE_WEIGHT = 0.5
+# Above this many perturbations, 50 folds: leaving each out would cost a fit for each.
 MAX_LEAVE_ONE_OUT = 200
+# With fewer, leaving one out leaves nothing to choose from.
 MIN_PERTURBATIONS = 4
 # From here on one Gaussian process is preferred to a stack that is not clearly better.
 MANY_PERTURBATIONS = 100
 CLEAR_GAIN = 0.02
 # Up to this permutation p value the features are taken to say something.
 INFORMATIVE_P_VALUE = 0.05
+# The smallest p value is then 1 / 200.
 N_PERMUTATIONS = 199
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from scgim._types import FloatArray
     from scgim.scm._named_nodes import NamedNodeModel, NamedNodeScreen
 
+# Keeps the variance finite of what no cell tells about.
 MIN_INFORMATION = 1e-6
 
 
