@@ -9,7 +9,7 @@ import numpy as np
 from scgim.evaluation._expression_space import log_normalize
 from scgim.evaluation._simple_baselines import SameClassMean
 from scgim.scm import InterventionGenerator
-from scgim.scm.generator._empirical_bayes import Rows
+from scgim.scm.generator._empirical_bayes import RandomEffects
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +79,7 @@ class StructureCeiling:
         names = sorted(set(_labels(screen)))
         truth = self.world.truth
         noise = np.full(len(names), NO_NOISE)
-        rows = Rows(
+        rows = RandomEffects(
             shift=truth["shifts"].loc[names].to_numpy(),
             shift_variance=noise,
             log10_ec50=truth["log10_ec50"].loc[names, "log10_ec50"].to_numpy(),

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold
@@ -17,6 +16,7 @@ from sklearn.neural_network import MLPRegressor
 from scgim.evaluation._moved_control import MovedControl
 from scgim.evaluation._screen_checks import check_has_features
 from scgim.evaluation._training_screen import group_means
+from scgim.scm._dose_response import hill_response_of_arrays
 from scgim.scm.generator._empirical_bayes import ConditionStatistics
 from scgim.scm.generator._fit_interventions import InterventionFit
 
@@ -276,14 +276,14 @@ class GeneratorOnComponents(_NeedsFeatures):
     def _shift_of(self, screen: TrainingScreen, single: pd.DataFrame) -> NDArray[np.float64]:
         shift, log10_ec50 = self._rows_of(screen, single)
         log10_dose = screen.log10_dose(single["dose"].to_numpy())
-        response = expit(self._fit_of_rows.hill * np.log(10.0) * (log10_dose - log10_ec50))
+        response = hill_response_of_arrays(log10_dose, log10_ec50, self._fit_of_rows.hill)
         return (response[:, None] * shift * self._deviation) @ screen.pca.components_
 
     def _rows_of(
         self, screen: TrainingScreen, single: pd.DataFrame
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Saturating shift and log10 EC50 of each row: estimated if seen, generated if not."""
-        rows, generator = self._fit_of_rows.rows, self._fit_of_rows.generator
+        rows, generator = self._fit_of_rows.effects, self._fit_of_rows.generator
         index = pd.Index(self._names).get_indexer(single["perturbation"])
         shift, log10_ec50 = rows.shift[index].copy(), rows.log10_ec50[index].copy()
         unseen = np.flatnonzero(index < 0)
@@ -305,9 +305,9 @@ def _fit_rows(
 
 def _unexplained(fit: InterventionFit) -> float:
     """Sum of squares that the Hill curves leave, in units of the sampling noise."""
-    statistics, rows = fit.statistics, fit.rows
+    statistics, rows = fit.statistics, fit.effects
     log10_ec50 = rows.log10_ec50[statistics.perturbation]
-    response = expit(fit.hill * np.log(10.0) * (statistics.log10_dose - log10_ec50))
+    response = hill_response_of_arrays(statistics.log10_dose, log10_ec50, fit.hill)
     predicted = response[:, None] * rows.shift[statistics.perturbation]
     return float(statistics.n_cells @ ((statistics.residual - predicted) ** 2).sum(axis=1))
 

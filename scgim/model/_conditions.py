@@ -43,11 +43,11 @@ def prepare_conditions(
     condition = np.repeat(np.arange(len(obs)), [len(combination) for combination in parts])
     names = [name for combination in parts for name in combination]
     dose = obs[screen.dose_key].to_numpy(np.float64) if screen.dose_key else None
-    rows = model.fitted.rows(names, features)
+    distribution = model.fitted.interventions_of(names, features)
     obs["is_seen"] = [all(map(screen.is_seen, combination)) for combination in parts]
     obs["is_dose_extrapolated"] = _is_extrapolated(model, names, condition, dose, len(obs))
     distance = np.zeros(len(obs))
-    np.maximum.at(distance, condition, rows.distance)
+    np.maximum.at(distance, condition, distribution.distance)
     obs["feature_distance"] = distance
     add_applicability(obs, feature_similarity(screen, names, features), parts)
     with np.errstate(divide="ignore"):
@@ -57,7 +57,7 @@ def prepare_conditions(
         condition=condition,
         names=names,
         log10_dose=log10_dose,
-        rows=rows,
+        distribution=distribution,
     )
 
 

@@ -53,7 +53,7 @@ class FittingMixin(ModelParts):
         rows of the seen perturbations by empirical Bayes with the feature prediction as prior,
         the generator for unseen ones (:class:`~scgim.scm.InterventionGenerator`), and the width
         of intervals from left-out perturbations. For ``causal_space="genes"`` the fit of targets
-        and potencies (:func:`~scgim.scm.fit_named_nodes`) is already final, and only the width
+        and efficacies (:func:`~scgim.scm.fit_named_nodes`) is already final, and only the width
         of intervals is learned.
 
         Parameters

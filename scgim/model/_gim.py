@@ -370,7 +370,7 @@ class GIM(
         the last step, which re-estimates every intervention from all cells.
 
         Named genes need no minibatches: the graph is searched, then mechanisms, targets and
-        potencies are fitted in closed form. Of the arguments below they take ``search`` and
+        efficacies are fitted in closed form. Of the arguments below they take ``search`` and
         ``enable_progress_bar`` only.
 
         Ctrl-C and a loss that is not finite stop training and keep the last good weights; Ctrl-C during a

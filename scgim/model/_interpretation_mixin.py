@@ -223,19 +223,19 @@ class InterpretationMixin(ModelParts):
 
     def _potencies(self, names: list[str], features: pd.DataFrame | None) -> dict[str, dict]:
         prepared = self._saturated(names, features)
-        rows = prepared.rows
-        if np.isnan(rows.hill).any():
+        distribution = prepared.distribution
+        if np.isnan(distribution.hill).any():
             return {"ec50": {}, "hill": {}}
-        draws = rows.draw_log10_ec50(N_DRAWS, np.random.default_rng(0))
+        draws = distribution.sample_log10_ec50(N_DRAWS, np.random.default_rng(0))
         lower, upper = np.quantile(draws, [LOWER, UPPER], axis=0)
         return {
             "ec50": {
                 name: {
-                    "ec50": 10 ** rows.log10_ec50[i],
+                    "ec50": 10 ** distribution.log10_ec50[i],
                     "lower": 10 ** lower[i],
                     "upper": 10 ** upper[i],
                 }
                 for i, name in enumerate(prepared.names)
             },
-            "hill": dict(zip(prepared.names, rows.hill.tolist(), strict=True)),
+            "hill": dict(zip(prepared.names, distribution.hill.tolist(), strict=True)),
         }

@@ -72,7 +72,7 @@ class CausalModule(BaseMinifiedModeModuleClass):
     def log_scale(self, nodes: Tensor, covariates: Tensor | None) -> Tensor:
         """Log of the expected share of each gene; its mean for the normal likelihood."""
 
-    def trained_potency(self) -> tuple[Tensor, float]:
+    def trained_dose_response(self) -> tuple[Tensor, float]:
         """Log10 EC50 of each perturbation and the slope that gradients found; none here."""
         return self.log_theta.new_zeros(0), 1.0
 

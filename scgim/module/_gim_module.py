@@ -218,7 +218,7 @@ class GIMModule(CausalModule):
             kl_global=prior,
         )
 
-    def trained_potency(self) -> tuple[Tensor, float]:
+    def trained_dose_response(self) -> tuple[Tensor, float]:
         """Log10 EC50 of each perturbation and the median slope, where training left them."""
         return self.interventions.log10_ec50, float(self.interventions.hill.median())
 

@@ -3,6 +3,7 @@
 from scgim.scm._dose_response import hill_response
 from scgim.scm._graph import OrderedGraph, compute_total_effects
 from scgim.scm._graph_mechanism import GraphMechanism
+from scgim.scm._intervention_distribution import InterventionDistribution
 from scgim.scm._intervention_kinds import GroupResiduals, InterventionKind, InterventionKindName
 from scgim.scm._interventions import (
     Intervention,
@@ -29,16 +30,18 @@ from scgim.scm._named_nodes import (
 )
 from scgim.scm._sampling import abduct_noise, replay, solve_intervened
 from scgim.scm.gauge._gauge import Gauge, GaugeProblem, find_gauges, find_tied_orders, match_nodes
-from scgim.scm.generator._empirical_bayes import ConditionStatistics, RowPrior, Rows
+from scgim.scm.generator._dense_interventions import DenseInterventions
+from scgim.scm.generator._efficacy_model import EfficacyModel, ShiftObservations
+from scgim.scm.generator._empirical_bayes import ConditionStatistics, RandomEffects
 from scgim.scm.generator._fit_interventions import InterventionFit
 from scgim.scm.generator._intervention_generator import (
-    GeneratedRows,
+    GeneratedEffects,
     GeneratorReport,
     InterventionGenerator,
 )
 from scgim.scm.generator._intervention_table import InterventionTable
-from scgim.scm.generator._potency_model import PotencyModel, ShiftObservations
 from scgim.scm.generator._shift_posterior import ShiftPosterior, compute_shift_posterior
+from scgim.scm.generator._sparse_interventions import SparseInterventions
 from scgim.scm.generator._target_prediction import Kernel, TargetPredictor
 from scgim.scm.structure._count_statistics import compute_count_statistics
 from scgim.scm.structure._denoised_covariance import (
@@ -79,16 +82,19 @@ __all__ = [
     "ConditionStatistics",
     "CountScreen",
     "DenoisedCovariance",
+    "DenseInterventions",
+    "EfficacyModel",
     "FamilyFit",
     "Gauge",
     "GaugeProblem",
-    "GeneratedRows",
+    "GeneratedEffects",
     "GeneratorReport",
     "GradientModel",
     "GradientSettings",
     "GraphMechanism",
     "GroupResiduals",
     "Intervention",
+    "InterventionDistribution",
     "InterventionFit",
     "InterventionGenerator",
     "InterventionKind",
@@ -105,14 +111,13 @@ __all__ = [
     "NodeInterventions",
     "NodeMechanism",
     "OrderedGraph",
-    "PotencyModel",
     "PriorKnowledge",
-    "RowPrior",
-    "Rows",
+    "RandomEffects",
     "SearchProgress",
     "SearchSettings",
     "ShiftObservations",
     "ShiftPosterior",
+    "SparseInterventions",
     "SplineBasis",
     "Structure",
     "StructureScore",

@@ -8,7 +8,7 @@ from scipy.special import expit, logit
 
 from scgim.scm._mlp_mechanism import fit_mlp_mechanism
 from scgim.scm._named_nodes import LinearNodeMechanism, NamedNodeModel
-from scgim.scm.generator._potency_model import PotencyModel, ShiftObservations
+from scgim.scm.generator._efficacy_model import EfficacyModel, ShiftObservations
 from scgim.scm.generator._target_prediction import TargetPredictor
 from scgim.scm.structure._prior_knowledge import PriorKnowledge
 from scgim.scm.structure._structure_score import StructureScore
@@ -217,20 +217,20 @@ def fit_generator(
         structure.is_moved,
     )
     center, scale, scaled = _standardize(screen.features)
-    potency = PotencyModel.fit(
+    efficacy = EfficacyModel.fit(
         observations, scaled, n_perturbations=screen.n_perturbations, n_nodes=n_nodes
     )
     noise_ratio = np.sqrt(residual_spread / mechanism.noise_variance)
     return NamedNodeModel(
         structure=structure,
         mechanism=mechanism,
-        potency=potency,
+        efficacy=efficacy,
         predictor=None if scaled is None else TargetPredictor.fit(scaled, structure.is_target),
         feature_center=center,
         feature_scale=scale,
         hard_share=_hard_share(structure),
         hard_noise_scale=_hard_noise_scale(spread, is_hard, mechanism.noise_variance),
-        extra_noise=_extra_noise(screen, potency, noise_ratio, is_rescaled),
+        extra_noise=_extra_noise(screen, efficacy, noise_ratio, is_rescaled),
     )
 
 
@@ -260,13 +260,13 @@ def _hard_noise_scale(spread: FloatArray, is_hard: BoolArray, noise_variance: Fl
 
 
 def _extra_noise(
-    screen: NamedNodeScreen, potency: PotencyModel, ratio: FloatArray, is_rescaled: BoolArray
+    screen: NamedNodeScreen, efficacy: EfficacyModel, ratio: FloatArray, is_rescaled: BoolArray
 ) -> FloatArray:
     """Regress what is added to the noise scale on the response to the dose, without intercept."""
-    rows = potency.rows[screen.perturbation]
-    response = potency.response(rows, screen.log10_dose)[:, None]
+    rows = efficacy.rows[screen.perturbation]
+    response = efficacy.response(rows, screen.log10_dose)[:, None]
     weight = screen.condition_sizes[:, None] * response * is_rescaled
-    top, bottom = np.zeros((2, *potency.extra.shape))
+    top, bottom = np.zeros((2, *efficacy.extra.shape))
     treated = screen.perturbation >= 0
     np.add.at(top, screen.perturbation[treated], (weight * (ratio - 1))[treated])
     np.add.at(bottom, screen.perturbation[treated], (weight * response)[treated])

@@ -8,7 +8,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from scgim._types import BoolArray, FloatArray, IntArray
-    from scgim.scm.generator._potency_model import PotencyModel
+    from scgim.scm.generator._efficacy_model import EfficacyModel
     from scgim.scm.generator._target_prediction import TargetPredictor
     from scgim.scm.structure._structure import Structure
 
@@ -187,7 +187,7 @@ class NamedNodeModel:
         Graph, targets and evidence.
     mechanism
         How nodes follow their parents.
-    potency
+    efficacy
         How strong a perturbation is.
     predictor
         Features → targets; ``None`` without features.
@@ -204,7 +204,7 @@ class NamedNodeModel:
 
     structure: Structure
     mechanism: NodeMechanism
-    potency: PotencyModel
+    efficacy: EfficacyModel
     predictor: TargetPredictor | None
     feature_center: FloatArray
     feature_scale: FloatArray
@@ -227,14 +227,14 @@ class NamedNodeModel:
         The interventions; those of the control are empty.
         """
         treated = (perturbation >= 0)[:, None]
-        rows, extra = self.potency.rows[perturbation], self.potency.extra[perturbation]
+        rows, extra = self.efficacy.rows[perturbation], self.efficacy.extra[perturbation]
         is_target = self.structure.is_target[perturbation] & treated
         is_moved = self.structure.is_moved[perturbation] & treated
         is_hard = self.structure.is_hard[perturbation] & treated
         extra_noise = self.extra_noise[perturbation] * treated
         return NodeInterventions(
             probability=is_target.astype(float),
-            value=np.where(is_moved, self.potency.shift(rows, log10_dose, extra), 0.0),
+            value=np.where(is_moved, self.efficacy.shift(rows, log10_dose, extra), 0.0),
             is_hard=is_hard,
             noise_scale=self._noise_scale(rows, log10_dose, is_hard, extra_noise),
         )
@@ -260,13 +260,13 @@ class NamedNodeModel:
             raise RuntimeError(msg)
         scaled = (features - self.feature_center) / self.feature_scale
         probability = self.predictor.probability(scaled)
-        rows = self.potency.predict_rows(scaled)
+        rows = self.efficacy.predict_rows(scaled)
         is_hard = np.broadcast_to(self.hard_share > 0.5, probability.shape)
         n_targets = np.maximum(self.structure.is_target.sum(axis=0), 1)
         typical = np.broadcast_to(self.extra_noise.sum(axis=0) / n_targets, probability.shape)
         return NodeInterventions(
             probability=probability,
-            value=self.potency.shift(rows, log10_dose),
+            value=self.efficacy.shift(rows, log10_dose),
             is_hard=is_hard,
             noise_scale=self._noise_scale(rows, log10_dose, is_hard, typical),
         )
@@ -278,7 +278,7 @@ class NamedNodeModel:
         is_hard: BoolArray,
         extra_noise: FloatArray,
     ) -> FloatArray:
-        response = self.potency.response(rows, log10_dose)[:, None]
+        response = self.efficacy.response(rows, log10_dose)[:, None]
         return np.where(is_hard, self.hard_noise_scale, 1.0 + extra_noise * response)
 
     def mean(

@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import nnls
 
 from scgim.scm import Intervention, shift_nodes
-from scgim.spaces._latent_rows import respond
+from scgim.scm.generator._dense_interventions import respond
 from scgim.spaces._population import Population
 
 if TYPE_CHECKING:
@@ -16,11 +16,15 @@ if TYPE_CHECKING:
     from scgim.spaces._fit import Fit
     from scgim.spaces._latent_fit import LatentFit
 
+# Draws of interventions, and cells for the mean of each; errors are pooled over genes and conditions.
 N_DRAWS = 32
 N_CELLS = 64
+# Genes of each condition whose errors count, see ``ShiftErrors.calibrate``.
 N_MOST_PREDICTED = 30
 N_MOST_OBSERVED = 20
+# Bound of the prototype study: draws are never believed to be more than twice too wide in variance.
 MIN_SCALE = 0.5
+# A few squared errors would else decide the least squares alone.
 OUTLIER_QUANTILE = 0.99
 QUANTILE_LEVELS = np.linspace(0, 1, 101)
 
@@ -92,18 +96,18 @@ def calibrate_intervals(fit: LatentFit) -> dict[str, dict[str, object]]:
 def _leave_doses_out(
     fit: InterventionFit, chosen: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Rows for each condition estimated without it, and draws of their posterior noise."""
+    """Effects for each condition estimated without it, and draws of their posterior noise."""
     statistics = fit.statistics
     dose = pd.Series(statistics.log10_dose)
     rank = dose.groupby(statistics.perturbation).rank(method="first").to_numpy()
-    shift = np.zeros((len(rank), fit.rows.shift.shape[1]))
+    shift = np.zeros((len(rank), fit.effects.shift.shape[1]))
     shift_sd, log10_ec50, ec50_sd = (np.zeros(len(rank)) for _ in range(3))
     for fold in np.unique(rank):
         left_out = rank == fold
-        rows, index = fit.rows_without(left_out), statistics.perturbation[left_out]
-        shift[left_out], log10_ec50[left_out] = rows.shift[index], rows.log10_ec50[index]
-        shift_sd[left_out] = np.sqrt(rows.shift_variance[index])
-        ec50_sd[left_out] = np.sqrt(rows.log10_ec50_variance[index])
+        effects, index = fit.effects_without(left_out), statistics.perturbation[left_out]
+        shift[left_out], log10_ec50[left_out] = effects.shift[index], effects.log10_ec50[index]
+        shift_sd[left_out] = np.sqrt(effects.shift_variance[index])
+        ec50_sd[left_out] = np.sqrt(effects.log10_ec50_variance[index])
     shift_noise = rng.standard_normal((N_DRAWS, *shift.shape)) * shift_sd[:, None]
     ec50_noise = rng.standard_normal((N_DRAWS, len(rank))) * ec50_sd
     return shift[chosen], log10_ec50[chosen], shift_noise[:, chosen], ec50_noise[:, chosen]

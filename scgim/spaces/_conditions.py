@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,46 +11,7 @@ from scgim.scm import Intervention
 if TYPE_CHECKING:
     import pandas as pd
 
-
-class PerturbationRows(Protocol):
-    """What a causal space thinks that some perturbations do, one entry for each."""
-
-    @property
-    def is_seen(self) -> np.ndarray:
-        """Whether each was in training, shape ``(n_entries,)``."""
-
-    @property
-    def is_uncertain(self) -> np.ndarray:
-        """Whether only features tell about it, and they tell something."""
-
-    @property
-    def is_unknown(self) -> np.ndarray:
-        """Whether each is unlike all known mechanisms, so that it may do anything."""
-
-    @property
-    def n_summands(self) -> np.ndarray:
-        """Of how many known mechanisms each is seen as a sum."""
-
-    @property
-    def distance(self) -> np.ndarray:
-        """Distance to the nearest seen perturbation by features; above 1 is far."""
-
-    @property
-    def log10_ec50(self) -> np.ndarray:
-        """Dose of half the effect, log10."""
-
-    @property
-    def hill(self) -> np.ndarray:
-        """Slope of the Hill curve; NaN where the dose response has none."""
-
-    def at(self, log10_dose: np.ndarray) -> Intervention:
-        """Mean intervention at doses; each tensor has shape ``(n_entries, n_nodes)``."""
-
-    def draw(self, log10_dose: np.ndarray, n_draws: int, rng: np.random.Generator) -> Intervention:
-        """Draw from the distribution over interventions, ``(n_draws, n_entries, n_nodes)``."""
-
-    def draw_log10_ec50(self, n_draws: int, rng: np.random.Generator) -> np.ndarray:
-        """Draw log10 EC50, shape ``(n_draws, n_entries)``."""
+    from scgim.scm import InterventionDistribution
 
 
 @dataclass(frozen=True)
@@ -70,21 +31,21 @@ class Conditions:
         Perturbation of each entry.
     log10_dose
         Dose of each entry, log10; infinity is saturation.
-    rows
-        What each entry's perturbation does.
+    distribution
+        What each entry's perturbation is believed to do.
     """
 
     obs: pd.DataFrame
     condition: np.ndarray
     names: list[str]
     log10_dose: np.ndarray
-    rows: PerturbationRows
+    distribution: InterventionDistribution
 
     @property
     def condition_n_summands(self) -> np.ndarray:
         """Mechanisms summed in the most uncertain entry of each condition."""
         total = np.ones(len(self.obs), int)
-        np.maximum.at(total, self.condition, self.rows.n_summands)
+        np.maximum.at(total, self.condition, self.distribution.n_summands)
         return total
 
     def at_saturation(self) -> Conditions:
@@ -93,21 +54,21 @@ class Conditions:
 
     def intervention(self) -> Intervention:
         """Mean intervention of each condition; tensors of shape ``(n_conditions, n_nodes)``."""
-        return self._join(self.rows.at(self.log10_dose))
+        return self._join(self.distribution.mean(self.log10_dose))
 
     def draw(self, n_draws: int, rng: np.random.Generator) -> Intervention:
         """Draw from the distribution over interventions, ``(n_draws, n_conditions, n_nodes)``."""
-        return self._join(self.rows.draw(self.log10_dose, n_draws, rng))
+        return self._join(self.distribution.sample(self.log10_dose, n_draws, rng))
 
     @property
     def is_uncertain(self) -> np.ndarray:
         """Whether a condition has a perturbation that only its features tell about."""
-        return self._has_any(self.rows.is_uncertain)
+        return self._has_any(self.distribution.is_uncertain)
 
     @property
     def is_unknown(self) -> np.ndarray:
         """Whether a condition has a perturbation that is unlike all known mechanisms."""
-        return self._has_any(self.rows.is_unknown)
+        return self._has_any(self.distribution.is_unknown)
 
     def of_cells(self, n_cells: int, rng: np.random.Generator | None) -> Intervention:
         """Intervention of each cell, drawn where it is uncertain unless ``rng`` is ``None``.

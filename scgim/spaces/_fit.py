@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from scgim.data import Screen
     from scgim.module import CausalModule
-    from scgim.scm import GeneratorReport, Intervention
-    from scgim.spaces._conditions import Conditions, PerturbationRows
+    from scgim.scm import GeneratorReport, Intervention, InterventionDistribution
+    from scgim.spaces._conditions import Conditions
 
     # Minibatches of the registered cells: size of a batch, and how many cells (all for ``None``).
     ReadCells = Callable[[int, int | None], Iterable[dict[str, Tensor]]]
@@ -92,8 +92,10 @@ class Fit(ABC):
         """Say how well features predict interventions."""
 
     @abstractmethod
-    def rows(self, names: list[str], features: pd.DataFrame | None) -> PerturbationRows:
-        """Interventions of named perturbations, seen or not."""
+    def interventions_of(
+        self, names: list[str], features: pd.DataFrame | None
+    ) -> InterventionDistribution:
+        """Distribution over interventions of named perturbations, seen or not."""
 
     @abstractmethod
     def blur(

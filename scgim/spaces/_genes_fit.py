@@ -10,10 +10,10 @@ import torch
 
 from scgim.module import log_rate
 from scgim.scm import (
+    EfficacyModel,
     LinearNodeMechanism,
     MechanismUncertainty,
     NamedNodeModel,
-    PotencyModel,
     SplineBasis,
     StructureScore,
     StructureSearch,
@@ -312,7 +312,7 @@ def _fit_generator(
     return NamedNodeModel(
         structure=structure,
         mechanism=mechanism,
-        potency=PotencyModel.fit_nothing(n_single, n_nodes),
+        efficacy=EfficacyModel.fit_nothing(n_single, n_nodes),
         predictor=None,
         feature_center=np.zeros(0),
         feature_scale=np.ones(0),

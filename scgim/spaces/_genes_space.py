@@ -14,6 +14,11 @@ from scvi import settings
 from scgim._messages import quote_some, warn
 from scgim.module import NamedNodeModule
 from scgim.scm import compute_shift_posterior, shift_nodes
+from scgim.scm.generator._sparse_interventions import (
+    add_combined_only,
+    of_left_out_perturbations,
+    of_seen_perturbations,
+)
 from scgim.spaces._calibration import N_DRAWS, ShiftErrors, uncalibrated, upper_doses, widen
 from scgim.spaces._checks import (
     check_count_options,
@@ -31,7 +36,6 @@ from scgim.spaces._genes_fit import (
     fit_expression,
     group_shifts,
 )
-from scgim.spaces._genes_rows import GenesRows, complete_rows, left_out_interventions, seen_rows
 from scgim.spaces._global_state import one_thread
 from scgim.spaces._graph_search import GraphSearch
 from scgim.spaces._named_nodes_fit import MIN_PERTURBATIONS, NamedNodesFit
@@ -48,11 +52,14 @@ if TYPE_CHECKING:
     from scgim._types import BoolArray
     from scgim.data import Screen
     from scgim.module import GeneLikelihood
+    from scgim.scm import SparseInterventions
     from scgim.spaces._fit import Calibration, ReadCells
 
 logger = logging.getLogger(__name__)
 
+# The search takes time that grows faster than the square of the nodes.
 MAX_NODES = 400
+# Cells drawn from the model to fit what lies between nodes and counts.
 N_DRAWN_CELLS = 4000
 TRAIN_DEFAULTS = {
     "max_epochs": None,
@@ -215,9 +222,11 @@ class GenesSpace(Space):
         posterior = compute_shift_posterior(
             found.model, data.single_screen(None), found.residual_variance
         )
-        single = seen_rows(found.model, posterior)
-        rows, all_names = complete_rows(single, names, data.groups, group_shifts(found, data))
-        rows = rows.take(np.array([all_names.index(name) for name in order], dtype=int))
+        single = of_seen_perturbations(found.model, posterior)
+        totals = group_shifts(found, data)
+        distribution, all_names = add_combined_only(single, names, data.groups, totals)
+        index = np.array([all_names.index(name) for name in order], dtype=int)
+        distribution = distribution.take(index)
         scores = {}
         for name in ("marginal", "residual"):
             values = pd.DataFrame(getattr(found.evidence, name)[: data.n_single], index=names)
@@ -225,7 +234,8 @@ class GenesSpace(Space):
         if self._is_count:
             # Most of a count is noise: the searched graph has a say only where it shows its worth.
             combined = pd.DataFrame(found.evidence.combine()[: data.n_single], index=names)
-            rows = replace(rows, evidence=combined.reindex(order, fill_value=0.0).to_numpy())
+            evidence = combined.reindex(order, fill_value=0.0).to_numpy()
+            distribution = replace(distribution, evidence=evidence)
         trace = found.structure.trace
         index = pd.RangeIndex(len(trace), name="climb")
         fit = NamedNodesFit(
@@ -238,7 +248,7 @@ class GenesSpace(Space):
             history={"structure_score": pd.DataFrame({"structure_score": trace}, index=index)},
             named_nodes={
                 "model": pack(found.model),
-                "rows": asdict(rows),
+                "interventions": asdict(distribution),
                 "mechanism_uncertainty": asdict(found.uncertainty),
                 "kinds": [kind.name for kind in found.structure.kinds],
                 "scores": scores,
@@ -275,16 +285,17 @@ def _calibrate(fit: NamedNodesFit) -> Calibration:
     owner = screen.table.components[statistics.label[single]].max(1)
     names = [screen.table.perturbations[row] for row in owner]
 
-    def calibrate(rows: GenesRows) -> dict[str, object]:
-        mean = rows.at(log10_dose)
-        draws = fit.blur(rows.draw(log10_dose, N_DRAWS, rng), mean, rng)
-        return errors.calibrate(mean, draws, is_averaged=bool(rows.is_uncertain.all()))
+    def calibrate(distribution: SparseInterventions) -> dict[str, object]:
+        mean = distribution.mean(log10_dose)
+        draws = fit.blur(distribution.sample(log10_dose, N_DRAWS, rng), mean, rng)
+        is_averaged = bool(distribution.is_uncertain.all())
+        return errors.calibrate(mean, draws, is_averaged=is_averaged)
 
-    seen = widen(calibrate(fit.rows(names, None)))
+    seen = widen(calibrate(fit.interventions_of(names, None)))
     if fit.interventions.predictor is None:
         return {"seen": seen, "unseen": uncalibrated()}
     alone = sorted(set(names))
-    left_out = left_out_interventions(fit.interventions)
+    left_out = of_left_out_perturbations(fit.interventions)
     return {
         "seen": seen,
         "unseen": calibrate(left_out.take(np.array([alone.index(name) for name in names]))),

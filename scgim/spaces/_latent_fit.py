@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scgim.data._feature_checks import check_new_features
 from scgim.module import GIMModule, linear_loadings
 from scgim.scm import (
+    DenseInterventions,
     Gauge,
     GeneratorReport,
     Intervention,
@@ -20,7 +22,10 @@ from scgim.scm import (
     match_nodes,
 )
 from scgim.spaces._fit import Fit, read_shared_state
-from scgim.spaces._latent_rows import LatentRows
+from scgim.spaces._generator_warnings import (
+    warn_if_features_say_nothing,
+    warn_if_mechanism_is_unknown,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,23 +34,27 @@ if TYPE_CHECKING:
     from scgim.spaces._conditions import Conditions
     from scgim.spaces._training_statistics import TrainingStatistics
 
+# Thresholds of the prototype study, in noise standard deviations.
 TARGET_SHIFT = 0.75
 EDGE_WEIGHT = 0.25
 # A shift below this many noise standard deviations is misfit of the model, not a target.
 NULL_SD = 0.25
+# How far targets move beyond that, and how many nodes are targets: one or two of ten, moved by two
+# to three noise standard deviations, is about what simulated World P has.
 TARGET_SD = 2.0
 TARGET_SHARE = 0.15
+# Draws for the variance of a shift, which is then known to a tenth.
 N_DRAWS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class LatentFit(Fit):
-    """What was learned of programs or latent factors: dense rows, and the basis that was chosen.
+    """What was learned of programs or latent factors: dense effects, and the basis that was chosen.
 
     Attributes
     ----------
     module
-        The trained module; its table of interventions has the posterior rows.
+        The trained module; its table of interventions has the posterior means.
     gauge
         ``"costs"`` of the bases that were found, ``"directions"`` of the chosen one, and
         ``"near_ties"``, the directions of those that are as good, shape
@@ -71,12 +80,12 @@ class LatentFit(Fit):
 
     @property
     def table(self) -> InterventionTable:
-        """Rows of the seen perturbations, as the module predicts with them."""
+        """Effects of the seen perturbations, as the module predicts with them."""
         return self.module.interventions
 
     @cached_property
     def interventions(self) -> InterventionFit:
-        """Posterior rows of the seen perturbations, and the generator for unseen ones."""
+        """Posterior effects of the seen perturbations, and the generator for unseen ones."""
         return estimate_interventions(self.module, self.screen, self.statistics)
 
     @property
@@ -108,9 +117,24 @@ class LatentFit(Fit):
             raise RuntimeError(message)
         return generator
 
-    def rows(self, names: list[str], features: pd.DataFrame | None) -> LatentRows:
-        """Dense shifts of named perturbations."""
-        return LatentRows.look_up(self, names, features)
+    def interventions_of(
+        self, names: list[str], features: pd.DataFrame | None
+    ) -> DenseInterventions:
+        """Dense shifts of named perturbations, from training or from their features."""
+        table = self.screen.table
+        unseen = sorted(set(names) - set(table.perturbations))
+        place = {name: entry for entry, name in enumerate([*table.perturbations, *unseen])}
+        distribution = DenseInterventions.of_seen(self.interventions, self.table)
+        if unseen:
+            new = check_new_features(features, table.features, unseen)
+            generator = self.require_generator()
+            warn_if_features_say_nothing(
+                unseen, generator.p_value, is_informative=generator.is_informative
+            )
+            distribution = distribution.append_unseen(new)
+            is_unknown = distribution.is_unknown[-len(unseen) :]
+            warn_if_mechanism_is_unknown(np.array(unseen)[is_unknown].tolist())
+        return distribution.take(np.array([place[name] for name in names], dtype=int))
 
     def blur(
         self, draws: Intervention, mean: Intervention, rng: np.random.Generator
@@ -197,7 +221,7 @@ class LatentFit(Fit):
 def estimate_interventions(
     module: GIMModule, screen: Screen, statistics: TrainingStatistics
 ) -> InterventionFit:
-    """Re-estimate the rows by empirical Bayes, and learn features -> rows.
+    """Re-estimate the effects by empirical Bayes, and learn features -> effects.
 
     Parameters
     ----------
@@ -210,7 +234,7 @@ def estimate_interventions(
 
     Returns
     -------
-    Posterior rows, and the generator where there are features.
+    Posterior effects, and the generator where there are features.
     """
     table = module.interventions
     conditions = statistics.single_perturbations(screen)

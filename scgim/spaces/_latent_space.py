@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# At most so many other bases, and as many other orders, have a say in what is ambiguous.
 MAX_NEAR_TIES = 8
+# Share of ambiguous calls above which the user is warned.
 MAX_AMBIGUOUS = 0.01
+# Cells whose hidden layer tells how to move the basis into the encoder.
 N_HIDDEN_CELLS = 4096
 
 
@@ -100,9 +103,9 @@ class LatentSpace(Space):
         reference: TrainingStatistics | None = None,
         show_progress: bool = True,
     ) -> LatentFit:
-        """Re-estimate the rows from all cells, learn the generator, calibrate intervals.
+        """Re-estimate the effects from all cells, learn the generator, calibrate intervals.
 
-        The posterior rows are written into ``module``, which predicts with them.
+        The posterior means are written into ``module``, which predicts with them.
         """
         del search, show_progress
         return self._fit_batches(module, read_cells(2048, None), reference)
@@ -134,7 +137,7 @@ class LatentSpace(Space):
             reference=reference,
         )
         with one_thread():
-            _write_rows(fit)
+            _write_effects(fit)
         return fit.calibrated(calibrate_intervals(fit))
 
     def fix_gauge(
@@ -183,16 +186,16 @@ class LatentSpace(Space):
 
 
 @torch.no_grad()
-def _write_rows(fit: LatentFit) -> None:
-    """Move the posterior rows into the module, so that it predicts with them."""
-    table, rows = fit.table, fit.interventions.rows
+def _write_effects(fit: LatentFit) -> None:
+    """Move the posterior means into the module, so that it predicts with them."""
+    table, effects = fit.table, fit.interventions.effects
 
     def as_tensor(values: np.ndarray) -> Tensor:
         return torch.as_tensor(values, dtype=torch.float32, device=table.shift.device)
 
-    table.shift.copy_(as_tensor(rows.shift).reshape(table.shift.shape))
+    table.shift.copy_(as_tensor(effects.shift).reshape(table.shift.shape))
     if table.anchors is None and len(fit.screen.treated_doses):
-        table.log10_ec50.copy_(as_tensor(rows.log10_ec50))
+        table.log10_ec50.copy_(as_tensor(effects.log10_ec50))
         table.set_hill(fit.interventions.hill)
 
 

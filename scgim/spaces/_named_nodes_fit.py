@@ -14,12 +14,13 @@ from scgim.scm import (
     Intervention,
     MechanismUncertainty,
     NamedNodeModel,
+    SparseInterventions,
     TargetPredictor,
     shift_nodes,
 )
+from scgim.scm.generator._sparse_interventions import of_unseen_perturbations
 from scgim.spaces._fit import Fit, read_shared_state
-from scgim.spaces._genes_rows import GenesRows, unseen_rows
-from scgim.spaces._named_nodes_state import unpack
+from scgim.spaces._named_nodes_state import unpack, unpack_interventions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +29,11 @@ if TYPE_CHECKING:
     from scgim.module import NamedNodeModule
     from scgim.spaces._conditions import Conditions
 
+# With fewer, leaving one out leaves nothing to learn targets from.
 MIN_PERTURBATIONS = 4
+# A call with a probability between these is called ambiguous.
 AMBIGUOUS = (0.1, 0.9)
+# Up to this permutation p value features are taken to say something; the smallest is 1 / 200.
 MAX_P_VALUE = 0.05
 N_PERMUTATIONS = 199
 
@@ -44,7 +48,7 @@ class NamedNodesFit(Fit):
         The fitted module.
     named_nodes
         Graph, mechanisms, targets and scores as plain values: ``"model"``
-        (:func:`~scgim.spaces._named_nodes_state.pack`), ``"rows"`` of the seen perturbations,
+        (:func:`~scgim.spaces._named_nodes_state.pack`), ``"interventions"`` of the seen perturbations,
         ``"mechanism_uncertainty"``, ``"kinds"``, ``"scores"``, ``"explained"``, ``"uses_graph"``
         and ``"edge_probability"``.
     """
@@ -113,18 +117,20 @@ class NamedNodesFit(Fit):
             is_informative=p_value <= MAX_P_VALUE,
         )
 
-    def rows(self, names: list[str], features: pd.DataFrame | None) -> GenesRows:
-        """Interventions of named perturbations, from the screen or from their features."""
+    def interventions_of(
+        self, names: list[str], features: pd.DataFrame | None
+    ) -> SparseInterventions:
+        """Sparse interventions of named perturbations, from the screen or from their features."""
         table = self.screen.table
         place = {name: row for row, name in enumerate(table.perturbations)}
         unseen = sorted(set(names) - set(place))
-        rows = GenesRows(**self.named_nodes["rows"])
+        distribution = unpack_interventions(self.named_nodes)
         if unseen:
             new = check_new_features(features, table.features, unseen)
             warn_if_targets_are_guessed(unseen, self._p_value, MAX_P_VALUE)
-            rows = rows.append(unseen_rows(self.interventions, new))
+            distribution = distribution.append(of_unseen_perturbations(self.interventions, new))
         place |= {name: len(place) + row for row, name in enumerate(unseen)}
-        return rows.take(np.array([place[name] for name in names], dtype=int))
+        return distribution.take(np.array([place[name] for name in names], dtype=int))
 
     @cached_property
     def _p_value(self) -> float:
@@ -146,14 +152,15 @@ class NamedNodesFit(Fit):
 
     def call_targets(self, conditions: Conditions) -> dict[str, np.ndarray]:
         """Targets with their probability, and whether they are shifted or set."""
-        rows, member = conditions.rows, conditions.condition
-        assert isinstance(rows, GenesRows)
+        believed, member = conditions.distribution, conditions.condition
+        assert isinstance(believed, SparseInterventions)
         shape = (len(conditions.obs), len(self.node_names))
         probability, evidence = np.ones(shape), np.full(shape, -np.inf)
-        np.multiply.at(probability, member, 1 - rows.target_probability)
-        np.maximum.at(evidence, member, rows.evidence)
+        np.multiply.at(probability, member, 1 - believed.target_probability)
+        np.maximum.at(evidence, member, believed.evidence)
         kind_index = np.full(shape, -1)
-        np.maximum.at(kind_index, member, np.where(rows.probability > 0.5, rows.kind_index, -1))
+        chosen = np.where(believed.probability > 0.5, believed.kind_index, -1)
+        np.maximum.at(kind_index, member, chosen)
         probability = 1 - probability
         is_target = kind_index >= 0
         is_close = (probability > AMBIGUOUS[0]) & (probability < AMBIGUOUS[1])

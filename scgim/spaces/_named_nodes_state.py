@@ -5,16 +5,26 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from scgim.scm import (
+    EfficacyModel,
     InterventionKind,
     Kernel,
     LinearNodeMechanism,
     MLPMechanism,
     NamedNodeModel,
-    PotencyModel,
+    SparseInterventions,
     Structure,
     TargetPredictor,
 )
+
+# What files of scgim 0.1.0 call what later ones call otherwise.
+OLD_NAMES = {
+    "potency": "efficacy",
+    "rows": "interventions",
+    "potency_covariance": "dose_response_covariance",
+}
 
 MECHANISMS = {kind.__name__: kind for kind in (LinearNodeMechanism, MLPMechanism)}
 
@@ -46,7 +56,7 @@ def unpack(state: dict[str, Any]) -> NamedNodeModel:
     -------
     The model.
     """
-    state = dict(state)
+    state = _with_new_names(state)
     mechanism = MECHANISMS[state.pop("mechanism_kind")]
     predictor = state["predictor"]
     return NamedNodeModel(
@@ -54,10 +64,32 @@ def unpack(state: dict[str, Any]) -> NamedNodeModel:
         | {
             "structure": Structure(**_with_kinds(state["structure"])),
             "mechanism": mechanism(**state["mechanism"]),
-            "potency": PotencyModel(**_with_kernel(state["potency"])),
+            "efficacy": EfficacyModel(**_with_kernel(state["efficacy"])),
             "predictor": None if predictor is None else TargetPredictor(**_with_kernel(predictor)),
         }
     )
+
+
+def unpack_interventions(state: dict[str, Any]) -> SparseInterventions:
+    """Rebuild what is believed of the seen perturbations.
+
+    Parameters
+    ----------
+    state
+        The state of a model of named genes, as this version or 0.1.0 saved it.
+
+    Returns
+    -------
+    One entry per seen perturbation.
+    """
+    saved = _with_new_names(_with_new_names(state)["interventions"])
+    # 0.1.0 did not save it: named genes have no prototypes of mechanisms to be unlike.
+    unknown = {"is_unknown": np.zeros(len(saved["is_seen"]), bool)}
+    return SparseInterventions(**unknown | saved)
+
+
+def _with_new_names(state: dict[str, Any]) -> dict[str, Any]:
+    return {OLD_NAMES.get(key, key): value for key, value in state.items()}
 
 
 def _with_kinds(state: dict[str, Any]) -> dict[str, Any]:

@@ -100,7 +100,7 @@ class TrainingStatistics:
             sums.add(tensors, *_summarise(module, on_device))
             controls.add(tensors, module)
             contexts.append(_contexts_of(tensors))
-        log10_ec50, hill = module.trained_potency()
+        log10_ec50, hill = module.trained_dose_response()
         return cls(
             **sums.finish(),
             **controls.finish(),

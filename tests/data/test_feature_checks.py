@@ -5,8 +5,11 @@ import pandas as pd
 import pytest
 
 from scgim.data._feature_checks import check_new_features
+from scgim.spaces._generator_warnings import (
+    warn_if_features_say_nothing,
+    warn_if_mechanism_is_unknown,
+)
 from scgim.spaces._genes_space import warn_if_targets_are_guessed
-from scgim.spaces._latent_rows import warn_if_features_say_nothing, warn_if_mechanism_is_unknown
 
 
 def test_new_features_take_the_columns_of_training_in_their_order():

@@ -18,14 +18,14 @@ def prepared(model):
 def test_each_condition_has_an_entry_per_perturbation_and_none_for_the_control(prepared):
     assert prepared.names == ["drug_a", "drug_a", "drug_x", "drug_c"]
     assert prepared.condition.tolist() == [1, 2, 2, 3]
-    assert prepared.rows.is_seen.tolist() == [True, True, False, True]
+    assert prepared.distribution.is_seen.tolist() == [True, True, False, True]
     assert prepared.obs.is_seen.tolist() == [True, True, False, True]
 
 
 def test_shifts_add_over_the_entries_and_are_zero_for_control_and_dose_zero(prepared):
     shift = prepared.intervention().shift.numpy()
     np.testing.assert_array_equal(shift[[0, 3]], 0)
-    entries = prepared.rows.at(prepared.log10_dose).shift.numpy()
+    entries = prepared.distribution.mean(prepared.log10_dose).shift.numpy()
     np.testing.assert_allclose(shift[1], entries[0])
     np.testing.assert_allclose(shift[2], entries[1] + entries[2])
 
@@ -51,19 +51,21 @@ def test_unseen_perturbations_are_uncertain_where_their_features_say_something(
 def test_draws_at_saturation_scatter_by_the_posterior_variance(prepared):
     saturated = prepared.at_saturation()
     draws = saturated.draw(4000, np.random.default_rng(0)).shift.numpy()[:, 1]
-    np.testing.assert_allclose(draws.var(0), prepared.rows.shift_variance[0], rtol=0.15)
-    np.testing.assert_allclose(saturated.intervention().shift[1], prepared.rows.shift[0], rtol=1e-6)
+    np.testing.assert_allclose(draws.var(0), prepared.distribution.shift_variance[0], rtol=0.15)
+    np.testing.assert_allclose(
+        saturated.intervention().shift[1], prepared.distribution.shift[0], rtol=1e-6
+    )
 
 
 def test_mechanisms_of_the_most_uncertain_entry_count(prepared):
     assert prepared.condition_n_summands.tolist()[:2] == [1, 1]
-    assert prepared.condition_n_summands[2] == max(1, prepared.rows.n_summands[2])
+    assert prepared.condition_n_summands[2] == max(1, prepared.distribution.n_summands[2])
 
 
-def test_potency_is_that_of_the_table_with_draws_around_it(prepared):
-    draws = prepared.rows.draw_log10_ec50(3000, np.random.default_rng(0))
-    np.testing.assert_allclose(draws.mean(0), prepared.rows.log10_ec50, atol=0.1)
-    expected = np.sqrt(prepared.rows.log10_ec50_variance[0])
+def test_ec50_is_that_of_the_table_with_draws_around_it(prepared):
+    draws = prepared.distribution.sample_log10_ec50(3000, np.random.default_rng(0))
+    np.testing.assert_allclose(draws.mean(0), prepared.distribution.log10_ec50, atol=0.1)
+    expected = np.sqrt(prepared.distribution.log10_ec50_variance[0])
     assert draws[:, 0].std() == pytest.approx(expected, rel=0.1)
 
 

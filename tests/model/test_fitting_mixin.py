@@ -83,7 +83,7 @@ def test_interventions_are_learned_from_all_cells_not_only_those_trained_on(mode
 
 
 def test_rows_of_the_table_are_the_posterior_ones(model):
-    table, rows = model.module.interventions, model.interventions.rows
+    table, rows = model.module.interventions, model.interventions.effects
     np.testing.assert_allclose(
         table.saturating_shift.detach().numpy(), rows.shift, rtol=1e-5, atol=1e-6
     )

@@ -14,8 +14,8 @@ def test_covariates_on_the_cpu_have_no_columns_where_there_are_none(make, batch)
     torch.testing.assert_close(encoded.argmax(1), torch.arange(32) % 2)
 
 
-def test_a_space_without_gradients_has_no_trained_potency():
+def test_a_space_without_gradients_has_no_trained_dose_response():
     module = NamedNodeModule(3, components=torch.tensor([[-1], [0]]))
-    log10_ec50, hill = module.trained_potency()
+    log10_ec50, hill = module.trained_dose_response()
     assert log10_ec50.shape == (0,)
     assert hill == 1.0

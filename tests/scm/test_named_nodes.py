@@ -12,7 +12,7 @@ from scgim.scm._named_nodes import (
     compute_linear_mean,
     compute_log_densities,
 )
-from scgim.scm.generator._potency_model import PotencyModel
+from scgim.scm.generator._efficacy_model import EfficacyModel
 from scgim.scm.structure._structure import Structure
 
 N_NODES = 4
@@ -48,7 +48,7 @@ def model():
         trace=(0.0,),
         was_stopped=False,
     )
-    potency = PotencyModel(
+    efficacy = EfficacyModel(
         sensitivity=np.array([2.0, -1.0, 3.0, 0.0]),
         rows=np.tile([1.0, 0.0, 0.0], (3, 1)),
         extra=np.zeros((3, N_NODES)),
@@ -61,7 +61,7 @@ def model():
     return NamedNodeModel(
         structure=structure,
         mechanism=MECHANISM,
-        potency=potency,
+        efficacy=efficacy,
         predictor=None,
         feature_center=np.zeros(0),
         feature_scale=np.ones(0),

@@ -8,20 +8,20 @@ from scgim.scm import shift_nodes
 from scgim.spaces._conditions import Conditions
 
 
-class TwoRows:
+class TwoInterventions:
     """Two perturbations that shift one node each, the second of them known by features only."""
 
     is_uncertain = np.array([False, True])
     is_unknown = np.array([False, False])
     n_summands = np.array([1, 2])
 
-    def at(self, log10_dose):
+    def mean(self, log10_dose):
         strength = torch.as_tensor(np.where(np.isfinite(log10_dose), 1.0, 2.0))
         return shift_nodes(strength[:, None] * torch.eye(2, dtype=torch.float64))
 
-    def draw(self, log10_dose, n_draws, rng):
+    def sample(self, log10_dose, n_draws, rng):
         noise = torch.as_tensor(rng.standard_normal((n_draws, 2, 2)))
-        return shift_nodes(self.at(log10_dose).shift + noise)
+        return shift_nodes(self.mean(log10_dose).shift + noise)
 
 
 def make(condition=(1, 2)):
@@ -30,7 +30,7 @@ def make(condition=(1, 2)):
         condition=np.array(condition),
         names=["A", "B"],
         log10_dose=np.zeros(2),
-        rows=TwoRows(),
+        distribution=TwoInterventions(),
     )
 
 

@@ -28,7 +28,9 @@ def test_without_a_chosen_basis_nothing_is_ambiguous(plain_model):
 def test_rows_of_the_fit_are_those_that_the_module_predicts_with(model):
     table = model.module.interventions
     assert model.fitted.table is table
-    shift = model.fitted.rows(["drug_a"], None).at(np.array([np.inf])).shift.numpy()[0]
+    shift = (
+        model.fitted.interventions_of(["drug_a"], None).mean(np.array([np.inf])).shift.numpy()[0]
+    )
     place = model.screen.table.perturbations.index("drug_a")
     expected = table.saturating_shift[place].detach().numpy()
     assert shift == pytest.approx(expected, rel=1e-5)

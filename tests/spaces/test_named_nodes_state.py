@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from scgim.spaces._named_nodes_state import pack, unpack
+from scgim.spaces._named_nodes_state import pack, unpack, unpack_interventions
 
 
 @pytest.mark.parametrize("name", ["genes_model", "counts_model"])
@@ -27,3 +27,24 @@ def test_what_is_saved_is_plain(genes_model):
 
     plain = {np.ndarray, np.float64, float, int, str, bool, type(None)}
     assert kinds(genes_model.fitted.named_nodes) <= plain
+
+
+def test_files_of_the_first_release_have_other_names(genes_model):
+    state = dict(genes_model.fitted.named_nodes)
+    rows = dict(state.pop("interventions"))
+    rows["potency_covariance"] = rows.pop("dose_response_covariance")
+    del rows["is_unknown"]
+    now, then = (
+        unpack_interventions(genes_model.fitted.named_nodes),
+        unpack_interventions(state | {"rows": rows}),
+    )
+    for key, value in vars(now).items():
+        np.testing.assert_array_equal(getattr(then, key), value)
+
+
+def test_models_of_the_first_release_have_other_names(genes_model):
+    state = dict(genes_model.fitted.named_nodes["model"])
+    state["potency"] = state.pop("efficacy")
+    np.testing.assert_array_equal(
+        unpack(state).efficacy.rows, genes_model.fitted.interventions.efficacy.rows
+    )

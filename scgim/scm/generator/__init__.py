@@ -1,30 +1,33 @@
 """From features of perturbations to distributions over interventions."""
 
-from scgim.scm.generator._empirical_bayes import ConditionStatistics, RowPrior, Rows
+from scgim.scm.generator._dense_interventions import DenseInterventions
+from scgim.scm.generator._efficacy_model import EfficacyModel, ShiftObservations
+from scgim.scm.generator._empirical_bayes import ConditionStatistics, RandomEffects
 from scgim.scm.generator._fit_interventions import InterventionFit
 from scgim.scm.generator._intervention_generator import (
-    GeneratedRows,
+    GeneratedEffects,
     GeneratorReport,
     InterventionGenerator,
 )
 from scgim.scm.generator._intervention_table import InterventionTable
-from scgim.scm.generator._potency_model import PotencyModel, ShiftObservations
 from scgim.scm.generator._shift_posterior import ShiftPosterior, compute_shift_posterior
+from scgim.scm.generator._sparse_interventions import SparseInterventions
 from scgim.scm.generator._target_prediction import Kernel, TargetPredictor
 
 __all__ = [
     "ConditionStatistics",
-    "GeneratedRows",
+    "DenseInterventions",
+    "EfficacyModel",
+    "GeneratedEffects",
     "GeneratorReport",
     "InterventionFit",
     "InterventionGenerator",
     "InterventionTable",
     "Kernel",
-    "PotencyModel",
-    "RowPrior",
-    "Rows",
+    "RandomEffects",
     "ShiftObservations",
     "ShiftPosterior",
+    "SparseInterventions",
     "TargetPredictor",
     "compute_shift_posterior",
 ]

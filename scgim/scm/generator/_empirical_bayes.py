@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scgim.scm._dose_response import LN10
+from scgim.scm._dose_response import hill_response_of_arrays
 
 if TYPE_CHECKING:
     from scgim._types import FloatArray, IntArray
 
+# Grid of log10 EC50: the step is that of the prototype study (201 points over five decades), far
+# below what cells can resolve, and the margin leaves room for an EC50 outside all doses.
 GRID_STEP = 0.025
 GRID_MARGIN = 2.0
+# Conditions handled at once, which bounds memory.
 BLOCK = 64
 
 
@@ -25,7 +28,7 @@ class ConditionStatistics:
     Attributes
     ----------
     perturbation
-        Row of the intervention table, shape ``(n_conditions,)``; conditions with one perturbation.
+        Row of each condition's perturbation, shape ``(n_conditions,)``; conditions with one perturbation.
     log10_dose
         Dose, log10, shape ``(n_conditions,)``; infinity where there is no dose.
     n_cells
@@ -41,41 +44,22 @@ class ConditionStatistics:
 
 
 @dataclass(frozen=True)
-class RowPrior:
-    """Gaussian prior of the rows of seen perturbations, usually what their features predict.
+class RandomEffects:
+    """Gaussian belief about the dense effects of perturbations, each independent of the others.
+
+    It is a prior, usually what features predict, and then the posterior given the cells.
 
     Attributes
     ----------
     shift
-        Mean of the shifts, shape ``(n_perturbations, n_curves * n_nodes)``.
+        Mean shifts of the curves, shape ``(n_perturbations, n_curves * n_nodes)``, in noise standard
+        deviations.
     shift_variance
-        Variance of each number in ``shift``.
+        Variance of each number in a row of ``shift`` given EC50, shape ``(n_perturbations,)``.
     log10_ec50
-        Mean of log10 EC50, shape ``(n_perturbations,)``.
+        Mean log10 EC50, same shape.
     log10_ec50_variance
         Its variance, same shape.
-    """
-
-    shift: FloatArray
-    shift_variance: float
-    log10_ec50: FloatArray
-    log10_ec50_variance: FloatArray
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows of the intervention table, with what is known of their uncertainty.
-
-    Attributes
-    ----------
-    shift
-        Shifts of the curves, shape ``(n_perturbations, n_curves * n_nodes)``.
-    shift_variance
-        Posterior variance of each number in ``shift`` given EC50, shape ``(n_perturbations,)``.
-    log10_ec50
-        Posterior mean of log10 EC50, shape ``(n_perturbations,)``.
-    log10_ec50_variance
-        Its posterior variance, same shape.
     """
 
     shift: FloatArray
@@ -84,7 +68,9 @@ class Rows:
     log10_ec50_variance: FloatArray
 
 
-def estimate_hill_rows(statistics: ConditionStatistics, prior: RowPrior, hill: float) -> Rows:
+def estimate_hill_effects(
+    statistics: ConditionStatistics, prior: RandomEffects, hill: float
+) -> RandomEffects:
     r"""Estimate shift and EC50 of each seen perturbation by empirical Bayes.
 
     For each perturbation the posterior of :math:`m = \log_{10}\mathrm{EC50}` is taken on a grid, the
@@ -105,11 +91,10 @@ def estimate_hill_rows(statistics: ConditionStatistics, prior: RowPrior, hill: f
 
     Returns
     -------
-    Posterior rows.
+    The posterior.
     """
     grid = _ec50_grid(statistics, prior)
-    finite = np.where(np.isposinf(statistics.log10_dose), 1e3, statistics.log10_dose)
-    response = _sigmoid(hill * LN10 * (finite[:, None] - grid))
+    response = hill_response_of_arrays(statistics.log10_dose[:, None], grid, hill)
     n_rows, width = prior.shift.shape
 
     def sum_by_row(values: FloatArray) -> FloatArray:
@@ -118,13 +103,13 @@ def estimate_hill_rows(statistics: ConditionStatistics, prior: RowPrior, hill: f
         return total
 
     weighted = statistics.n_cells[:, None] * response
-    precision = sum_by_row(weighted * response) + 1 / prior.shift_variance
+    precision = sum_by_row(weighted * response) + 1 / prior.shift_variance[:, None]
     # (n_rows, n_grid, n_nodes): the right-hand side of the normal equations at each grid point.
     projected = np.zeros((n_rows, len(grid), width))
     for block in np.array_split(np.arange(len(response)), len(response) // BLOCK + 1):
         terms = weighted[block, :, None] * statistics.residual[block, None, :]
         np.add.at(projected, statistics.perturbation[block], terms)
-    projected += prior.shift[:, None, :] / prior.shift_variance
+    projected += prior.shift[:, None, :] / prior.shift_variance[:, None, None]
     shift_at = projected / precision[..., None]
     # Completing the square: the data enter the cost only through the explained part, plus the
     # grid-independent sum of squares. The shift is maximised over, as in the prototype study.
@@ -133,7 +118,7 @@ def estimate_hill_rows(statistics: ConditionStatistics, prior: RowPrior, hill: f
     weight = np.exp(cost.min(1, keepdims=True) - cost)
     weight /= weight.sum(1, keepdims=True)
     log10_ec50 = weight @ grid
-    return Rows(
+    return RandomEffects(
         shift=np.array((weight[:, None, :] @ shift_at)[:, 0], dtype=np.float64),
         shift_variance=(weight / precision).sum(1),
         log10_ec50=log10_ec50,
@@ -141,7 +126,7 @@ def estimate_hill_rows(statistics: ConditionStatistics, prior: RowPrior, hill: f
     )
 
 
-def _ec50_grid(statistics: ConditionStatistics, prior: RowPrior) -> FloatArray:
+def _ec50_grid(statistics: ConditionStatistics, prior: RandomEffects) -> FloatArray:
     """Values of log10 EC50 from two decades below all doses and priors to two above."""
     finite = statistics.log10_dose[np.isfinite(statistics.log10_dose)]
     known = np.concatenate([finite, prior.log10_ec50])
@@ -149,9 +134,9 @@ def _ec50_grid(statistics: ConditionStatistics, prior: RowPrior) -> FloatArray:
     return np.linspace(low, high, round((high - low) / GRID_STEP) + 1)
 
 
-def estimate_free_rows(
-    statistics: ConditionStatistics, response: FloatArray, prior: RowPrior
-) -> Rows:
+def estimate_free_effects(
+    statistics: ConditionStatistics, response: FloatArray, prior: RandomEffects
+) -> RandomEffects:
     r"""Estimate the shifts of fixed response curves by empirical Bayes, in closed form.
 
     Parameters
@@ -165,7 +150,7 @@ def estimate_free_rows(
 
     Returns
     -------
-    Posterior rows.
+    The posterior.
     """
     n_rows, width = prior.shift.shape
     n_curves = response.shape[1]
@@ -173,20 +158,16 @@ def estimate_free_rows(
     gram = np.zeros((n_rows, n_curves, n_curves))
     weighted = statistics.n_cells[:, None] * response
     np.add.at(gram, statistics.perturbation, weighted[:, :, None] * response[:, None, :])
-    gram += np.eye(n_curves) / prior.shift_variance
+    gram += np.eye(n_curves) / prior.shift_variance[:, None, None]
     right = np.zeros((n_rows, n_curves, n_nodes))
     np.add.at(
         right, statistics.perturbation, weighted[:, :, None] * statistics.residual[:, None, :]
     )
-    right += prior.shift.reshape(right.shape) / prior.shift_variance
+    right += prior.shift.reshape(right.shape) / prior.shift_variance[:, None, None]
     covariance = np.linalg.inv(gram)
-    return Rows(
+    return RandomEffects(
         shift=np.asarray(covariance @ right, dtype=np.float64).reshape(n_rows, width),
         shift_variance=np.trace(covariance, axis1=1, axis2=2) / n_curves,
         log10_ec50=prior.log10_ec50,
         log10_ec50_variance=prior.log10_ec50_variance,
     )
-
-
-def _sigmoid(x: FloatArray) -> FloatArray:
-    return 1 / (1 + np.exp(-np.clip(x, -500, 500)))

@@ -17,26 +17,31 @@ if TYPE_CHECKING:
     from sklearn.base import RegressorMixin
 
     from scgim._types import BoolArray, FloatArray, IntArray
-    from scgim.scm.generator._empirical_bayes import Rows
+    from scgim.scm.generator._empirical_bayes import RandomEffects
 
 MEMBERS = ("ridge", "neighbours", "gaussian_process", "prototypes")
 # Members that add up: a perturbation with two mechanisms gets the sum of their effects.
 ADDITIVE_MEMBERS = ("ridge", "prototypes")
+# The gate of the prototype study: far is beyond 1.25 times the 95 % quantile of the distances
+# between seen neighbours; sums count where prototypes carry half of the additive members.
 FAR_QUANTILE = 0.95
 FAR_FACTOR = 1.25
 MIN_PROTOTYPE_WEIGHT = 0.5
+# Above this many perturbations, 50 folds: leaving each out would cost a fit for each.
 MAX_LEAVE_ONE_OUT = 200
+# With fewer, leaving one out leaves nothing to choose from.
 MIN_PERTURBATIONS = 4
 # From here on one Gaussian process is preferred to a stack that is not clearly better.
 MANY_PERTURBATIONS = 100
 CLEAR_GAIN = 0.02
 # Up to this permutation p value the features are taken to say something.
 INFORMATIVE_P_VALUE = 0.05
+# The smallest p value is then 1 / 200.
 N_PERMUTATIONS = 199
 
 
 @dataclass(frozen=True)
-class GeneratedRows:
+class GeneratedEffects:
     """What the features of perturbations say about their interventions.
 
     Attributes
@@ -71,7 +76,7 @@ class GeneratorReport:
     Attributes
     ----------
     left_out_r2
-        Share of the variance of left-out rows that each member predicts, and the whole.
+        Share of the variance of left-out effects that each member predicts, and the whole.
     weights
         Weights of the members near known perturbations.
     far_weights
@@ -96,7 +101,7 @@ class GeneratorReport:
 class InterventionGenerator:
     """Perturbation features -> distribution over interventions.
 
-    Learned on the rows of the seen perturbations after training, in about a second. Members are
+    Learned on the effects of the seen perturbations after training, in about a second. Members are
     weighed by how well they predict left-out perturbations (weights at least 0, sum at most 1).
     Leaving one out measures interpolation, never extrapolation: a perturbation far from all known
     ones, or one that is a sum of prototypes, is predicted by the additive members only.
@@ -114,8 +119,8 @@ class InterventionGenerator:
         Features of the seen perturbations, shape ``(n, n_features)``.
     block_of_column
         Block of each column, shape ``(n_features,)``.
-    rows
-        Rows of the seen perturbations.
+    effects
+        Posterior effects of the seen perturbations; their means are learned.
     noise
         Variance with which each shift is known, shape ``(n,)``.
     ec50_noise
@@ -137,29 +142,29 @@ class InterventionGenerator:
         self,
         features: FloatArray,
         block_of_column: IntArray,
-        rows: Rows,
+        effects: RandomEffects,
         *,
         noise: FloatArray,
         ec50_noise: FloatArray,
     ) -> None:
         self.scaling = FeatureScaling.fit(features, block_of_column)
         self._additive = self.scaling.additive(features)
-        self._rows = rows
-        self._mean_ec50 = float(rows.log10_ec50.mean())
+        self._effects = effects
+        self._mean_ec50 = float(effects.log10_ec50.mean())
         self._ec50_process = GaussianProcess(
-            features, (rows.log10_ec50 - self._mean_ec50)[:, None], ec50_noise, self.scaling
+            features, (effects.log10_ec50 - self._mean_ec50)[:, None], ec50_noise, self.scaling
         )
         self.left_out_log10_ec50 = self._ec50_process.leave_one_out[:, 0] + self._mean_ec50
         self.left_out_log10_ec50_variance = self._ec50_process.leave_one_out_variance
 
-        self._process = GaussianProcess(features, rows.shift, noise, self.scaling)
-        self._prototypes = MechanismPrototypes(self._additive, rows.shift)
-        self._ridge = RidgeCV(np.logspace(-3, 4, 30)).fit(self._additive, rows.shift)
+        self._process = GaussianProcess(features, effects.shift, noise, self.scaling)
+        self._prototypes = MechanismPrototypes(self._additive, effects.shift)
+        self._ridge = RidgeCV(np.logspace(-3, 4, 30)).fit(self._additive, effects.shift)
         n_neighbours = min(3, len(features) - 2)
-        self._neighbours = KNeighborsRegressor(n_neighbours).fit(self._additive, rows.shift)
+        self._neighbours = KNeighborsRegressor(n_neighbours).fit(self._additive, effects.shift)
         self._left_out = {
-            "ridge": leave_out(self._ridge, self._additive, rows.shift),
-            "neighbours": leave_out(self._neighbours, self._additive, rows.shift),
+            "ridge": leave_out(self._ridge, self._additive, effects.shift),
+            "neighbours": leave_out(self._neighbours, self._additive, effects.shift),
             "gaussian_process": self._process.leave_one_out,
             "prototypes": self._prototypes.leave_one_out,
         }
@@ -173,7 +178,7 @@ class InterventionGenerator:
         """Whether the features were shown to say something about the interventions."""
         return self.p_value <= INFORMATIVE_P_VALUE
 
-    def predict(self, features: FloatArray) -> GeneratedRows:
+    def predict(self, features: FloatArray) -> GeneratedEffects:
         """Predict the interventions of perturbations, seen or not, from their features alone.
 
         Parameters
@@ -183,7 +188,7 @@ class InterventionGenerator:
 
         Returns
         -------
-        Mean rows, and how far they are from what is known.
+        Mean effects, and how far they are from what is known.
         """
         additive = self.scaling.additive(features)
         prototypes, n_summands, from_sum = self._prototypes.predict(additive)
@@ -201,7 +206,7 @@ class InterventionGenerator:
             is_far |= n_summands >= 2
         near, far = combine(self._weights, members), combine(self._far_weights, members)
         known = np.where(is_far[:, None], far, near)
-        return GeneratedRows(
+        return GeneratedEffects(
             shift=np.where(is_unknown[:, None], 0.0, known),
             log10_ec50=self._ec50_process.predict(features)[0][:, 0] + self._mean_ec50,
             n_summands=np.where(is_far & ~is_unknown, n_summands, 1),
@@ -240,13 +245,13 @@ class InterventionGenerator:
         Residuals of the shifts, ``(n_draws, m, n_curves * n_nodes)``, and of log10 EC50,
         ``(n_draws, m)``.
         """
-        shift = self._rows.shift - self.left_out_shift
-        log10_ec50 = self._rows.log10_ec50 - self.left_out_log10_ec50
+        shift = self._effects.shift - self.left_out_shift
+        log10_ec50 = self._effects.log10_ec50 - self.left_out_log10_ec50
         chosen = rng.integers(len(shift), size=(n_summands.max(), n_draws, len(n_summands)))
         counts = (np.arange(n_summands.max())[:, None] < n_summands).astype(float)
         total = np.einsum("sm,sdmj->dmj", counts, shift[chosen])
         drawn_ec50 = log10_ec50[chosen[0]]
-        seen = self._rows
+        seen = self._effects
         any_shift = (seen.shift - seen.shift.mean(axis=0))[chosen[0]]
         any_ec50 = (seen.log10_ec50 - self._mean_ec50)[chosen[0]]
         return (
@@ -273,7 +278,9 @@ class InterventionGenerator:
         """
         predictions = {**self._left_out, "generator": self.left_out_shift}
         return GeneratorReport(
-            left_out_r2={k: explained_share(self._rows.shift, v) for k, v in predictions.items()},
+            left_out_r2={
+                k: explained_share(self._effects.shift, v) for k, v in predictions.items()
+            },
             weights=self._weights,
             far_weights=self._far_weights,
             feature_use=self._process.feature_use,
@@ -285,14 +292,14 @@ class InterventionGenerator:
         nothing = dict.fromkeys(MEMBERS, 0.0)
         if not self.is_informative:
             return nothing, nothing
-        near = stack(self._rows.shift, {name: self._left_out[name] for name in MEMBERS})
-        far = stack(self._rows.shift, {name: self._left_out[name] for name in ADDITIVE_MEMBERS})
+        near = stack(self._effects.shift, {name: self._left_out[name] for name in MEMBERS})
+        far = stack(self._effects.shift, {name: self._left_out[name] for name in ADDITIVE_MEMBERS})
         far = nothing | far
         process_only = nothing | {"gaussian_process": 1.0}
-        if len(self._rows.shift) < MANY_PERTURBATIONS:
+        if len(self._effects.shift) < MANY_PERTURBATIONS:
             return near, far
-        stacked = explained_share(self._rows.shift, combine(near, self._left_out))
-        single = explained_share(self._rows.shift, self._left_out["gaussian_process"])
+        stacked = explained_share(self._effects.shift, combine(near, self._left_out))
+        single = explained_share(self._effects.shift, self._left_out["gaussian_process"])
         return (near, far) if stacked > single + CLEAR_GAIN else (process_only, process_only)
 
     def _distance_that_is_far(self) -> float:
@@ -307,7 +314,7 @@ class InterventionGenerator:
         def score(shift: FloatArray) -> float:
             return -float(((precision @ shift / own) ** 2).sum())
 
-        shift = self._rows.shift
+        shift = self._effects.shift
         observed = score(shift)
         permuted = [score(shift[rng.permutation(len(shift))]) for _ in range(n_permutations)]
         return (1 + sum(value >= observed for value in permuted)) / (1 + n_permutations)

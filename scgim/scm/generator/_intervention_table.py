@@ -11,11 +11,13 @@ from scgim.scm._dose_response import LN10, hill_response
 if TYPE_CHECKING:
     from scgim._types import FloatArray
 
+# Weak priors of the prototype study: shifts in noise standard deviations, EC50 in decades.
 PRIOR_SHIFT_SD = 3.0
 PRIOR_LOG10_EC50_SD = 1.0
 PRIOR_STEEPNESS_SD = 0.3
 # A steepness of n ln(10) = softplus(2.2) is a Hill slope of about one.
 PRIOR_STEEPNESS = 2.2
+# Slope of the fixed curves, one at each dose, whose sum is a free dose response.
 FREE_HILL = 2.0
 
 

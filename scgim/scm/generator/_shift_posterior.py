@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from scgim.scm._dose_response import LN10
+from scgim.scm._dose_response import hill_gradient
 
 if TYPE_CHECKING:
     from scgim._types import FloatArray
     from scgim.scm._named_nodes import NamedNodeModel, NamedNodeScreen
 
+# Keeps the variance finite of what no cell tells about.
 MIN_INFORMATION = 1e-6
 
 
@@ -22,7 +23,7 @@ class ShiftPosterior(NamedTuple):
 
     Attributes
     ----------
-    potency_covariance
+    dose_response_covariance
         Covariance of log10 EC50 and log slope, shape ``(n_perturbations, 2, 2)``.
     size_slope
         :math:`b`, shape ``(n_perturbations, n_nodes, 2)``.
@@ -30,7 +31,7 @@ class ShiftPosterior(NamedTuple):
         Variance of :math:`\varepsilon`, shape ``(n_perturbations, n_nodes)``; 0 but for targets.
     """
 
-    potency_covariance: FloatArray
+    dose_response_covariance: FloatArray
     size_slope: FloatArray
     size_variance: FloatArray
 
@@ -53,21 +54,18 @@ def compute_shift_posterior(
     -------
     The posterior. What other perturbations and features say of a dose response is its prior.
     """
-    potency, is_target = model.potency, model.structure.is_moved
+    efficacy, is_target = model.efficacy, model.structure.is_moved
     n_perturbations, n_nodes = is_target.shape
-    size = np.where(is_target, potency.rows[:, :1] * potency.sensitivity + potency.extra, 0.0)
-    prior = [1 / np.diag(np.linalg.inv(gram)) for gram in potency.prior_covariances()[1:]]
+    size = np.where(is_target, efficacy.rows[:, :1] * efficacy.sensitivity + efficacy.extra, 0.0)
+    prior = [1 / np.diag(np.linalg.inv(gram)) for gram in efficacy.prior_covariances()[1:]]
     covariance = np.zeros((n_perturbations, 2, 2))
     slope = np.zeros((n_perturbations, n_nodes, 2))
     variance = np.zeros((n_perturbations, n_nodes))
     for row in range(n_perturbations):
         conditions = np.flatnonzero(screen.perturbation == row)
-        rows = np.tile(potency.rows[row], (len(conditions), 1))
-        response = potency.response(rows, screen.log10_dose[conditions])
-        steepness = LN10 * np.exp(rows[:, 2]) * response * (1 - response)
-        finite = np.isfinite(screen.log10_dose[conditions])
-        apart = np.where(finite, screen.log10_dose[conditions], rows[:, 1]) - rows[:, 1]
-        change = np.column_stack([-steepness, steepness * apart])
+        rows = np.tile(efficacy.rows[row], (len(conditions), 1))
+        response = efficacy.response(rows, screen.log10_dose[conditions])
+        change = hill_gradient(screen.log10_dose[conditions], rows[:, 1], np.exp(rows[:, 2]))
         weight = screen.condition_sizes[conditions]
         targets = np.flatnonzero(is_target[row])
         precision = np.diag([1 / max(p[row], MIN_INFORMATION) for p in prior])

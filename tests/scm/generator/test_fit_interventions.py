@@ -48,13 +48,13 @@ def with_features(world):
 
 def test_without_features_there_are_rows_but_no_generator(world, without_features):
     assert without_features.generator is None
-    assert without_features.rows.shift.shape == (N_ROWS, N_NODES)
-    assert np.corrcoef(without_features.rows.shift.ravel(), world[1].ravel())[0, 1] > 0.8
+    assert without_features.effects.shift.shape == (N_ROWS, N_NODES)
+    assert np.corrcoef(without_features.effects.shift.ravel(), world[1].ravel())[0, 1] > 0.8
 
 
 def test_features_bring_noisy_rows_nearer_to_the_truth(world, without_features, with_features):
     _, shift, log10_ec50, _ = world
-    before, after = without_features.rows, with_features.rows
+    before, after = without_features.effects, with_features.effects
     assert np.square(after.shift - shift).sum() < 0.7 * np.square(before.shift - shift).sum()
     error = np.square(after.log10_ec50 - log10_ec50).sum()
     assert error < np.square(before.log10_ec50 - log10_ec50).sum()
@@ -91,7 +91,7 @@ def test_screens_without_doses_are_fitted_at_saturation(world):
     )
     fit = _fit(saturated)
     fit.learn_generator(features, BLOCKS)
-    np.testing.assert_allclose(fit.rows.shift, statistics.residual[top], atol=1e-3)
+    np.testing.assert_allclose(fit.effects.shift, statistics.residual[top], atol=1e-3)
 
 
 def test_fixed_curves_have_one_row_per_curve(world):
@@ -99,9 +99,9 @@ def test_fixed_curves_have_one_row_per_curve(world):
     response = 1 / (1 + 10 ** (np.array([-0.5, 0.5]) - statistics.log10_dose[:, None]))
     fit = _fit(statistics, response)
     fit.learn_generator(features, BLOCKS)
-    assert fit.rows.shift.shape == (N_ROWS, 2 * N_NODES)
+    assert fit.effects.shift.shape == (N_ROWS, 2 * N_NODES)
     assert fit.generator.predict(features).shift.shape == (N_ROWS, 2 * N_NODES)
-    curves = fit.rows.shift.reshape(N_ROWS, 2, N_NODES)[statistics.perturbation]
+    curves = fit.effects.shift.reshape(N_ROWS, 2, N_NODES)[statistics.perturbation]
     fitted = np.einsum("nc,ncj->nj", response, curves)
     assert np.corrcoef(fitted.ravel(), statistics.residual.ravel())[0, 1] > 0.9
 
@@ -117,9 +117,11 @@ def test_rotating_the_nodes_rotates_everything_that_is_learned(world, with_featu
     )
     fit = _fit(rotated)
     fit.learn_generator(features, BLOCKS)
-    tolerance = 0.01 * np.abs(with_features.rows.shift).max()
-    np.testing.assert_allclose(fit.rows.shift, with_features.rows.shift @ rotation, atol=tolerance)
-    np.testing.assert_allclose(fit.rows.log10_ec50, with_features.rows.log10_ec50, atol=0.01)
+    tolerance = 0.01 * np.abs(with_features.effects.shift).max()
+    np.testing.assert_allclose(
+        fit.effects.shift, with_features.effects.shift @ rotation, atol=tolerance
+    )
+    np.testing.assert_allclose(fit.effects.log10_ec50, with_features.effects.log10_ec50, atol=0.01)
 
 
 def test_perturbations_without_a_condition_of_their_own_keep_their_row_and_teach_it(world):
@@ -128,7 +130,7 @@ def test_perturbations_without_a_condition_of_their_own_keep_their_row_and_teach
     own = ConditionStatistics(*(values[has_own] for values in vars(statistics).values()))
     fit = _fit(own, shift=shift)
     fit.learn_generator(features, BLOCKS)
-    np.testing.assert_array_equal(fit.rows.shift[:2], shift[:2])
+    np.testing.assert_array_equal(fit.effects.shift[:2], shift[:2])
     unmoved = _fit(own)
     unmoved.learn_generator(features, BLOCKS)
 

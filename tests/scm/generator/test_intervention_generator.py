@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import RidgeCV
 
-from scgim.scm import InterventionGenerator, Rows
+from scgim.scm import InterventionGenerator, RandomEffects
 from scgim.scm.generator._intervention_generator import combine, explained_share, leave_out, stack
 
 N, N_FEATURES, N_NODES = 16, 5, 4
@@ -12,7 +12,7 @@ BLOCKS = np.zeros(N_FEATURES, dtype=int)
 def _learn(features, shift, log10_ec50=None, noise=0.01):
     n = len(shift)
     ec50 = np.zeros(n) if log10_ec50 is None else log10_ec50
-    rows = Rows(shift, np.full(n, noise), ec50, np.full(n, 0.05))
+    rows = RandomEffects(shift, np.full(n, noise), ec50, np.full(n, 0.05))
     return InterventionGenerator(
         features, BLOCKS, rows, noise=np.full(n, noise), ec50_noise=np.full(n, 0.05)
     )

@@ -44,11 +44,13 @@ def test_errors_of_shifts_are_as_large_as_the_posterior_says(fits):
         for row, node in zip(*np.nonzero(model.structure.is_target), strict=True):
             if row % 4 != node:
                 continue
-            delta = rng.multivariate_normal(np.zeros(2), posterior.potency_covariance[row], 400)
+            delta = rng.multivariate_normal(
+                np.zeros(2), posterior.dose_response_covariance[row], 400
+            )
             size = _at(model, np.inf)[row, node] + delta @ posterior.size_slope[row, node]
             size += rng.normal(size=400) * np.sqrt(posterior.size_variance[row, node])
-            potency = model.potency.rows[row] + np.column_stack([np.zeros(400), delta])
-            response = model.potency.response(potency, np.full(400, np.log10(1.5)))
+            efficacy = model.efficacy.rows[row] + np.column_stack([np.zeros(400), delta])
+            response = model.efficacy.response(efficacy, np.full(400, np.log10(1.5)))
             expected.append((size * response).var())
             errors.append(_at(model, 1.5)[row, node] - 3 * 1.5 / 2.5)
     assert np.mean(np.square(errors)) == pytest.approx(np.mean(expected), rel=0.6)
@@ -59,7 +61,7 @@ def test_only_targets_are_uncertain(fits):
     posterior = compute_shift_posterior(model, screen, model.mechanism.noise_variance)
     assert (posterior.size_variance[~model.structure.is_target] == 0).all()
     assert (posterior.size_variance[model.structure.is_target] > 0).all()
-    assert (np.linalg.eigvalsh(posterior.potency_covariance) > 0).all()
+    assert (np.linalg.eigvalsh(posterior.dose_response_covariance) > 0).all()
 
 
 def test_more_cells_tell_more():

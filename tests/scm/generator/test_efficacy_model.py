@@ -1,39 +1,39 @@
 import numpy as np
 import pytest
 
-from scgim.scm.generator._potency_model import PotencyModel, ShiftObservations
+from scgim.scm.generator._efficacy_model import EfficacyModel, ShiftObservations
 
 N_DRUGS, N_NODES = 30, 8
 DOSES = np.log10([0.5, 1.0, 1.5, 2.0])
 
 
 def draw(seed=0, sign="node", noise=0.05):
-    """Rank-one shifts whose potency and EC50 are linear in the features."""
+    """Rank-one shifts whose efficacy and EC50 are linear in the features."""
     rng = np.random.default_rng(seed)
     features = rng.standard_normal((N_DRUGS + 10, 5))
-    potency = 2.5 + 0.5 * features[:, 0]
+    efficacy = 2.5 + 0.5 * features[:, 0]
     log10_ec50 = 0.15 * features[:, 1]
     u = rng.choice([-1.0, 1.0], N_NODES) if sign == "node" else np.ones(N_NODES)
     if sign == "drug":
-        potency = potency * rng.choice([-1.0, 1.0], len(potency))
+        efficacy = efficacy * rng.choice([-1.0, 1.0], len(efficacy))
     is_target = rng.random((len(features), N_NODES)) < 0.25
     is_target[np.arange(len(features)), rng.integers(0, N_NODES, len(features))] = True
     owner = np.repeat(np.arange(N_DRUGS), len(DOSES))
     dose = np.tile(DOSES, N_DRUGS)
     response = 1 / (1 + 10 ** (-2 * (dose - log10_ec50[owner])))
-    shift = potency[owner, None] * u * response[:, None]
+    shift = efficacy[owner, None] * u * response[:, None]
     residual = shift + noise * rng.standard_normal(shift.shape)
     observations = ShiftObservations.from_conditions(
         residual, np.full(residual.shape, noise**2), owner, dose, is_target[:N_DRUGS]
     )
-    return features, observations, potency[:, None] * u, log10_ec50
+    return features, observations, efficacy[:, None] * u, log10_ec50
 
 
 def fit(observations, features):
-    return PotencyModel.fit(observations, features, n_perturbations=N_DRUGS, n_nodes=N_NODES)
+    return EfficacyModel.fit(observations, features, n_perturbations=N_DRUGS, n_nodes=N_NODES)
 
 
-def test_unseen_perturbations_get_their_potency_from_the_features():
+def test_unseen_perturbations_get_their_efficacy_from_the_features():
     features, observations, saturating, log10_ec50 = draw()
     model = fit(observations, features[:N_DRUGS])
     rows = model.predict_rows(features[N_DRUGS:])
@@ -99,15 +99,15 @@ def test_rank_one_shifts_are_fitted_to_their_noise():
     rng = np.random.default_rng(6)
     n, n_nodes = 40, 8
     features = rng.standard_normal((n, 6))
-    potency, log10_ec50 = 1.5 + 0.4 * features[:, 0], 0.15 * features[:, 1]
+    efficacy, log10_ec50 = 1.5 + 0.4 * features[:, 0], 0.15 * features[:, 1]
     sensitivity = 2.0 * rng.choice([-1.0, 1.0], n_nodes)
     perturbation, node = np.repeat(np.arange(n), 4), np.repeat(rng.integers(0, n_nodes, n), 4)
     dose = np.tile(np.log10([0.5, 1.0, 1.5, 2.0]), n)
     response = 1 / (1 + 10 ** (-2.0 * (dose - log10_ec50[perturbation])))
-    shift = sensitivity[node] * potency[perturbation] * response
+    shift = sensitivity[node] * efficacy[perturbation] * response
     noisy = shift + 0.05 * rng.standard_normal(len(shift))
     data = ShiftObservations(perturbation, node, dose, noisy, np.full(len(shift), 0.05**2))
-    fitted = PotencyModel.fit(data, features, n_perturbations=n, n_nodes=n_nodes)
+    fitted = EfficacyModel.fit(data, features, n_perturbations=n, n_nodes=n_nodes)
     predicted = fitted.shift(fitted.rows[perturbation], dose, fitted.extra[perturbation])
     error = predicted[np.arange(len(node)), node] - shift
     assert np.sqrt((error**2).mean()) < 0.05

@@ -7,20 +7,29 @@ import numpy as np
 from scipy.linalg import block_diag
 from scipy.optimize import minimize
 
-from scgim.scm._dose_response import LN10
+from scgim.scm._dose_response import hill_gradient, hill_response_of_arrays
 from scgim.scm.generator._target_prediction import Kernel, candidate_kernels
 
 if TYPE_CHECKING:
     from scgim._types import BoolArray, FloatArray, IntArray
 
+# Efficacy, log10 EC50 and log slope.
 N_OUTPUTS = 3
+# How far the mean of each over all perturbations may lie from its prior: half of a typical efficacy
+# (1), a decade of dose, and a factor of 1.5 in slope.
 CONSTANT_SD = np.array([0.5, 1.0, 0.4])
+# Prior slope; the geometric mean of the slopes of simulated World G, which go from 1 to 4.
 PRIOR_HILL = 2.0
+# Weak prior of sensitivities, in control standard deviations: that of the shifts of other spaces.
 SENSITIVITY_SD = 3.0
+# Rounds of scales and rows, and the most steps in each; steps stop early when they are small.
 N_ROUNDS = 3
 N_GAUSS_NEWTON = 12
+# Scales beyond these leave a part out, or leave it free; neither has a gradient to follow.
 LOG_SD_BOUNDS = (np.log(0.02), np.log(3.0))
+# Bounds a Gauss-Newton step, in units of efficacy, decades of EC50 and log slope.
 MAX_STEP = 1.0
+# Starting scales in the order of ``log_sd``; the evidence then sets them.
 START_LOG_SD = tuple(np.log([0.3, 0.3, 0.3, 0.3, 0.2, 0.2, 0.3]))
 TIGHT_LOG_SD = tuple(
     tuple(np.log(scales))
@@ -92,15 +101,15 @@ class ShiftObservations(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PotencyModel:
+class EfficacyModel:
     r"""How strongly a perturbation moves its targets, by dose and features.
 
     The shift of node j is
 
     .. math:: \delta_{kj}(d) = (u_j\, p_k + e_{kj})\, h(d; \mathrm{EC}_{50,k}, n_k),
 
-    one signed sensitivity per node times one potency per perturbation (rank one), plus what is left
-    for a seen pair. Potency, log EC50 and log slope are Gaussian processes of the features plus a
+    one signed sensitivity per node times one efficacy per perturbation (rank one), plus what is left
+    for a seen pair. Efficacy, log EC50 and log slope are Gaussian processes of the features plus a
     part of their own. Posterior by Gauss-Newton, scales by the evidence of the linearised model, so
     that features without information leave the mean over the seen perturbations.
 
@@ -109,7 +118,7 @@ class PotencyModel:
     sensitivity
         :math:`u_j`, shape ``(n_nodes,)``.
     rows
-        Potency, log10 EC50 and log slope of the seen perturbations, shape ``(n_perturbations, 3)``.
+        Efficacy, log10 EC50 and log slope of the seen perturbations, shape ``(n_perturbations, 3)``.
     extra
         :math:`e_{kj}`, shape ``(n_perturbations, n_nodes)``; 0 but for targets.
     center
@@ -141,7 +150,7 @@ class PotencyModel:
         *,
         n_perturbations: int,
         n_nodes: int,
-    ) -> PotencyModel:
+    ) -> EfficacyModel:
         """Fit by empirical Bayes, from several starts and with each kernel.
 
         Parameters
@@ -190,7 +199,7 @@ class PotencyModel:
         return max([best, *others], key=lambda fit: fit.evidence)
 
     @classmethod
-    def fit_nothing(cls, n_perturbations: int, n_nodes: int) -> PotencyModel:
+    def fit_nothing(cls, n_perturbations: int, n_nodes: int) -> EfficacyModel:
         """Say of all perturbations that they do nothing.
 
         Parameters
@@ -215,7 +224,7 @@ class PotencyModel:
         )
 
     def predict_rows(self, features: FloatArray) -> FloatArray:
-        """Predict potency, log10 EC50 and log slope of unseen perturbations.
+        """Predict efficacy, log10 EC50 and log slope of unseen perturbations.
 
         Parameters
         ----------
@@ -247,7 +256,7 @@ class PotencyModel:
         Parameters
         ----------
         rows
-            Potency, log10 EC50 and log slope of each condition, shape ``(n_conditions, 3)``.
+            Efficacy, log10 EC50 and log slope of each condition, shape ``(n_conditions, 3)``.
         log10_dose
             Dose, log10, shape ``(n_conditions,)``; infinity is saturation.
         extra
@@ -269,7 +278,7 @@ class PotencyModel:
         Parameters
         ----------
         rows
-            Potency, log10 EC50 and log slope of each condition, shape ``(n_conditions, 3)``.
+            Efficacy, log10 EC50 and log slope of each condition, shape ``(n_conditions, 3)``.
         log10_dose
             Dose, log10, shape ``(n_conditions,)``; infinity is saturation.
 
@@ -277,7 +286,7 @@ class PotencyModel:
         -------
         Shares between 0 and 1, shape ``(n_conditions,)``.
         """
-        return _response(log10_dose, rows[:, 1], np.exp(rows[:, 2]))
+        return hill_response_of_arrays(log10_dose, rows[:, 1], np.exp(rows[:, 2]))
 
     def prior_covariances(self) -> list[FloatArray]:
         """Prior covariance over perturbations of each column of ``rows``.
@@ -303,20 +312,13 @@ class _Linearised(NamedTuple):
     response: FloatArray  # (n_observations,)
 
 
-def _response(log10_dose: FloatArray, log10_ec50: FloatArray, hill: FloatArray) -> FloatArray:
-    finite = np.where(np.isposinf(log10_dose), 1e3, log10_dose)
-    exponent = hill * LN10 * (np.maximum(finite, -1e3) - log10_ec50)
-    response: FloatArray = 1 / (1 + np.exp(-np.clip(exponent, -500, 500)))
-    return response
-
-
-def _start_by_node(model: PotencyModel, data: ShiftObservations) -> PotencyModel:
-    """Every perturbation equally potent: sensitivities are mean shifts."""
+def _start_by_node(model: EfficacyModel, data: ShiftObservations) -> EfficacyModel:
+    """Every perturbation equally effective: sensitivities are mean shifts."""
     return replace(model, sensitivity=_update_sensitivity(model, data))
 
 
-def _start_by_perturbation(model: PotencyModel, data: ShiftObservations) -> PotencyModel:
-    """Every node equally sensitive: potencies are mean shifts, which may be negative."""
+def _start_by_perturbation(model: EfficacyModel, data: ShiftObservations) -> EfficacyModel:
+    """Every node equally sensitive: efficacies are mean shifts, which may be negative."""
     response = _responses(model, data)
     top = np.bincount(data.perturbation, response * data.shift / data.variance, len(model.rows))
     bottom = np.bincount(data.perturbation, response**2 / data.variance, len(model.rows)) + 1.0
@@ -329,12 +331,12 @@ def _start_by_perturbation(model: PotencyModel, data: ShiftObservations) -> Pote
     return replace(model, rows=rows, sensitivity=sensitivity, log_sd=log_sd)
 
 
-def _responses(model: PotencyModel, data: ShiftObservations) -> FloatArray:
+def _responses(model: EfficacyModel, data: ShiftObservations) -> FloatArray:
     own = model.rows[data.perturbation]
-    return _response(data.log10_dose, own[:, 1], np.exp(own[:, 2]))
+    return model.response(own, data.log10_dose)
 
 
-def _update_sensitivity(model: PotencyModel, data: ShiftObservations) -> FloatArray:
+def _update_sensitivity(model: EfficacyModel, data: ShiftObservations) -> FloatArray:
     size = model.rows[data.perturbation, 0] * _responses(model, data)
     n_nodes = len(model.sensitivity)
     # The own part of pairs is noise to the sensitivity: it varies between perturbations.
@@ -345,20 +347,12 @@ def _update_sensitivity(model: PotencyModel, data: ShiftObservations) -> FloatAr
     return sensitivity
 
 
-def _linearise(model: PotencyModel, data: ShiftObservations) -> _Linearised:
+def _linearise(model: EfficacyModel, data: ShiftObservations) -> _Linearised:
     own = model.rows[data.perturbation]
     response = _responses(model, data)
-    hill = np.exp(own[:, 2])
-    finite = np.where(np.isposinf(data.log10_dose), own[:, 1], data.log10_dose)
+    change = hill_gradient(data.log10_dose, own[:, 1], np.exp(own[:, 2]))
     size = model.sensitivity[data.node] * own[:, 0]
-    slope = size * response * (1 - response) * LN10 * hill
-    gradient = np.column_stack(
-        [
-            model.sensitivity[data.node] * response,
-            -slope,
-            slope * (finite - own[:, 1]),
-        ]
-    )
+    gradient = np.column_stack([model.sensitivity[data.node] * response, size[:, None] * change])
     target = data.shift - size * response + (gradient * own).sum(axis=1)
     return _Linearised(gradient, target, response)
 
@@ -402,7 +396,7 @@ def _normal_equations(
     )
 
 
-def _posterior(model: PotencyModel, normal: _Normal) -> tuple[FloatArray, float]:
+def _posterior(model: EfficacyModel, normal: _Normal) -> tuple[FloatArray, float]:
     """Posterior mean of the rows and log evidence, both of the linearised model."""
     gram = block_diag(*model.prior_covariances())
     center = np.repeat(model.center, len(model.rows))
@@ -416,7 +410,7 @@ def _posterior(model: PotencyModel, normal: _Normal) -> tuple[FloatArray, float]
     return rows, float(evidence)
 
 
-def _gauss_newton(model: PotencyModel, data: ShiftObservations) -> PotencyModel:
+def _gauss_newton(model: EfficacyModel, data: ShiftObservations) -> EfficacyModel:
     extra_sd = float(np.exp(model.log_sd[6]))
     for _ in range(N_GAUSS_NEWTON):
         normal = _normal_equations(_linearise(model, data), data, len(model.rows), extra_sd)
@@ -429,7 +423,7 @@ def _gauss_newton(model: PotencyModel, data: ShiftObservations) -> PotencyModel:
     return model
 
 
-def _update_scales(model: PotencyModel, data: ShiftObservations) -> PotencyModel:
+def _update_scales(model: EfficacyModel, data: ShiftObservations) -> EfficacyModel:
     linear = _linearise(model, data)
 
     def cost(log_sd: FloatArray) -> float:
@@ -447,15 +441,15 @@ def _update_scales(model: PotencyModel, data: ShiftObservations) -> PotencyModel
 
 
 def _alternate(
-    model: PotencyModel, data: ShiftObservations, n_rounds: int = N_ROUNDS
-) -> PotencyModel:
+    model: EfficacyModel, data: ShiftObservations, n_rounds: int = N_ROUNDS
+) -> EfficacyModel:
     for _ in range(n_rounds):
         model = _update_scales(_gauss_newton(model, data), data)
     model = _gauss_newton(model, data)
     return replace(model, extra=_extra_parts(model, data))
 
 
-def _extra_parts(model: PotencyModel, data: ShiftObservations) -> FloatArray:
+def _extra_parts(model: EfficacyModel, data: ShiftObservations) -> FloatArray:
     """Posterior mean of what rank one leaves of each seen pair."""
     response = _responses(model, data)
     predicted = model.rows[data.perturbation, 0] * model.sensitivity[data.node] * response

@@ -1,0 +1,44 @@
+"""What a user is told of unseen perturbations that are predicted to have no effect."""
+
+from __future__ import annotations
+
+from scgim._messages import quote_some, warn
+
+
+def warn_if_features_say_nothing(names: list[str], p_value: float, *, is_informative: bool) -> None:
+    """Warn that unseen perturbations are predicted to have no effect, for want of information.
+
+    Parameters
+    ----------
+    names
+        Unseen perturbations.
+    p_value
+        How often shuffled features predict as well.
+    is_informative
+        Whether the features were shown to say something.
+    """
+    if not is_informative:
+        warn(
+            f"Unseen perturbations {quote_some(names)} are predicted to have no effect, because the "
+            "features of the seen ones cannot be told from shuffled ones (permutation p = "
+            f"{p_value:.2g}). This is a default and no finding. Give features that say more about "
+            "mechanisms, and see `GIM.get_generator_report`."
+        )
+
+
+def warn_if_mechanism_is_unknown(names: list[str]) -> None:
+    """Warn that unseen perturbations are predicted to have no effect, for nothing like them was run.
+
+    Parameters
+    ----------
+    names
+        Perturbations whose features are unlike those of all seen ones and of their sums.
+    """
+    if names:
+        warn(
+            f"Unseen perturbations {quote_some(names)} are predicted to have no effect, because their "
+            "features are unlike those of every seen perturbation and of every sum of known mechanisms. "
+            "This is a default and no finding; intervals are as wide as the effects of seen "
+            "perturbations. Leave them out with `GIM.predict(..., abstain=True)`, or run one of their "
+            "kind."
+        )
