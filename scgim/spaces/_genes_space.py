@@ -154,7 +154,7 @@ class GenesSpace:
         rng = np.random.default_rng(settings.seed)
         with one_thread(), SearchProgressBar(is_shown=is_shown) as progress:
             arguments = (data, features, self._options, search, prior)
-            if model.gene_likelihood == "normal":
+            if not module.likelihood.is_count:
                 fit = fit_expression(*arguments, rng=rng, callback=progress.report)
             else:
                 fit, buffers = fit_counts(*arguments, rng=rng, callback=progress.report)
@@ -174,7 +174,7 @@ class GenesSpace:
         }
         warn_if_stopped(climbs, search.n_restarts, was_stopped=fit.structure.was_stopped)
         warn_if_targets_agree(fit.structure.is_target, self.node_names)
-        if model.gene_likelihood != "normal":
+        if module.likelihood.is_count:
             warn_if_graph_explains_nothing(
                 fit.evidence.explained, uses_graph=fit.evidence.uses_graph
             )
@@ -340,7 +340,7 @@ class GenesSpace:
     def _assign_noise(self, data: GenesData, rng: np.random.Generator) -> None:
         """Fit what lies between nodes and expression, on cells drawn from the causal model."""
         module = self._model.module
-        if module.gene_likelihood == "normal":
+        if not module.likelihood.is_count:
             return
         shape = (N_DRAWN_CELLS, len(self.node_names))
         noise = torch.as_tensor(rng.standard_normal(shape)).float()
@@ -361,7 +361,7 @@ class GenesSpace:
         for name in ("marginal", "residual"):
             values = pd.DataFrame(getattr(fit.evidence, name)[: data.n_single], index=names)
             scores[name] = values.reindex(order).to_numpy()
-        if self._model.gene_likelihood != "normal":
+        if self._model.module.likelihood.is_count:
             # Most of a count is noise: the searched graph has a say only where it shows its worth.
             combined = pd.DataFrame(fit.evidence.combine()[: data.n_single], index=names)
             rows = replace(rows, evidence=combined.reindex(order, fill_value=0.0).to_numpy())
