@@ -13,7 +13,7 @@ class ExpectedExpression:
     """Mean of log1p(CP10k) under the likelihood, without sampling counts.
 
     What can be computed once for all cells, such as a table over the rates of each gene, is computed
-    when the object is made; see :meth:`Likelihood.expected_log1p`.
+    when the object is made; see :meth:`~scgim.module.Likelihood.expected_log1p`.
 
     Parameters
     ----------

@@ -225,7 +225,7 @@ class CountLikelihood(Likelihood):
         """
 
     def expected_log1p(self, log_theta: Tensor, library: Tensor) -> Callable[[Expression], Tensor]:
-        """Tabulate the mean of log1p(CP10k), see :class:`Log1pTable`."""
+        """Tabulate the mean of log1p(CP10k), by the Laplace transform of the counts."""
         wide = log_theta.double()
         table = Log1pTable(
             lambda s, rate: self.laplace_transform(s, rate, wide),
@@ -236,7 +236,7 @@ class CountLikelihood(Likelihood):
         return lambda expression: table(expression.log_scale)
 
     def log_scale(self, logits: Tensor) -> Tensor:
-        """Log of the shares, which sum to 1."""
+        """Log of shares that sum to 1."""
         return torch.log_softmax(logits, -1)
 
     def scale(self, log_scale: Tensor) -> Tensor:
