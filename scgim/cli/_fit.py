@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import anndata as ad
     from rich.console import Console
 
+    from scgim.module import GeneLikelihood
+
 
 @dataclass(frozen=True)
 class FitSettings:
@@ -67,7 +69,7 @@ class FitSettings:
     batch: str | None = None
     layer: str | None = None
     causal_space: Literal["genes", "programs", "latent"] = "programs"
-    likelihood: Literal["nb", "zinb", "poisson", "normal"] = "nb"
+    likelihood: GeneLikelihood = "nb"
     n_nodes: int | None = None
     edges: Path | None = None
     max_epochs: int | None = None

@@ -12,6 +12,7 @@ from anndata import AnnData
 from scgim._messages import closest, quote_some, warn
 from scgim.data._feature_checks import check_features, read_features
 from scgim.data._spelling import check_spelling
+from scgim.module import get_likelihood
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -185,7 +186,7 @@ def check_expression(
             "these cells or genes."
         )
         raise ValueError(message)
-    if likelihood == "normal":
+    if not get_likelihood(likelihood).is_count:
         return
     if (values < 0).any() or (values != np.round(values)).any():
         found = "negative values" if (values < 0).any() else "values that are not whole numbers"

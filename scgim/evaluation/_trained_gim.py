@@ -160,9 +160,9 @@ class TrainedGIM:
         -------
         log1p(CP10k), or expression in the space of the data for the normal likelihood.
         """
-        if self.model.gene_likelihood == "normal":
-            return self._in_order(read_expression(predicted, None, "log1p"))
-        return self._in_order(log_normalize(predicted.X))
+        if self.model.module.likelihood.is_count:
+            return self._in_order(log_normalize(predicted.X))
+        return self._in_order(read_expression(predicted, None, "log1p"))
 
     def knowing(self, features: pd.DataFrame) -> TrainedGIM:
         """Make the same predictor with features of more perturbations.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import pandas as pd
 
 from scgim._messages import check_choice, closest, quote_some, warn
+from scgim.module import GeneLikelihood
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -304,7 +305,7 @@ def check_model_options(
 ) -> None:
     """Raise where an option of the model is not one of its choices."""
     check_choice("causal_space", causal_space, ("genes", "programs", "latent"))
-    check_choice("gene_likelihood", gene_likelihood, ("nb", "zinb", "poisson", "normal"))
+    check_choice("gene_likelihood", gene_likelihood, get_args(GeneLikelihood))
     check_choice("dose_response", dose_response, ("hill", "free"))
     if n_nodes is not None and (int(n_nodes) != n_nodes or n_nodes < 2):
         message = f"`n_nodes={n_nodes!r}`, but a causal graph has at least 2 nodes. Raise it."

@@ -91,11 +91,10 @@ class DifferentialExpressionMixin(PredictionMixin):
     def _scale(
         self, base: dict[str, Tensor], cell: np.ndarray, intervention: Intervention
     ) -> np.ndarray:
-        """Share of each gene in the expression of cells (the mean for the normal likelihood)."""
+        """Share of each gene in the expression of cells (its mean if transformed)."""
         nodes, covariates, library = self._intervene(base, cell, intervention)
         log_scale = self.module.decode(nodes, library.log(), covariates).log_scale
-        is_mean = self.module.gene_likelihood == "normal"
-        scale: np.ndarray = (log_scale if is_mean else log_scale.exp()).cpu().numpy()
+        scale: np.ndarray = self.module.likelihood.scale(log_scale).cpu().numpy()
         return scale
 
     def _test_pairs(
@@ -108,7 +107,7 @@ class DifferentialExpressionMixin(PredictionMixin):
         manager = AnnDataManager(fields=[LayerField(SCVI_KEYS.X_KEY, None, is_count_data=False)])
         manager.register_fields(cells)
         options: dict[str, Any] = {"pseudocounts": PSEUDOCOUNT / float(self.module.median_library)}
-        if self.module.gene_likelihood == "normal":
+        if not self.module.likelihood.is_count:
             options = {"pseudocounts": 0.0, "change_fn": _difference}
         return _de_core(
             manager,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -203,7 +203,7 @@ class GIM(
                 "protein_likelihood": protein_likelihood,
             },
         )
-        check_choice("protein_likelihood", protein_likelihood, ("nb", "normal"))
+        check_choice("protein_likelihood", protein_likelihood, get_args(ProteinLikelihood))
         super().__init__(adata, registry)
         self.screen = Screen.from_registry(self.registry_)
         self.causal_space = causal_space

@@ -21,7 +21,7 @@ from scgim.model._checks import (
 )
 from scgim.model._conditions import ConditionsLike, prepare_conditions
 from scgim.model._parts import ModelParts
-from scgim.module import ExpectedExpression, make_distribution
+from scgim.module import ExpectedExpression
 from scgim.scm import Intervention, scale_node, set_node, shift_node, shift_nodes
 from scgim.spaces._calibration import N_CELLS, N_DRAWS, QUANTILE_LEVELS, widen
 from scgim.spaces._global_state import keep_random_state
@@ -450,17 +450,16 @@ class PredictionMixin(ModelParts):
         nodes, covariates, library = self._intervene(base, cell, intervention)
         if output == "nodes":
             return nodes.cpu().numpy()
-        expression = module.decode(nodes, library.log(), covariates)
+        likelihood, expression = module.likelihood, module.decode(nodes, library.log(), covariates)
         if output == "normalized":
-            is_mean = module.gene_likelihood == "normal"
-            scale = expression.log_scale if is_mean else expression.log_scale.exp() * 1e4
-            return scale.cpu().numpy()
+            scale = likelihood.scale(expression.log_scale)
+            return (scale * 1e4 if likelihood.is_count else scale).cpu().numpy()
         # Distributions draw from the global generator, which belongs to the user: fork it.
         devices = [device] if device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(int(rng.integers(2**31)))
-            sampled = make_distribution(module.gene_likelihood, expression).sample().cpu().numpy()
-        return sampled if module.gene_likelihood == "normal" else sp.csr_matrix(sampled)
+            sampled = likelihood.distribution(expression).sample().cpu().numpy()
+        return sp.csr_matrix(sampled) if likelihood.is_count else sampled
 
     @torch.inference_mode()
     def _intervene(

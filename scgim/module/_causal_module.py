@@ -13,9 +13,10 @@ from torch.distributions import Distribution, Normal
 from torch.nn.functional import one_hot
 
 from scgim._constants import MODULE_KEYS
-from scgim.module._likelihood import Expression, GeneLikelihood, make_distribution
+from scgim.module._likelihood import Expression
 
 if TYPE_CHECKING:
+    from scgim.module._likelihood import Likelihood
     from scgim.module._protein_decoder import ProteinDecoder
     from scgim.scm import GraphMechanism, LinearMechanism
 
@@ -30,8 +31,8 @@ class CausalModule(BaseMinifiedModeModuleClass):
 
     Attributes
     ----------
-    gene_likelihood
-        ``"nb"``, ``"zinb"``, ``"poisson"`` or ``"normal"``.
+    likelihood
+        How expression scatters around what the nodes say.
     n_categories
         Number of categories of each categorical covariate and, last, of the batch.
     mechanism
@@ -41,12 +42,12 @@ class CausalModule(BaseMinifiedModeModuleClass):
     median_library
         Total count to which expression is normalised before it is encoded.
     log_theta
-        Log inverse dispersion of each gene.
+        Log inverse dispersion of each gene (log standard deviation for transformed expression).
     protein_decoder
         Second observation model, for proteins measured beside RNA; ``None`` without them.
     """
 
-    gene_likelihood: GeneLikelihood
+    likelihood: Likelihood
     n_categories: list[int]
     mechanism: LinearMechanism | GraphMechanism
     components: Tensor
@@ -57,6 +58,11 @@ class CausalModule(BaseMinifiedModeModuleClass):
     def __init__(self) -> None:
         super().__init__()
         self.protein_decoder = None
+
+    @property
+    def gene_likelihood(self) -> str:
+        """Name of the likelihood, where scvi-tools looks for it."""
+        return self.likelihood.name
 
     @abstractmethod
     def posterior(
@@ -70,7 +76,7 @@ class CausalModule(BaseMinifiedModeModuleClass):
 
     @abstractmethod
     def log_scale(self, nodes: Tensor, covariates: Tensor | None) -> Tensor:
-        """Log of the expected share of each gene; its mean for the normal likelihood."""
+        """Log of the expected share of each gene; its mean where it is transformed."""
 
     def trained_dose_response(self) -> tuple[Tensor, float]:
         """Log10 EC50 of each perturbation and the slope that gradients found; none here."""
@@ -176,7 +182,7 @@ class CausalModule(BaseMinifiedModeModuleClass):
         return {
             MODULE_KEYS.EXPRESSION: expression,
             SCVI_MODULE_KEYS.PX_KEY: (
-                None if self.training else make_distribution(self.gene_likelihood, expression)
+                None if self.training else self.likelihood.distribution(expression)
             ),
         }
 
@@ -290,13 +296,10 @@ class CausalModule(BaseMinifiedModeModuleClass):
         """Total count of each cell, or its size factor, shape ``(n_cells, 1)``."""
         if size_factor is not None:
             return size_factor
-        if self.gene_likelihood == "normal":
-            return torch.ones_like(x[:, :1])
-        return x.sum(-1, keepdim=True)
+        return self.likelihood.library(x)
 
     def _normalise(self, x: Tensor, library: Tensor, proteins: Tensor | None = None) -> Tensor:
-        if self.gene_likelihood != "normal":
-            x = torch.log1p(x * (self.median_library / library))
+        x = self.likelihood.encoder_input(x, self.median_library / library)
         if self.protein_decoder is None or proteins is None:
             return x
         return torch.cat([x, self.protein_decoder.encoder_input(proteins)], -1)

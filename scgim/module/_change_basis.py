@@ -46,10 +46,10 @@ def linear_loadings(module: GIMModule) -> Tensor:
 
 @torch.no_grad()
 def loading_sd(module: GIMModule) -> Tensor:
-    r"""Estimate the standard error of each gene's loadings, the same in all noise directions.
+    """Estimate the standard error of each gene's loadings, the same in all noise directions.
 
-    The Fisher information of a log-rate is :math:`\mu\theta / (\mu + \theta)` per cell of a
-    negative binomial, and the noise has unit variance.
+    From the Fisher information of all cells on the output of the decoder, the noise having unit
+    variance.
 
     Parameters
     ----------
@@ -60,15 +60,9 @@ def loading_sd(module: GIMModule) -> Tensor:
     -------
     Shape ``(n_genes,)``, float64.
     """
-    log_theta = module.log_theta.double()
-    if module.gene_likelihood == "normal":
-        return log_theta.exp() / module.n_obs**0.5
     share = torch.softmax(module.decoder.intercept.double(), 0)
     mean = share * module.median_library.double()
-    information = mean
-    if module.gene_likelihood != "poisson":
-        theta = log_theta.exp()
-        information = mean * theta / (mean + theta)
+    information = module.likelihood.information(mean, module.log_theta.double())
     return (module.n_obs * information).rsqrt()
 
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from scgim._constants import MODULE_KEYS, REGISTRY_KEYS
 from scgim.module._causal_module import CausalModule, CausalSpace
-from scgim.module._likelihood import GeneLikelihood, negative_log_likelihood
+from scgim.module._likelihood import get_likelihood
 from scgim.module._observation import GeneProgramDecoder, NeuralDecoder, NodeEncoder
-from scgim.module._protein_decoder import ProteinDecoder, ProteinLikelihood
+from scgim.module._protein_decoder import ProteinDecoder
 from scgim.scm import InterventionTable, LinearMechanism
 
 if TYPE_CHECKING:
@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
     from torch.distributions import Normal
 
-    from scgim.module._likelihood import Expression
+    from scgim.module._likelihood import (
+        Expression,
+        GeneLikelihood,
+        Likelihood,
+        ProteinLikelihood,
+    )
+
+# Extra zeros start at one in twenty, so that the negative binomial explains what it can first.
+START_DROPOUT_LOGIT = -3.0
 
 
 class GIMModule(CausalModule):
@@ -55,7 +63,7 @@ class GIMModule(CausalModule):
     causal_space
         ``"programs"`` (linear decoder) or ``"latent"`` (neural decoder).
     gene_likelihood
-        ``"nb"``, ``"zinb"``, ``"poisson"`` or ``"normal"``.
+        ``"nb"``, ``"zinb"``, ``"poisson"`` or ``"normal"``, or a likelihood of your own.
     n_hidden
         Width of the hidden layers.
     n_layers
@@ -99,7 +107,7 @@ class GIMModule(CausalModule):
         anchors: Tensor | None = None,
         log10_dose_center: float = 0.0,
         causal_space: CausalSpace = "programs",
-        gene_likelihood: GeneLikelihood = "nb",
+        gene_likelihood: GeneLikelihood | Likelihood = "nb",
         n_hidden: int = 128,
         n_layers: int = 2,
         dropout_rate: float = 0.0,
@@ -116,7 +124,7 @@ class GIMModule(CausalModule):
         protein_intercept: Tensor | None = None,
     ) -> None:
         super().__init__()
-        self.gene_likelihood = gene_likelihood
+        self.likelihood = get_likelihood(gene_likelihood)
         self.n_obs = n_obs
         self.n_categories = [*n_cats_per_cov, n_batch]
         n_covariates = n_continuous + sum(n for n in self.n_categories if n > 1)
@@ -149,12 +157,11 @@ class GIMModule(CausalModule):
                 likelihood=protein_likelihood,
                 intercept=protein_intercept,
             )
-        self.log_theta = nn.Parameter(torch.ones(n_genes))
-        if gene_likelihood == "normal":
-            nn.init.zeros_(self.log_theta)
-        self.dropout_head = nn.Linear(n_nodes, n_genes) if gene_likelihood == "zinb" else None
-        if self.dropout_head is not None:
-            nn.init.constant_(self.dropout_head.bias, -3.0)
+        self.log_theta = nn.Parameter(torch.full((n_genes,), self.likelihood.start_log_theta))
+        self.dropout_head = None
+        if self.likelihood.is_zero_inflated:
+            self.dropout_head = nn.Linear(n_nodes, n_genes)
+            nn.init.constant_(self.dropout_head.bias, START_DROPOUT_LOGIT)
         self.node_covariate_effects = (
             nn.Parameter(torch.zeros(n_nodes, n_covariates)) if covariates_shift_nodes else None
         )
@@ -177,9 +184,8 @@ class GIMModule(CausalModule):
         return mean, variance
 
     def log_scale(self, nodes: Tensor, covariates: Tensor | None) -> Tensor:
-        """Nodes & covariates -> log of the expected share of each gene (mean if normal)."""
-        logits: Tensor = self.decoder(nodes, covariates)
-        return logits if self.gene_likelihood == "normal" else torch.log_softmax(logits, -1)
+        """Nodes & covariates -> log of the expected share of each gene (its mean if transformed)."""
+        return self.likelihood.log_scale(self.decoder(nodes, covariates))
 
     def dropout_logits(self, nodes: Tensor) -> Tensor | None:
         """Logits of extra zeros, for the zero-inflated likelihood."""
@@ -194,10 +200,8 @@ class GIMModule(CausalModule):
     ) -> LossOutput:
         """Negative evidence lower bound per cell, plus the prior of the intervention table."""
         qz = inference_outputs[SCVI_MODULE_KEYS.QZ_KEY]
-        reconstruction_loss = negative_log_likelihood(
-            self.gene_likelihood,
-            tensors[SCVI_KEYS.X_KEY],
-            generative_outputs[MODULE_KEYS.EXPRESSION],
+        reconstruction_loss = self.likelihood.loss(
+            tensors[SCVI_KEYS.X_KEY], generative_outputs[MODULE_KEYS.EXPRESSION]
         )
         if self.protein_decoder is not None:
             nodes = cast("Tensor", inference_outputs[SCVI_MODULE_KEYS.Z_KEY])

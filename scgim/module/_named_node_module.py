@@ -11,6 +11,7 @@ from scipy.stats import poisson
 from torch import Tensor, nn
 
 from scgim.module._causal_module import CausalModule
+from scgim.module._likelihood import get_likelihood
 from scgim.scm import GraphMechanism
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scvi.module.base import LossOutput
 
-    from scgim.module._likelihood import GeneLikelihood
+    from scgim.module._likelihood import GeneLikelihood, Likelihood
 
 MIN_VARIANCE = 1e-12
 LOG_RATES = np.linspace(-12.0, 9.0, 1500)
@@ -81,14 +82,14 @@ class NamedNodeModule(CausalModule):
         *,
         components: Tensor,
         is_linear: bool = True,
-        gene_likelihood: GeneLikelihood = "normal",
+        gene_likelihood: GeneLikelihood | Likelihood = "normal",
         n_batch: int = 1,
         n_cats_per_cov: Sequence[int] = (),
         n_continuous: int = 0,
         median_library: float = 1e4,
     ) -> None:
         super().__init__()
-        self.gene_likelihood = gene_likelihood
+        self.likelihood = get_likelihood(gene_likelihood)
         self.n_categories = [*n_cats_per_cov, n_batch]
         n_covariates = n_continuous + sum(n for n in self.n_categories if n > 1)
         self.mechanism = GraphMechanism(n_genes, is_linear=is_linear)
@@ -101,7 +102,7 @@ class NamedNodeModule(CausalModule):
         self.register_buffer("posterior_variance", torch.full((n_genes,), MIN_VARIANCE))
         self.register_buffer("log_correction", torch.zeros(n_genes))
         # scvi-tools looks for the device of a module among its parameters.
-        start = torch.full((n_genes,), LOG_NO_NOISE if gene_likelihood == "normal" else 0.0)
+        start = torch.full((n_genes,), 0.0 if self.likelihood.is_count else LOG_NO_NOISE)
         self.log_theta = nn.Parameter(start, requires_grad=False)
 
     def posterior(
@@ -121,7 +122,7 @@ class NamedNodeModule(CausalModule):
         mean = self.center + self.scale * nodes
         if covariates is not None:
             mean = mean + covariates @ self.covariate_effects
-        if self.gene_likelihood == "normal":
+        if not self.likelihood.is_count:
             return mean
         return log_rate(mean) + self.log_correction - self.median_library.log()
 

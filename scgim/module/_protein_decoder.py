@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
-from scgim.module._likelihood import Expression, negative_log_likelihood
+from scgim.module._likelihood import Expression, Likelihood, ProteinLikelihood, get_likelihood
 from scgim.module._observation import GeneProgramDecoder
-
-ProteinLikelihood = Literal["nb", "normal"]
 
 
 class ProteinDecoder(nn.Module):
@@ -37,13 +33,13 @@ class ProteinDecoder(nn.Module):
         n_proteins: int,
         n_covariates: int = 0,
         *,
-        likelihood: ProteinLikelihood = "nb",
+        likelihood: ProteinLikelihood | Likelihood = "nb",
         intercept: Tensor | None = None,
     ) -> None:
         super().__init__()
-        self.likelihood = likelihood
+        self.likelihood = get_likelihood(likelihood)
         self.linear = GeneProgramDecoder(n_nodes, n_proteins, n_covariates)
-        self.log_theta = nn.Parameter(torch.full((n_proteins,), float(likelihood == "nb")))
+        self.log_theta = nn.Parameter(torch.full((n_proteins,), self.likelihood.start_log_theta))
         if intercept is not None:
             self.linear.intercept.data.copy_(intercept)
 
@@ -80,8 +76,8 @@ class ProteinDecoder(nn.Module):
         -------
         Loss in nats.
         """
-        return negative_log_likelihood(self.likelihood, proteins, self(nodes, covariates))
+        return self.likelihood.loss(proteins, self(nodes, covariates))
 
     def encoder_input(self, proteins: Tensor) -> Tensor:
         """Bring proteins to a scale that the encoder can read, same shape."""
-        return torch.log1p(proteins) if self.likelihood == "nb" else proteins
+        return self.likelihood.encoder_input(proteins)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scgim._messages import quote_some
+from scgim.module import get_likelihood
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -103,9 +104,9 @@ def check_gene_nodes(
             "are the nodes. Leave `n_nodes` out, and choose genes with `adata[:, genes]`."
         )
         raise ValueError(msg)
-    if gene_likelihood == "zinb":
+    if get_likelihood(gene_likelihood).is_zero_inflated:
         msg = (
-            "`gene_likelihood='zinb'` is not available with `causal_space='genes'`, whose nodes are "
+            f"`gene_likelihood={gene_likelihood!r}` is not available with `causal_space='genes'`, whose nodes are "
             "freed of counting noise. Choose 'nb' or 'poisson' for counts, or 'normal'."
         )
         raise ValueError(msg)
@@ -140,7 +141,7 @@ def check_count_options(mechanism: str, structure: str, gene_likelihood: str) ->
     gene_likelihood
         Likelihood of the model.
     """
-    if gene_likelihood == "normal":
+    if not get_likelihood(gene_likelihood).is_count:
         return
     for name, value in (("mechanism", mechanism), ("structure", structure)):
         if value in {"mlp", "gradient"}:

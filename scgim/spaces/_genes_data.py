@@ -167,7 +167,7 @@ class GenesData:
         dose = np.where(group < 0, 0.0, dose)
         condition, keys = pd.factorize(pd.MultiIndex.from_arrays([group, dose.round(12)]))
         expression = counts
-        if module.gene_likelihood != "normal":
+        if module.likelihood.is_count:
             typical = float(np.median(library[group < 0]))
             expression = np.log1p(counts * (typical / library[:, None]))
         effects = _covariate_effects(expression, covariates, group < 0)

@@ -12,7 +12,7 @@ import torch
 from scvi import settings
 
 from scgim._messages import quote_some, warn
-from scgim.module import NamedNodeModule
+from scgim.module import NamedNodeModule, get_likelihood
 from scgim.scm import compute_shift_posterior, shift_nodes
 from scgim.scm.generator._sparse_interventions import (
     add_combined_only,
@@ -199,7 +199,7 @@ class GenesSpace(Space):
 
     @property
     def _is_count(self) -> bool:
-        return self._gene_likelihood != "normal"
+        return get_likelihood(self._gene_likelihood).is_count
 
     def _features(self, data: GenesData) -> np.ndarray | None:
         features = self._screen.table.features

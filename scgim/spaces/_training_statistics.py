@@ -288,7 +288,7 @@ def _summarise(module: CausalModule, tensors: dict[str, Tensor]) -> tuple[Tensor
     covariates = module.covariates_of(tensors)
     residual = module.mechanism.residual(mean) - module.node_offset(covariates)
     expression = tensors[SCVI_KEYS.X_KEY]
-    if module.gene_likelihood != "normal":
+    if module.likelihood.is_count:
         library = module.library(expression, tensors.get(SCVI_KEYS.SIZE_FACTOR_KEY))
         expression = torch.log1p(expression * (TARGET_TOTAL / library))
     return residual, expression

@@ -102,20 +102,12 @@ class HeldOutShift:
         covariates = None
         if self._control_covariates:
             covariates = torch.cat(self._control_covariates)[:N_CONTROL_CELLS]
-        expression = self.module.decode(replayed, replayed[..., :1] * 0, covariates).log_scale
-        if self.module.gene_likelihood == "normal":
-            mean = expression.mean(1)
-        else:
-            mean = expression.exp().mean(1)
-        log_mean = self._log(mean)
+        log_scale = self.module.decode(replayed, replayed[..., :1] * 0, covariates).log_scale
+        log_mean = self._log(self.module.likelihood.scale(log_scale).mean(1))
         return log_mean[1:] - log_mean[0]
 
     def _share(self, expression: Tensor, log_library: Tensor) -> Tensor:
-        if self.module.gene_likelihood == "normal":
-            return expression
-        return expression / log_library.exp()
+        return expression / log_library.exp() if self.module.likelihood.is_count else expression
 
     def _log(self, mean: Tensor) -> Tensor:
-        if self.module.gene_likelihood == "normal":
-            return mean
-        return torch.log1p(mean * self.module.median_library)
+        return self.module.likelihood.encoder_input(mean, self.module.median_library)

@@ -1,9 +1,12 @@
 import sys
 from importlib.metadata import version
+from typing import get_args, get_type_hints
 
 import pytest
 
 from scgim.cli import main
+from scgim.cli._app import fit
+from scgim.module import GeneLikelihood
 
 
 def _run(capsys, *arguments):
@@ -22,6 +25,11 @@ def test_help_names_every_command(capsys):
     assert code == 0
     for command in ("demo", "fit", "predict", "benchmark"):
         assert command in out
+
+
+def test_fit_offers_every_likelihood():
+    assert get_type_hints(fit)["likelihood"] == GeneLikelihood
+    assert get_args(get_type_hints(fit)["likelihood"]) == get_args(GeneLikelihood)
 
 
 def test_missing_file_is_named(capsys):

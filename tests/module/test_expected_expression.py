@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from scgim.module import ExpectedExpression, make_distribution
+from scgim.module import ExpectedExpression, get_likelihood
 
 
 @pytest.mark.parametrize("gene_likelihood", ["nb", "poisson", "zinb"])
@@ -15,7 +15,7 @@ def test_expectation_is_the_mean_of_many_sampled_cells(make, gene_likelihood):
     with torch.no_grad():
         expression = module.decode(nodes, library.log()[:, None], None)
         counts = torch.stack(
-            [make_distribution(gene_likelihood, expression).sample() for _ in range(6000)]
+            [get_likelihood(gene_likelihood).distribution(expression).sample() for _ in range(6000)]
         )
     sampled = torch.log1p(counts * (1e4 / 800.0)).mean(0)
     torch.testing.assert_close(expected, sampled, rtol=0.03, atol=0.1)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from scgim.module import ProteinDecoder, make_distribution
+from scgim.module import ProteinDecoder, get_likelihood
 
 
 @pytest.mark.parametrize("likelihood", ["nb", "normal"])
@@ -10,7 +10,12 @@ def test_loss_is_the_negative_log_probability(likelihood):
     decoder = ProteinDecoder(3, 5, 2, likelihood=likelihood)
     nodes, covariates = torch.randn(4, 3), torch.randn(4, 2)
     proteins = torch.poisson(torch.full((4, 5), 6.0))
-    expected = -make_distribution(likelihood, decoder(nodes, covariates)).log_prob(proteins).sum(-1)
+    expected = (
+        -get_likelihood(likelihood)
+        .distribution(decoder(nodes, covariates))
+        .log_prob(proteins)
+        .sum(-1)
+    )
     torch.testing.assert_close(
         decoder.loss(proteins, nodes, covariates), expected, rtol=1e-4, atol=1e-4
     )

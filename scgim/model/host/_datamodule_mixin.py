@@ -9,6 +9,7 @@ from scvi import REGISTRY_KEYS as SCVI_KEYS
 from scgim.data import ScreenDataModule, StreamedScreen, streamed_keys
 from scgim.model._parts import ModelParts
 from scgim.model.host._datamodule_checks import check_datamodule, check_has_cells
+from scgim.module import get_likelihood
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -115,11 +116,7 @@ class DataModuleMixin(ModelParts):
 
     def _start(self, gene_total: np.ndarray, median_library: float, n_obs: int) -> dict[str, Any]:
         """Start of the gene intercepts and the scale of the encoder's input."""
-        if self.gene_likelihood == "normal":
-            mean = torch.tensor(gene_total / n_obs, dtype=torch.float32)
-            return {"mean_log_expression": mean}
-        share = (gene_total + 0.5) / (gene_total + 0.5).sum()
-        return {
-            "mean_log_expression": torch.tensor(np.log(share), dtype=torch.float32),
-            "median_library": median_library,
-        }
+        likelihood = get_likelihood(self.gene_likelihood)
+        intercept = likelihood.start_intercept(gene_total, n_obs)
+        start = {"mean_log_expression": torch.tensor(intercept, dtype=torch.float32)}
+        return start | {"median_library": median_library} if likelihood.is_count else start

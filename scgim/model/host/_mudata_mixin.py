@@ -24,13 +24,15 @@ from scgim.data import DoseField, LabelField, PerturbationField, PerturbationTab
 from scgim.data._screen_checks import check_layer, check_screen
 from scgim.model._parts import ModelParts
 from scgim.model.host._mudata_checks import check_mudata, check_variables, features_of_modality
-from scgim.module import make_distribution
+from scgim.module import get_likelihood
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from scgim.module import Expression
 
+# A tenth of a count keeps the start of a protein without counts finite.
+PSEUDOCOUNT = 0.1
 DEFAULT_MODALITIES = {"rna_layer": "rna", "protein_layer": "protein"}
 MuDataPerturbationField = MuDataWrapper(PerturbationField)
 MuDataLabelField = MuDataWrapper(LabelField)
@@ -230,8 +232,8 @@ class MuDataMixin(ModelParts, RNASeqMixin):
         """Mean of each protein on the scale of its decoder."""
         proteins = self.adata_manager.get_from_registry(SCVI_KEYS.PROTEIN_EXP_KEY)
         mean = np.asarray(proteins.mean(0), dtype=np.float64).ravel()
-        if self.protein_likelihood == "nb":
-            mean = np.log(mean + 0.1)
+        if get_likelihood(self.protein_likelihood).is_count:
+            mean = np.log(mean + PSEUDOCOUNT)
         return torch.tensor(mean, dtype=torch.float32)
 
     @torch.inference_mode()
@@ -241,15 +243,13 @@ class MuDataMixin(ModelParts, RNASeqMixin):
         """Give expected or sampled proteins of cells with given nodes, cells x proteins."""
         decoder = self.module.protein_decoder
         expression: Expression = decoder(nodes, covariates)
-        is_mean = decoder.likelihood == "normal"
         if output == "normalized":
-            log_rate = expression.log_scale
-            values: np.ndarray = (log_rate if is_mean else log_rate.exp()).cpu().numpy()
+            values: np.ndarray = decoder.likelihood.scale(expression.log_scale).cpu().numpy()
             return values
         devices = [nodes.device] if nodes.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)
-            sampled: Tensor = make_distribution(decoder.likelihood, expression).sample()
+            sampled: Tensor = decoder.likelihood.distribution(expression).sample()
         return sampled.cpu().numpy()
 
 
