@@ -221,6 +221,7 @@ class GIM(
                 self.screen,
                 causal_space,
                 DEFAULT_N_NODES if n_nodes is None else n_nodes,
+                module_class=self._module_cls,
                 dose_response=dose_response,
                 covariates_shift_nodes=covariates_shift_nodes,
                 n_hidden=n_hidden,

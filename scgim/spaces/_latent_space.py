@@ -46,8 +46,10 @@ class LatentSpace(Space):
         ``"programs"`` or ``"latent"``.
     n_nodes
         Number of nodes, unless a program mask names them.
+    module_class
+        :class:`~scgim.module.GIMModule` or a subclass.
     options
-        Arguments of :class:`~scgim.module.GIMModule` that only these spaces have.
+        Its arguments that only these spaces have.
     """
 
     trains_weights = True
@@ -57,9 +59,12 @@ class LatentSpace(Space):
         screen: Screen,
         causal_space: CausalSpace,
         n_nodes: int,
+        *,
+        module_class: type[GIMModule] = GIMModule,
         **options: Any,  # noqa: ANN401
     ) -> None:
-        self._screen, self._causal_space, self._options = screen, causal_space, options
+        self._screen, self._causal_space = screen, causal_space
+        self._module_class, self._options = module_class, options
         mask = screen.program_mask
         self._mask = None if mask is None else torch.tensor(mask.to_numpy(np.float32))
         self.node_names = (
@@ -73,7 +78,7 @@ class LatentSpace(Space):
         anchors = None
         if options.pop("dose_response") == "free" and len(doses):
             anchors = torch.tensor(np.log10(doses), dtype=torch.float32)
-        return GIMModule(
+        return self._module_class(
             n_nodes=len(self.node_names),
             n_perturbations=len(self._screen.table.perturbations),
             anchors=anchors,

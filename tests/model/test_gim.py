@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from scgim.model import GIM
+from scgim.module import GIMModule
 
 SETUP = {"dose_key": "dose", "features_key": "drug_features"}
 
@@ -342,3 +343,15 @@ def test_new_cells_can_be_mapped_on_a_trained_model(model, make):
     options = {"accelerator": "cpu", "enable_progress_bar": False, "fix_gauge": False}
     mapped.train(1, plan_kwargs={"weight_decay": 0.0}, **options)
     assert mapped.get_latent_representation(query).shape == (query.n_obs, 3)
+
+
+def test_a_subclass_names_the_module_it_is_built_of(screen):
+    class OtherModule(GIMModule):
+        pass
+
+    class OtherGIM(GIM):
+        _module_cls = OtherModule
+
+    adata = screen.copy()
+    OtherGIM.setup_anndata(adata, "drug", "vehicle", dose_key="dose")
+    assert type(OtherGIM(adata, n_nodes=2).module) is OtherModule
