@@ -42,3 +42,24 @@ def warn_if_mechanism_is_unknown(names: list[str]) -> None:
             "perturbations. Leave them out with `GIM.predict(..., abstain=True)`, or run one of their "
             "kind."
         )
+
+
+def warn_if_targets_are_guessed(names: list[str], p_value: float, largest: float) -> None:
+    """Warn that targets of unseen perturbations come from features that may say nothing.
+
+    Parameters
+    ----------
+    names
+        Unseen perturbations.
+    p_value
+        How often shuffled features predict left-out targets as well.
+    largest
+        Up to which p value features are taken to say something.
+    """
+    if p_value > largest:
+        warn(
+            f"Targets of the unseen perturbations {quote_some(names)} are little more than the rate "
+            "at which each gene is a target, because the features of the seen ones cannot be told "
+            f"from shuffled ones (permutation p = {p_value:.2g}). Give features that say more about "
+            "mechanisms, and see `GIM.get_generator_report`."
+        )

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 
-from scgim._messages import quote_some, warn
 from scgim.data._feature_checks import check_new_features
 from scgim.scm import (
     GeneratorReport,
@@ -20,6 +19,7 @@ from scgim.scm import (
 )
 from scgim.scm.generator._sparse_interventions import of_unseen_perturbations
 from scgim.spaces._fit import Fit, read_shared_state
+from scgim.spaces._generator_warnings import warn_if_targets_are_guessed
 from scgim.spaces._named_nodes_state import unpack, unpack_interventions
 
 if TYPE_CHECKING:
@@ -201,24 +201,3 @@ class NamedNodesFit(Fit):
     def gene_programs(self) -> np.ndarray:
         """Each gene is its own program."""
         return np.eye(len(self.node_names))
-
-
-def warn_if_targets_are_guessed(names: list[str], p_value: float, largest: float) -> None:
-    """Warn that targets of unseen perturbations come from features that may say nothing.
-
-    Parameters
-    ----------
-    names
-        Unseen perturbations.
-    p_value
-        How often shuffled features predict left-out targets as well.
-    largest
-        Up to which p value features are taken to say something.
-    """
-    if p_value > largest:
-        warn(
-            f"Targets of the unseen perturbations {quote_some(names)} are little more than the rate "
-            "at which each gene is a target, because the features of the seen ones cannot be told "
-            f"from shuffled ones (permutation p = {p_value:.2g}). Give features that say more about "
-            "mechanisms, and see `GIM.get_generator_report`."
-        )
