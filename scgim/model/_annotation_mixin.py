@@ -66,7 +66,8 @@ class AnnotationMixin(ModelParts):
         conditions = design.drop_duplicates().reset_index(drop=True)
         prepared = prepare_conditions(self, conditions, None)
         place = pd.MultiIndex.from_frame(conditions).get_indexer(pd.MultiIndex.from_frame(design))
-        return self._expect_cells(adata, prepared.intervention()[place])
+        gene_shift = self.fitted.gene_shift(prepared)
+        return self._expect_cells(adata, place, prepared.intervention(), gene_shift)
 
     def _tables(self) -> dict[str, object]:
         """Everything that was learned, as tables that can be written to h5ad."""

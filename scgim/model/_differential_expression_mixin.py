@@ -74,12 +74,14 @@ class DifferentialExpressionMixin(PredictionMixin):
         rng = np.random.default_rng(seed)
         drawn = prepared.draw(n_cells, rng)
         empty = shift_nodes(torch.zeros_like(drawn.shift[:, 0]))
+        gene_shift = self.fitted.gene_shift(prepared)
         base = self._base_population(prepared.obs, n_cells, rng)
         tables = []
         for number, (_, condition) in enumerate(prepared.obs.iterrows()):
             chosen = np.arange(n_cells) + number * n_cells
+            direct = None if gene_shift is None else gene_shift[number]
             table = self._test_pairs(
-                self._scale(base, chosen, drawn[:, number]),
+                self._scale(base, chosen, drawn[:, number], direct),
                 self._scale(base, chosen, empty),
                 delta=delta,
                 fdr=fdr,
@@ -89,11 +91,16 @@ class DifferentialExpressionMixin(PredictionMixin):
 
     @torch.inference_mode()
     def _scale(
-        self, base: dict[str, Tensor], cell: np.ndarray, intervention: Intervention
+        self,
+        base: dict[str, Tensor],
+        cell: np.ndarray,
+        intervention: Intervention,
+        gene_shift: Tensor | None = None,
     ) -> np.ndarray:
         """Share of each gene in the expression of cells (its mean if transformed)."""
         nodes, covariates, library = self._intervene(base, cell, intervention)
-        log_scale = self.module.decode(nodes, library.log(), covariates).log_scale
+        direct = None if gene_shift is None else gene_shift.to(nodes.device)
+        log_scale = self.module.decode(nodes, library.log(), covariates, direct).log_scale
         scale: np.ndarray = self.module.likelihood.scale(log_scale).cpu().numpy()
         return scale
 

@@ -129,7 +129,12 @@ class PredictionMixin(ModelParts):
         n_each = n_cells if adata is None else adata.n_obs
         rng = None if adata is not None else np.random.default_rng(seed).spawn(1)[0]
         predicted = self._predict_cells(
-            prepared.obs, prepared.of_cells(n_each, rng), adata, output, seed
+            prepared.obs,
+            prepared.of_cells(n_each, rng),
+            adata,
+            output,
+            seed,
+            gene_shift=self.fitted.gene_shift(prepared),
         )
         if abstain:
             left_out = _as_asked(described)[reasons != ""].assign(reason=reasons[reasons != ""])
@@ -255,6 +260,7 @@ class PredictionMixin(ModelParts):
         """Mean shift of each condition over the control cells of its context."""
         statistics = self.fitted.statistics
         intervention = prepared.intervention()
+        gene_shift = self.fitted.gene_shift(prepared)
         members = self._members(prepared.obs, statistics)
         contexts, index = np.unique(np.array(members), axis=0, return_inverse=True)
         mean = np.zeros((len(index), len(self._gene_names())), np.float32)
@@ -266,7 +272,8 @@ class PredictionMixin(ModelParts):
                 n_cells=N_SHIFT_CELLS,
                 is_member=is_member if is_member.any() else None,
             )
-            mean[rows] = population.mean_shift(intervention[torch.as_tensor(rows)]).numpy()
+            direct = None if gene_shift is None else gene_shift[rows]
+            mean[rows] = population.mean_shift(intervention[torch.as_tensor(rows)], direct).numpy()
         return mean
 
     def _spread(self, prepared: Conditions, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -302,8 +309,12 @@ class PredictionMixin(ModelParts):
         adata: AnnData | None,
         output: Output,
         seed: int | None,
+        gene_shift: Tensor | None = None,
     ) -> AnnData:
-        """Draw cells under given interventions, ``(n_conditions, n_cells, n_nodes)``."""
+        """Draw cells under given interventions, ``(n_conditions, n_cells, n_nodes)``.
+
+        ``gene_shift`` is what each does to the genes themselves, ``(n_conditions, n_genes)``.
+        """
         check_choice("output", output, ("counts", "normalized", "nodes"))
         rng = np.random.default_rng(seed)
         n_cells = intervention.shift.shape[1]
@@ -316,7 +327,14 @@ class PredictionMixin(ModelParts):
         condition = np.repeat(np.arange(len(obs)), n_cells)
         intervention = intervention.map(lambda values: values.reshape(len(cell), -1))
         blocks = [
-            self._sample_block(base, cell[block], intervention[block], output, rng)
+            self._sample_block(
+                base,
+                cell[block],
+                intervention[block],
+                output,
+                rng,
+                None if gene_shift is None else gene_shift[condition[block]],
+            )
             for block in np.array_split(np.arange(len(cell)), len(cell) // BLOCK + 1)
         ]
         is_sparse = sp.issparse(blocks[0])
@@ -339,16 +357,27 @@ class PredictionMixin(ModelParts):
             uns={"scgim": {"space": output, "model": "GIM"}},
         )
 
-    def _expect_cells(self, adata: AnnData, intervention: Intervention) -> np.ndarray:
-        """Predict log1p(CP10k) of new cells with the covariates of given ones, cells x genes."""
+    def _expect_cells(
+        self,
+        adata: AnnData,
+        condition: np.ndarray,
+        intervention: Intervention,
+        gene_shift: Tensor | None,
+    ) -> np.ndarray:
+        """Predict log1p(CP10k) of new cells with the covariates of given ones, cells x genes.
+
+        Each cell is under the condition of its number.
+        """
         base = self._base_cells(adata)
         rng = np.random.default_rng(0)
         base["noise"] = as_tensor(rng.standard_normal(base["noise"].shape))
         expected = ExpectedExpression(self.module, base["library"])
         blocks = []
         for block in np.array_split(np.arange(adata.n_obs), adata.n_obs // BLOCK + 1):
-            nodes, covariates, _ = self._intervene(base, block, intervention[block])
-            blocks.append(expected(nodes, covariates).cpu().numpy())
+            of_cells = condition[block]
+            nodes, covariates, _ = self._intervene(base, block, intervention[of_cells])
+            direct = None if gene_shift is None else gene_shift[of_cells].to(nodes.device)
+            blocks.append(expected(nodes, covariates, direct).cpu().numpy())
         return np.concatenate(blocks)
 
     def _base_population(
@@ -445,12 +474,15 @@ class PredictionMixin(ModelParts):
         intervention: Intervention,
         output: Output,
         rng: np.random.Generator,
+        gene_shift: Tensor | None,
     ) -> np.ndarray | sp.csr_matrix:
         module, device = self.module, self.module.device
         nodes, covariates, library = self._intervene(base, cell, intervention)
         if output == "nodes":
             return nodes.cpu().numpy()
-        likelihood, expression = module.likelihood, module.decode(nodes, library.log(), covariates)
+        likelihood = module.likelihood
+        direct = None if gene_shift is None else gene_shift.to(device)
+        expression = module.decode(nodes, library.log(), covariates, direct)
         if output == "normalized":
             scale = likelihood.scale(expression.log_scale)
             return (scale * 1e4 if likelihood.is_count else scale).cpu().numpy()

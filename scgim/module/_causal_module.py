@@ -211,7 +211,13 @@ class CausalModule(BaseMinifiedModeModuleClass):
             tensors.get(SCVI_KEYS.CAT_COVS_KEY),
         )
 
-    def decode(self, nodes: Tensor, log_library: Tensor, covariates: Tensor | None) -> Expression:
+    def decode(
+        self,
+        nodes: Tensor,
+        log_library: Tensor,
+        covariates: Tensor | None,
+        gene_shift: Tensor | None = None,
+    ) -> Expression:
         """Nodes & covariates -> parameters of the expression of each cell.
 
         Parameters
@@ -222,6 +228,10 @@ class CausalModule(BaseMinifiedModeModuleClass):
             Log total counts, shape ``(..., 1)``.
         covariates
             Output of :meth:`encode_covariates`.
+        gene_shift
+            What an intervention does to the genes themselves, beside what it does to the nodes: added
+            to the log-rate of each gene (to its mean where it is transformed), broadcastable to
+            ``(..., n_genes)``; ``None`` for nothing.
 
         Returns
         -------
@@ -229,8 +239,9 @@ class CausalModule(BaseMinifiedModeModuleClass):
         """
         if covariates is not None and covariates.ndim < nodes.ndim:
             covariates = covariates.expand(*nodes.shape[:-1], -1)
+        log_scale = self.log_scale(nodes, covariates)
         return Expression(
-            log_scale=self.log_scale(nodes, covariates),
+            log_scale=log_scale if gene_shift is None else log_scale + gene_shift,
             log_library=log_library,
             log_theta=self.log_theta,
             dropout_logits=self.dropout_logits(nodes),

@@ -29,7 +29,9 @@ class ExpectedExpression:
         self._mean = module.likelihood.expected_log1p(module.log_theta, library)
 
     @torch.no_grad()
-    def __call__(self, nodes: Tensor, covariates: Tensor | None) -> Tensor:
+    def __call__(
+        self, nodes: Tensor, covariates: Tensor | None, gene_shift: Tensor | None = None
+    ) -> Tensor:
         """Mean expression of each cell.
 
         Parameters
@@ -38,10 +40,14 @@ class ExpectedExpression:
             Node values, shape ``(..., n_cells, n_nodes)``.
         covariates
             Encoded covariates, shape ``(n_cells, n_covariates)``, or ``None``.
+        gene_shift
+            As for :meth:`~scgim.module.CausalModule.decode`.
 
         Returns
         -------
         Mean log1p(CP10k), or mean expression where it came in transformed, ``(..., n_cells,
         n_genes)``.
         """
-        return self._mean(self._module.decode(nodes, nodes[..., :1] * 0, covariates))
+        return self._mean(
+            self._module.decode(nodes, nodes[..., :1] * 0, covariates, gene_shift)
+        )

@@ -103,6 +103,21 @@ class Fit(ABC):
     ) -> Intervention:
         """Add to draws of interventions what is not known of the mechanisms."""
 
+    def gene_shift(self, conditions: Conditions) -> Tensor | None:
+        """What interventions do to the genes themselves, beside what they do to the nodes.
+
+        Parameters
+        ----------
+        conditions
+            The conditions.
+
+        Returns
+        -------
+        Change of the log-rate of each gene (of its mean where expression came transformed), shape
+        ``(n_conditions, n_genes)``; ``None`` where nodes are all that interventions act on.
+        """
+        del conditions
+
     @abstractmethod
     def call_targets(self, conditions: Conditions) -> dict[str, np.ndarray]:
         """Columns of the target table for single perturbations, ``(n_perturbations, n_nodes)`` each."""

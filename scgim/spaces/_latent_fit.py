@@ -21,6 +21,7 @@ from scgim.scm import (
     compute_total_effects,
     match_nodes,
 )
+from scgim.spaces._direct_effects import DirectEffects
 from scgim.spaces._fit import Fit, read_shared_state
 from scgim.spaces._generator_warnings import (
     warn_if_features_say_nothing,
@@ -59,24 +60,34 @@ class LatentFit(Fit):
         ``"costs"`` of the bases that were found, ``"directions"`` of the chosen one, and
         ``"near_ties"``, the directions of those that are as good, shape
         ``(n_ties, n_nodes, n_nodes)``; ``None`` where no basis was chosen.
+    direct
+        What the seen perturbations do to genes beside what they do to nodes; ``None`` where it could
+        not be told, or in models saved before scgim 0.2.
     """
 
     module: GIMModule
     gauge: dict[str, np.ndarray] | None = None
+    direct: DirectEffects | None = None
 
     @classmethod
     def from_state(
         cls, module: GIMModule, screen: Screen, node_names: list[str], state: dict[str, Any]
     ) -> Self:
         """Rebuild what :meth:`to_state` held."""
-        shared = read_shared_state(state)
+        direct = state.get("direct")
         return cls(
-            module=module, screen=screen, node_names=node_names, gauge=state["gauge"], **shared
+            module=module,
+            screen=screen,
+            node_names=node_names,
+            gauge=state["gauge"],
+            direct=None if direct is None else DirectEffects.from_dict(direct),
+            **read_shared_state(state),
         )
 
     def to_state(self) -> dict[str, Any]:
         """Hold the fit as plain values, see :meth:`Fit.to_state`."""
-        return {**super().to_state(), "gauge": self.gauge}
+        direct = None if self.direct is None else self.direct.to_dict()
+        return {**super().to_state(), "gauge": self.gauge, "direct": direct}
 
     @property
     def table(self) -> InterventionTable:
@@ -87,6 +98,11 @@ class LatentFit(Fit):
     def interventions(self) -> InterventionFit:
         """Posterior effects of the seen perturbations, and the generator for unseen ones."""
         return estimate_interventions(self.module, self.screen, self.statistics)
+
+    @property
+    def seen_interventions(self) -> DenseInterventions:
+        """What the perturbations of training are believed to do to the nodes, in their order."""
+        return DenseInterventions.of_seen(self.interventions, self.table)
 
     @property
     def has_generator(self) -> bool:
@@ -124,7 +140,7 @@ class LatentFit(Fit):
         table = self.screen.table
         unseen = sorted(set(names) - set(table.perturbations))
         place = {name: entry for entry, name in enumerate([*table.perturbations, *unseen])}
-        distribution = DenseInterventions.of_seen(self.interventions, self.table)
+        distribution = self.seen_interventions
         if unseen:
             new = check_new_features(features, table.features, unseen)
             generator = self.require_generator()
@@ -135,6 +151,19 @@ class LatentFit(Fit):
             is_unknown = distribution.is_unknown[-len(unseen) :]
             warn_if_mechanism_is_unknown(np.array(unseen)[is_unknown].tolist())
         return distribution.take(np.array([place[name] for name in names], dtype=int))
+
+    def gene_shift(self, conditions: Conditions) -> Tensor | None:
+        """Direct effects on genes, added up over the perturbations of each condition."""
+        if self.direct is None:
+            return None
+        strength = self.direct.strength(conditions.distribution, conditions.log10_dose)
+        rows = {name: row for row, name in enumerate(self.screen.table.perturbations)}
+        is_seen = np.array([name in rows for name in conditions.names], dtype=bool)
+        seen = [rows[name] for name in conditions.names if name in rows]
+        total = np.zeros((len(conditions.obs), self.direct.log_fold.shape[1]), np.float32)
+        of_entry = strength[is_seen, None] * self.direct.log_fold[seen]
+        np.add.at(total, conditions.condition[is_seen], of_entry)
+        return torch.from_numpy(total)
 
     def blur(
         self, draws: Intervention, mean: Intervention, rng: np.random.Generator

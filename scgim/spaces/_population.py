@@ -64,13 +64,18 @@ class Population:
         self._control = self._mean(empty)[0]
 
     @torch.no_grad()
-    def mean_shift(self, intervention: Intervention) -> Tensor:
+    def mean_shift(
+        self, intervention: Intervention, gene_shift: Tensor | None = None
+    ) -> Tensor:
         """Compute the expected mean shift of expression under interventions.
 
         Parameters
         ----------
         intervention
             What is done to the mechanisms, tensors of shape ``(n, n_nodes)``.
+        gene_shift
+            What is done to the genes themselves, on the scale of their log-rates, shape
+            ``(n, n_genes)``; ``None`` for nothing.
 
         Returns
         -------
@@ -82,8 +87,30 @@ class Population:
         block = max(1, max_elements // (len(self.noise) * n_genes))
         on_device = intervention.map(lambda values: values.to(self.noise))
         starts = range(0, len(on_device.shift), block)
-        parts = [self._mean(on_device[start : start + block]) - self._control for start in starts]
+        parts = [
+            self._mean(
+                on_device[start : start + block],
+                None if gene_shift is None else gene_shift[start : start + block].to(self.noise),
+            )
+            - self._control
+            for start in starts
+        ]
         return torch.cat(parts).cpu()
+
+    def rate_curves(self, log_fold: Tensor) -> Tensor:
+        """Compute the mean shift of every gene if its rate, and nothing else, is multiplied.
+
+        Parameters
+        ----------
+        log_fold
+            Natural log of the factor, shape ``(n,)``; what is added where expression is transformed.
+
+        Returns
+        -------
+        Mean shift of expression, shape ``(n, n_genes)``, on the CPU.
+        """
+        empty = shift_nodes(self.noise.new_zeros(len(log_fold), self.noise.shape[1]))
+        return self.mean_shift(empty, log_fold[:, None].expand(-1, len(self._control)))
 
     def spread(self, draws: Intervention) -> tuple[np.ndarray, np.ndarray]:
         """Mean shifts under draws of interventions, and how expression bends between them.
@@ -107,10 +134,11 @@ class Population:
         return moved, moved.mean(0) - central
 
     @torch.no_grad()
-    def _mean(self, intervention: Intervention) -> Tensor:
+    def _mean(self, intervention: Intervention, gene_shift: Tensor | None = None) -> Tensor:
         nodes = self._module.mechanism.push(
             self.noise,
             intervention.map(lambda values: values[:, None]),
             self._module.node_offset(self.covariates),
         )
-        return self._expected(nodes, self.covariates).mean(-2)
+        of_cells = None if gene_shift is None else gene_shift[:, None]
+        return self._expected(nodes, self.covariates, of_cells).mean(-2)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from scgim._constants import REGISTRY_KEYS
 from scgim.scm import ConditionStatistics
+from scgim.spaces._condition_means import ConditionMeans, condition_keys, read_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,6 +59,9 @@ class TrainingStatistics:
         Where training left log10 EC50, shape ``(n_perturbations,)``.
     trained_hill
         Median slope that training found.
+    by_context
+        Mean expression of the same conditions in each context; ``None`` in models saved before
+        scgim 0.2.
     """
 
     label: np.ndarray
@@ -73,6 +77,7 @@ class TrainingStatistics:
     contexts: np.ndarray
     trained_log10_ec50: np.ndarray
     trained_hill: float
+    by_context: ConditionMeans | None = None
 
     @classmethod
     @torch.inference_mode()
@@ -99,7 +104,7 @@ class TrainingStatistics:
             on_device = {key: value.to(module.device) for key, value in tensors.items()}
             sums.add(tensors, *_summarise(module, on_device))
             controls.add(tensors, module)
-            contexts.append(_contexts_of(tensors))
+            contexts.append(np.unique(_codes_of(tensors), axis=0))
         log10_ec50, hill = module.trained_dose_response()
         return cls(
             **sums.finish(),
@@ -112,7 +117,9 @@ class TrainingStatistics:
     @classmethod
     def from_dict(cls, state: dict) -> TrainingStatistics:
         """Rebuild what :meth:`to_dict` held."""
-        return cls(**state)
+        by_context = state.get("by_context")
+        means = None if by_context is None else ConditionMeans.from_dict(by_context)
+        return cls(**state | {"by_context": means})
 
     def add(self, other: TrainingStatistics) -> TrainingStatistics:
         """Pool with the statistics of other cells, encoded on the same nodes.
@@ -144,10 +151,11 @@ class TrainingStatistics:
             other.expression_variance + other.expression_mean**2,
         )
         control: dict[str, Any] = {
-            name: np.concatenate([getattr(self, name), getattr(other, name)])
-            for name in self.to_dict()
-            if name.startswith("control_")
+            field.name: np.concatenate([getattr(self, field.name), getattr(other, field.name)])
+            for field in fields(self)
+            if field.name.startswith("control_")
         }
+        can_pool = self.by_context is not None and other.by_context is not None
         return replace(
             self,
             label=keys.get_level_values(0).to_numpy(np.int64),
@@ -157,12 +165,15 @@ class TrainingStatistics:
             expression_mean=mean.astype(np.float32),
             expression_variance=np.maximum(square - mean**2, 0).astype(np.float32),
             contexts=np.unique(np.concatenate([self.contexts, other.contexts]), axis=0),
+            by_context=self.by_context.add(other.by_context) if can_pool else None,
             **control,
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Hold the statistics as plain arrays, to be saved with the model."""
-        return {name: getattr(self, name) for name in asdict(self)}
+        state = {field.name: getattr(self, field.name) for field in fields(self)}
+        by_context = None if self.by_context is None else self.by_context.to_dict()
+        return state | {"by_context": by_context}
 
     def is_control(self, screen: Screen) -> np.ndarray:
         """Whether each condition is the control, shape ``(n_conditions,)``."""
@@ -208,10 +219,10 @@ class _ConditionSums:
         self._parts: list[tuple[pd.MultiIndex, np.ndarray, np.ndarray]] = []
 
     def add(self, tensors: dict[str, Tensor], residual: Tensor, expression: Tensor) -> None:
-        label = tensors[REGISTRY_KEYS.PERTURBATION].ravel().long().numpy()
+        label, context = np.split(_codes_of(tensors), [1], axis=1)
         dose = tensors.get(REGISTRY_KEYS.DOSE)
         values = np.full(len(label), np.nan) if dose is None else dose.ravel().double().numpy()
-        codes, keys = pd.factorize(pd.MultiIndex.from_arrays([label, values.round(12)]))
+        codes, keys = pd.factorize(condition_keys(label[:, 0], values.round(12), context))
         cells = torch.cat(
             [residual, expression, expression.square(), torch.ones_like(residual[:, :1])], 1
         ).double()
@@ -219,18 +230,20 @@ class _ConditionSums:
         totals.index_add_(0, torch.as_tensor(codes), cells.cpu())
         self._parts.append((keys, totals.numpy(), np.array([residual.shape[1]])))
 
-    def finish(self) -> dict[str, np.ndarray]:
+    def finish(self) -> dict[str, Any]:
         keys = self._parts[0][0]
         for other, _, _ in self._parts[1:]:
             keys = keys.append(other)
-        codes, unique = pd.factorize(keys)
         parts = np.concatenate([totals for _, totals, _ in self._parts])
-        totals = np.zeros((len(unique), parts.shape[1]))
-        np.add.at(totals, codes, parts)
+        in_context, totals_in_context = _add_up(keys, parts)
+        unique, totals = _add_up(in_context.droplevel(list(range(2, keys.nlevels))), totals_in_context)
         n_cells = totals[:, -1]
         means = totals[:, :-1] / n_cells[:, None]
         n_nodes = int(self._parts[0][2][0])
         expression, squares = np.split(means[:, n_nodes:], 2, axis=1)
+        n_genes = expression.shape[1]
+        n_in_context = totals_in_context[:, -1]
+        sums_in_context = totals_in_context[:, n_nodes : n_nodes + n_genes]
         return {
             "label": unique.get_level_values(0).to_numpy(np.int64),
             "dose": unique.get_level_values(1).to_numpy(np.float64),
@@ -238,7 +251,20 @@ class _ConditionSums:
             "residual": means[:, :n_nodes],
             "expression_mean": expression.astype(np.float32),
             "expression_variance": np.maximum(squares - expression**2, 0).astype(np.float32),
+            "by_context": ConditionMeans(
+                **read_keys(in_context),
+                n_cells=n_in_context,
+                expression=(sums_in_context / n_in_context[:, None]).astype(np.float32),
+            ),
         }
+
+
+def _add_up(keys: pd.MultiIndex, rows: np.ndarray) -> tuple[pd.MultiIndex, np.ndarray]:
+    """Distinct keys, and the sum of the rows of each."""
+    codes, unique = pd.factorize(keys)
+    totals = np.zeros((len(unique), rows.shape[1]))
+    np.add.at(totals, codes, rows)
+    return unique, totals
 
 
 class _ControlCells:
@@ -271,15 +297,15 @@ class _ControlCells:
         }
 
 
-def _contexts_of(tensors: dict[str, Tensor]) -> np.ndarray:
-    """Codes of label, batch and categorical covariates of the cells, each combination once."""
+def _codes_of(tensors: dict[str, Tensor]) -> np.ndarray:
+    """Codes of label, batch and categorical covariates of the cells, one column each."""
     batch = tensors[SCVI_KEYS.BATCH_KEY]
     codes = [
         tensors[REGISTRY_KEYS.PERTURBATION],
         batch,
         tensors.get(SCVI_KEYS.CAT_COVS_KEY, batch[:, :0]),
     ]
-    return np.unique(torch.cat([code.long() for code in codes], dim=1).cpu().numpy(), axis=0)
+    return torch.cat([code.long() for code in codes], dim=1).cpu().numpy()
 
 
 def _summarise(module: CausalModule, tensors: dict[str, Tensor]) -> tuple[Tensor, Tensor]:

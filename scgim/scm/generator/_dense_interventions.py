@@ -157,6 +157,26 @@ class DenseInterventions(InterventionDistribution):
         drawn = self._respond(shift, log10_ec50, log10_dose)
         return shift_nodes(drawn.shift - drawn.shift.mean(0) + self.mean(log10_dose).shift)
 
+    def strength(self, log10_dose: FloatArray) -> FloatArray:
+        """Size of the shift at doses relative to its size at saturation.
+
+        Parameters
+        ----------
+        log10_dose
+            Dose of each entry, log10, shape ``(n_entries,)``.
+
+        Returns
+        -------
+        Between 0 and 1 for Hill curves, exactly 0 at dose zero; shape ``(n_entries,)``.
+        """
+        if self.table.anchors is None:
+            with torch.no_grad():
+                return self.table.cpu_response(log10_dose, self.log10_ec50, self.slope)[..., 0]
+        reached = self._respond(self.shift, self.log10_ec50, log10_dose).shift.norm(dim=-1)
+        top = self._respond(self.shift, self.log10_ec50, np.full_like(log10_dose, np.inf))
+        strength: FloatArray = (reached / top.shift.norm(dim=-1).clamp(min=1e-12)).numpy()
+        return strength
+
     def sample_log10_ec50(self, n_draws: int, rng: np.random.Generator) -> FloatArray:
         """Draw log10 EC50, shape ``(n_draws, n_entries)``."""
         return self._sample_effects(n_draws, rng)[1]

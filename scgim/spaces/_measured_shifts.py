@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from scgim._types import BoolArray, FloatArray, IntArray
+    from scgim.data import Screen
+    from scgim.spaces._condition_means import ConditionMeans
+    from scgim.spaces._training_statistics import TrainingStatistics
+
+# The variance of a gene over few control cells is drawn to that of the usual gene as if it had been
+# seen in so many more (Smyth 2004, Stat Appl Genet Mol Biol 3:3, who estimates about this number on
+# arrays). It matters for plates with a handful of control wells only.
+PRIOR_CELLS = 4.0
+
+
+@dataclass(frozen=True)
+class MeasuredShifts:
+    """Mean shift of expression of single perturbations, at each dose in each context.
+
+    Attributes
+    ----------
+    perturbation
+        Row of each condition's perturbation, shape ``(n_rows,)``.
+    log10_dose
+        Dose, log10, same shape; infinity where there is no dose.
+    context
+        Which row of ``contexts`` each was run in, same shape.
+    contexts
+        Codes of batch and categorical covariates, shape ``(n_contexts, 1 + n_categorical)``.
+    shift
+        Mean expression minus that of control cells of the same context, ``(n_rows, n_genes)``.
+    variance
+        Sampling variance of the shift, same shape.
+    """
+
+    perturbation: IntArray
+    log10_dose: FloatArray
+    context: IntArray
+    contexts: IntArray
+    shift: FloatArray
+    variance: FloatArray
+
+
+def measure_shifts(statistics: TrainingStatistics, screen: Screen) -> MeasuredShifts | None:
+    """Compare each condition with the control of its context.
+
+    A condition whose context has no control cells is left out: its shift would hold the difference
+    between contexts.
+
+    Parameters
+    ----------
+    statistics
+        What the model remembers of its training cells.
+    screen
+        What the registry knows of the screen.
+
+    Returns
+    -------
+    The shifts; ``None`` where there is nothing to compare, or for a model that did not keep the means
+    of contexts.
+    """
+    means = statistics.by_context
+    if means is None:
+        return None
+    components = screen.table.components[means.label]
+    is_control = (components < 0).all(1)
+    codes, contexts = pd.factorize(pd.MultiIndex.from_arrays(list(means.context.T)))
+    n_control = np.bincount(codes, means.n_cells * is_control, minlength=len(contexts))
+    chosen = np.flatnonzero(((components >= 0).sum(1) == 1) & (n_control[codes] > 0))
+    if not len(chosen):
+        return None
+    control = np.zeros((len(contexts), means.expression.shape[1]))
+    weighted = means.expression * means.n_cells[:, None]
+    np.add.at(control, codes[is_control], weighted[is_control])
+    control /= np.maximum(n_control, 1.0)[:, None]
+    per_cell = 1 / means.n_cells[chosen] + 1 / n_control[codes[chosen]]
+    with np.errstate(divide="ignore"):
+        dose = means.dose[chosen]
+        log10_dose = np.where(np.isnan(dose), np.inf, np.log10(dose))
+    return MeasuredShifts(
+        perturbation=components[chosen].max(1),
+        log10_dose=log10_dose,
+        context=codes[chosen],
+        contexts=np.array([np.atleast_1d(context) for context in contexts], dtype=np.int64),
+        shift=means.expression[chosen] - control[codes[chosen]],
+        variance=_variance_of_cells(statistics, means, is_control, codes) * per_cell[:, None],
+    )
+
+
+def _variance_of_cells(
+    statistics: TrainingStatistics, means: ConditionMeans, is_control: BoolArray, codes: IntArray
+) -> FloatArray:
+    """Variance of each gene between control cells of one context, shape ``(n_genes,)``."""
+    rows = np.flatnonzero((statistics.label[:, None] == means.label[is_control]).any(1))
+    n_cells = statistics.n_cells[rows]
+    mean, variance = statistics.expression_mean[rows], statistics.expression_variance[rows]
+    overall = np.average(mean, axis=0, weights=n_cells)
+    total = n_cells @ (variance + (mean - overall) ** 2)
+    between = means.n_cells[is_control] @ (means.expression[is_control] - overall) ** 2
+    degrees = max(n_cells.sum() - len(np.unique(codes[is_control])), 1.0)
+    within = np.maximum(total - between, 0.0)
+    usual = np.median(within) / degrees
+    moderated: FloatArray = (within + PRIOR_CELLS * usual) / (degrees + PRIOR_CELLS)
+    return np.maximum(moderated, np.finfo(np.float32).tiny)
