@@ -72,7 +72,13 @@ class ModelParts:
 
         def get_gene_programs(self) -> pd.DataFrame: ...
 
-        def _expect_cells(self, adata: AnnData, intervention: Intervention) -> np.ndarray: ...
+        def _expect_cells(
+            self,
+            adata: AnnData,
+            condition: np.ndarray,
+            intervention: Intervention,
+            gene_shift: Tensor | None,
+        ) -> np.ndarray: ...
 
         minified_data_type: str | None
 

@@ -48,6 +48,4 @@ class ExpectedExpression:
         Mean log1p(CP10k), or mean expression where it came in transformed, ``(..., n_cells,
         n_genes)``.
         """
-        return self._mean(
-            self._module.decode(nodes, nodes[..., :1] * 0, covariates, gene_shift)
-        )
+        return self._mean(self._module.decode(nodes, nodes[..., :1] * 0, covariates, gene_shift))

@@ -14,6 +14,7 @@ from scgim.spaces._population import Population
 if TYPE_CHECKING:
     from scgim.scm import InterventionFit
     from scgim.spaces._fit import Fit
+    from scgim.spaces._gene_effects import LeftOutShifts
     from scgim.spaces._latent_fit import LatentFit
 
 # Draws of interventions, and cells for the mean of each; errors are pooled over genes and conditions.
@@ -29,7 +30,9 @@ OUTLIER_QUANTILE = 0.99
 QUANTILE_LEVELS = np.linspace(0, 1, 101)
 
 
-def calibrate_intervals(fit: LatentFit) -> dict[str, dict[str, object]]:
+def calibrate_intervals(
+    fit: LatentFit, left_out: LeftOutShifts | None = None
+) -> dict[str, dict[str, object]]:
     r"""Learn from errors how wide intervals of the mean shift must be.
 
     The half-width for gene :math:`g` is :math:`z \sqrt{cV_g + \tau_g^2 |S|}` with :math:`V` the
@@ -44,6 +47,8 @@ def calibrate_intervals(fit: LatentFit) -> dict[str, dict[str, object]]:
     ----------
     fit
         What was learned, with its rows in the module.
+    left_out
+        What direct effects add to the shifts of conditions that were left out; ``None`` for nothing.
 
     Returns
     -------
@@ -66,6 +71,7 @@ def calibrate_intervals(fit: LatentFit) -> dict[str, dict[str, object]]:
         log10_ec50: np.ndarray,
         shift_noise: np.ndarray,
         ec50_noise: np.ndarray,
+        beside_nodes: np.ndarray | None,
         *,
         is_averaged: bool = False,
     ) -> dict[str, object]:
@@ -74,9 +80,16 @@ def calibrate_intervals(fit: LatentFit) -> dict[str, dict[str, object]]:
             return shift_nodes(torch.as_tensor(respond(table, hill, shift, log10_ec50, dose)))
 
         draws = at(shift + shift_noise, log10_ec50 + ec50_noise)
-        return errors.calibrate(at(shift, log10_ec50), draws, is_averaged=is_averaged)
+        base = at(shift, log10_ec50)
+        return errors.calibrate(base, draws, beside_nodes, is_averaged=is_averaged)
 
-    seen = calibrate(*_leave_doses_out(fit.interventions, chosen, rng))
+    seen_beside, unseen_beside = None, None
+    if left_out is not None:
+        seen_beside, unseen_beside = (
+            left_out.of_conditions(shift, conditions)[chosen]
+            for shift in (left_out.seen, left_out.unseen)
+        )
+    seen = calibrate(*_leave_doses_out(fit.interventions, chosen, rng), seen_beside)
     generator = fit.interventions.generator
     if generator is None:
         return {"seen": seen, "unseen": uncalibrated()}
@@ -88,6 +101,7 @@ def calibrate_intervals(fit: LatentFit) -> dict[str, dict[str, object]]:
         generator.left_out_log10_ec50[perturbation],
         shift_noise - shift_noise.mean(0),
         ec50_noise - ec50_noise.mean(0),
+        unseen_beside,
         is_averaged=generator.is_informative,
     )
     return {"seen": seen, "unseen": unseen}
@@ -129,7 +143,12 @@ class ShiftErrors:
         self._population = Population(fit.module, fit.statistics, n_cells=N_CELLS)
 
     def calibrate(
-        self, base: Intervention, draws: Intervention, *, is_averaged: bool = False
+        self,
+        base: Intervention,
+        draws: Intervention,
+        beside_nodes: np.ndarray | None = None,
+        *,
+        is_averaged: bool = False,
     ) -> dict[str, object]:
         """Fit scale, floor and quantiles of intervals.
 
@@ -139,6 +158,8 @@ class ShiftErrors:
             Mean intervention of each condition, tensors of shape ``(n_conditions, n_nodes)``.
         draws
             Draws around it, shape ``(n_draws, n_conditions, n_nodes)``.
+        beside_nodes
+            Mean shift that is predicted beside that of the nodes, shape ``(n_conditions, n_genes)``.
         is_averaged
             Whether the prediction is the mean over the distribution, as for unseen perturbations.
 
@@ -150,6 +171,8 @@ class ShiftErrors:
         moved, curvature = self._population.spread(draws)
         if is_averaged:
             predicted = predicted + curvature
+        if beside_nodes is not None:
+            predicted = predicted + beside_nodes
         size = np.square(moved).mean(0)
         per_gene = size.mean(0) / max(size.mean(), 1e-12)
         # Errors of the genes that were thought to move, and of those that did. Genes are also seen to

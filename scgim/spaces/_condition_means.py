@@ -31,8 +31,8 @@ class ConditionMeans:
     label: IntArray
     dose: FloatArray
     context: IntArray
-    n_cells: FloatArray
-    expression: FloatArray
+    n_cells: np.ndarray
+    expression: np.ndarray
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Self:

@@ -8,15 +8,14 @@ import torch
 from scipy.stats import norm
 
 from scgim.scm.generator._adaptive_shrinkage import shrink
-from scgim.scm.generator._strength_curve import StrengthCurve, fit_strength_curve, pool_shifts
-from scgim.spaces._measured_shifts import MeasuredShifts, measure_shifts
+from scgim.scm.generator._strength_curve import StrengthCurve, pool_shifts
 from scgim.spaces._population import Population
-from scgim.spaces._rate_scale import RateScale
 
 if TYPE_CHECKING:
     from scgim._types import FloatArray
-    from scgim.scm import DenseInterventions
+    from scgim.scm import DenseInterventions, Intervention
     from scgim.spaces._latent_fit import LatentFit
+    from scgim.spaces._measured_shifts import MeasuredShifts
 
 # Control cells over which the programs' share of a measured shift is computed. The same noise is in
 # the control, so its sampling error is far below that of the measured shifts.
@@ -56,12 +55,12 @@ class DirectEffects:
         follow each perturbation's own dose response.
     """
 
-    log_fold: FloatArray
-    lower: FloatArray
-    upper: FloatArray
-    false_sign_rate: FloatArray
-    shift: FloatArray
-    shift_variance: FloatArray
+    log_fold: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    false_sign_rate: np.ndarray
+    shift: np.ndarray
+    shift_variance: np.ndarray
     curve: StrengthCurve | None
 
     @classmethod
@@ -73,11 +72,7 @@ class DirectEffects:
     def to_dict(self) -> dict[str, Any]:
         """Hold the effects as plain arrays, to be saved with the model."""
         state = {field.name: getattr(self, field.name) for field in fields(self)}
-        curve = self.curve and {
-            "log10_dose": self.curve.log10_dose,
-            "strength": self.curve.strength,
-        }
-        return state | {"curve": curve}
+        return state | {"curve": self.curve and self.curve.to_dict()}
 
     def strength(self, distribution: DenseInterventions, log10_dose: FloatArray) -> FloatArray:
         """Strength of perturbations at doses, between 0 and 1 and exactly 0 at dose zero.
@@ -98,7 +93,9 @@ class DirectEffects:
         return self.curve.at(log10_dose)
 
 
-def estimate_direct_effects(fit: LatentFit) -> DirectEffects | None:
+def estimate_direct_effects(
+    fit: LatentFit, measured: MeasuredShifts, curve: StrengthCurve
+) -> tuple[DirectEffects, FloatArray]:
     """Estimate what the programs leave of the measured effect of each perturbation.
 
     The rest is pooled over doses and contexts by its noise and shrunk (:func:`~scgim.scm.generator._adaptive_shrinkage.shrink`).
@@ -107,19 +104,22 @@ def estimate_direct_effects(fit: LatentFit) -> DirectEffects | None:
     ----------
     fit
         What was learned of the programs.
+    measured
+        Measured shifts.
+    curve
+        How strength follows the dose in the screen as a whole.
 
     Returns
     -------
-    The effects; ``None`` where no condition can be compared with control cells of its context.
+    The effects, and what they add to the shift of each condition if the conditions of its perturbation
+    at its dose had not been run, shape ``(n_rows, n_genes)``.
     """
-    measured = measure_shifts(fit.statistics, fit.screen)
-    if measured is None:
-        return None
-    from_programs = predict_measured(fit, measured)
+    seen = fit.seen_interventions.take(measured.perturbation)
+    from_programs = predict_measured(fit, measured, seen.mean(measured.log10_dose))
     residual, precision = measured.shift - from_programs, 1 / measured.variance
-    own = fit.seen_interventions.take(measured.perturbation).strength(measured.log10_dose)
-    curve = choose_curve(measured, residual, own)
-    strength = own if curve is None else curve.at(measured.log10_dose)
+    own = seen.strength(measured.log10_dose)
+    chosen = choose_curve(measured, residual, own, curve)
+    strength = own if chosen is None else chosen.at(measured.log10_dose)
     n_perturbations = len(fit.screen.table.perturbations)
 
     def pool(shift: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -130,27 +130,53 @@ def estimate_direct_effects(fit: LatentFit) -> DirectEffects | None:
     effect, variance = pool(residual)
     shrunk = shrink(effect, np.sqrt(variance))
     base = pool(from_programs)[0]
-    population = Population(fit.module, fit.statistics, n_cells=N_CELLS)
-    scale = RateScale.of_population(population, is_count=fit.module.likelihood.is_count)
+    scale = fit.rate_scale
     half_width = INTERVAL_Z * np.sqrt(shrunk.variance)
     at_base = scale.to_log_fold(base)
     log_fold, lower, upper = (
         (scale.to_log_fold(base + shift) - at_base).astype(np.float32)
         for shift in (shrunk.mean, shrunk.mean - half_width, shrunk.mean + half_width)
     )
-    return DirectEffects(
+    kept = np.divide(shrunk.mean, effect, out=np.zeros_like(effect), where=effect != 0)
+    left_out = strength[:, None] * kept[measured.perturbation]
+    left_out *= _pool_other_doses(measured, strength, residual)
+    effects = DirectEffects(
         log_fold=log_fold,
         lower=lower,
         upper=upper,
         false_sign_rate=shrunk.false_sign_rate.astype(np.float32),
         shift=shrunk.mean.astype(np.float32),
         shift_variance=shrunk.variance.astype(np.float32),
-        curve=curve,
+        curve=chosen,
     )
+    return effects, left_out
 
 
-def predict_measured(fit: LatentFit, measured: MeasuredShifts) -> FloatArray:
-    """Mean shift by the programs in each measured condition, over control cells of its context.
+def _pool_other_doses(
+    measured: MeasuredShifts, strength: FloatArray, residual: FloatArray
+) -> FloatArray:
+    """Effect of each condition's perturbation without its own dose, ``(n_rows, n_genes)``."""
+    keys = np.column_stack([measured.perturbation, measured.log10_dose])
+    _, first, cell = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    cell = cell.ravel()
+    of_cell = measured.perturbation[first]
+    weighted = strength[:, None] / measured.variance
+    sums = []
+    for values in (weighted * residual, weighted * strength[:, None]):
+        per_cell = np.zeros((len(first), values.shape[1]))
+        np.add.at(per_cell, cell, values)
+        per_perturbation = np.zeros((int(of_cell.max()) + 1, values.shape[1]))
+        np.add.at(per_perturbation, of_cell, per_cell)
+        sums.append(per_perturbation[of_cell] - per_cell)
+    total, information = sums
+    pooled = np.divide(total, information, out=np.zeros_like(total), where=information > 1e-9)
+    return pooled[cell]
+
+
+def predict_measured(
+    fit: LatentFit, measured: MeasuredShifts, intervention: Intervention
+) -> FloatArray:
+    """Mean shift by the nodes in each measured condition, over control cells of its context.
 
     Parameters
     ----------
@@ -158,13 +184,14 @@ def predict_measured(fit: LatentFit, measured: MeasuredShifts) -> FloatArray:
         What was learned of the programs.
     measured
         The conditions.
+    intervention
+        What is done to the nodes in each, tensors of shape ``(n_rows, n_nodes)``.
 
     Returns
     -------
     Shape ``(n_rows, n_genes)``.
     """
     statistics = fit.statistics
-    intervention = fit.seen_interventions.take(measured.perturbation).mean(measured.log10_dose)
     of_cells = np.column_stack([statistics.control_batch, statistics.control_categories])
     predicted = np.zeros(measured.shift.shape)
     for number, context in enumerate(measured.contexts):
@@ -172,15 +199,13 @@ def predict_measured(fit: LatentFit, measured: MeasuredShifts) -> FloatArray:
         is_member = (of_cells == context).all(1)
         if not len(rows) or not is_member.any():
             continue
-        population = Population(
-            fit.module, statistics, n_cells=N_CELLS, is_member=is_member
-        )
+        population = Population(fit.module, statistics, n_cells=N_CELLS, is_member=is_member)
         predicted[rows] = population.mean_shift(intervention[torch.as_tensor(rows)]).numpy()
     return predicted
 
 
 def choose_curve(
-    measured: MeasuredShifts, residual: FloatArray, own: FloatArray
+    measured: MeasuredShifts, residual: FloatArray, own: FloatArray, curve: StrengthCurve
 ) -> StrengthCurve | None:
     """Choose between each perturbation's own strength and one in common, by leaving doses out.
 
@@ -192,14 +217,13 @@ def choose_curve(
         What the programs leave of them, shape ``(n_rows, n_genes)``.
     own
         Strength of each by its perturbation's own dose response, shape ``(n_rows,)``.
+    curve
+        The one in common.
 
     Returns
     -------
     The curve in common, or ``None`` for their own.
     """
-    curve = fit_strength_curve(
-        measured.log10_dose, measured.perturbation, measured.shift, 1 / measured.variance
-    )
     if not len(curve.log10_dose):
         return None
     errors = [
@@ -209,9 +233,7 @@ def choose_curve(
     return curve if errors[1] < (1 - CLEAR_GAIN) * errors[0] else None
 
 
-def _left_out_error(
-    strength: FloatArray, measured: MeasuredShifts, residual: FloatArray
-) -> float:
+def _left_out_error(strength: FloatArray, measured: MeasuredShifts, residual: FloatArray) -> float:
     """Weighted squared error of each condition predicted from the others of its perturbation.
 
     Estimates are shrunk by the ratio of the variance of effects to that with noise, one number for all.
@@ -219,7 +241,9 @@ def _left_out_error(
     precision = 1 / measured.variance
     effect, variance = pool_shifts(strength, measured.perturbation, residual, precision)
     is_known = np.isfinite(variance)
-    between = float(np.maximum((effect**2 - variance)[is_known], 0.0).mean()) if is_known.any() else 0.0
+    between = (
+        float(np.maximum((effect**2 - variance)[is_known], 0.0).mean()) if is_known.any() else 0.0
+    )
     of_row = measured.perturbation
     information = np.where(is_known, 1 / variance, 0.0)
     weighted = strength[:, None] * precision

@@ -104,7 +104,7 @@ class Fit(ABC):
         """Add to draws of interventions what is not known of the mechanisms."""
 
     def gene_shift(self, conditions: Conditions) -> Tensor | None:
-        """What interventions do to the genes themselves, beside what they do to the nodes.
+        """Say what interventions do to the genes themselves, beside what they do to the nodes.
 
         Parameters
         ----------
@@ -117,6 +117,7 @@ class Fit(ABC):
         ``(n_conditions, n_genes)``; ``None`` where nodes are all that interventions act on.
         """
         del conditions
+        return None
 
     @abstractmethod
     def call_targets(self, conditions: Conditions) -> dict[str, np.ndarray]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 import torch
@@ -21,16 +21,22 @@ from scgim.scm import (
     compute_total_effects,
     match_nodes,
 )
+from scgim.scm.generator._effect_kernel import compare_features
+from scgim.scm.generator._effect_stack import EffectStack
+from scgim.scm.generator._perturbation_features import FeatureScaling
 from scgim.spaces._direct_effects import DirectEffects
 from scgim.spaces._fit import Fit, read_shared_state
 from scgim.spaces._generator_warnings import (
     warn_if_features_say_nothing,
     warn_if_mechanism_is_unknown,
 )
+from scgim.spaces._population import Population
+from scgim.spaces._rate_scale import RateScale
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from scgim._types import FloatArray
     from scgim.data import Screen
     from scgim.spaces._conditions import Conditions
     from scgim.spaces._training_statistics import TrainingStatistics
@@ -44,6 +50,8 @@ NULL_SD = 0.25
 # to three noise standard deviations, is about what simulated World P has.
 TARGET_SD = 2.0
 TARGET_SHARE = 0.15
+# Control cells for mean shifts: the control has the same noise, so few are enough.
+N_CELLS = 256
 # Draws for the variance of a shift, which is then known to a tenth.
 N_DRAWS = 200
 
@@ -68,26 +76,32 @@ class LatentFit(Fit):
     module: GIMModule
     gauge: dict[str, np.ndarray] | None = None
     direct: DirectEffects | None = None
+    stack: EffectStack | None = None
 
     @classmethod
     def from_state(
         cls, module: GIMModule, screen: Screen, node_names: list[str], state: dict[str, Any]
     ) -> Self:
         """Rebuild what :meth:`to_state` held."""
-        direct = state.get("direct")
+        direct, stack = state.get("direct"), state.get("stack")
         return cls(
             module=module,
             screen=screen,
             node_names=node_names,
             gauge=state["gauge"],
             direct=None if direct is None else DirectEffects.from_dict(direct),
+            stack=None if stack is None else EffectStack.from_dict(stack),
             **read_shared_state(state),
         )
 
     def to_state(self) -> dict[str, Any]:
         """Hold the fit as plain values, see :meth:`Fit.to_state`."""
-        direct = None if self.direct is None else self.direct.to_dict()
-        return {**super().to_state(), "gauge": self.gauge, "direct": direct}
+        return {
+            **super().to_state(),
+            "gauge": self.gauge,
+            "direct": self.direct and self.direct.to_dict(),
+            "stack": self.stack and self.stack.to_dict(),
+        }
 
     @property
     def table(self) -> InterventionTable:
@@ -152,18 +166,58 @@ class LatentFit(Fit):
             warn_if_mechanism_is_unknown(np.array(unseen)[is_unknown].tolist())
         return distribution.take(np.array([place[name] for name in names], dtype=int))
 
+    @cached_property
+    def control_population(self) -> Population:
+        """Control cells on which mean shifts of any intervention are computed."""
+        return Population(self.module, self.statistics, n_cells=N_CELLS)
+
+    @cached_property
+    def rate_scale(self) -> RateScale:
+        """Between mean shifts of expression and log folds of the rate."""
+        is_count = self.module.likelihood.is_count
+        return RateScale.of_population(self.control_population, is_count=is_count)
+
     def gene_shift(self, conditions: Conditions) -> Tensor | None:
-        """Direct effects on genes, added up over the perturbations of each condition."""
+        """Direct effects on genes, added up over the perturbations of each condition.
+
+        Those of a seen perturbation were measured. Of an unseen one they are what the nodes leave of
+        the mean shift that the stack predicts.
+        """
         if self.direct is None:
             return None
-        strength = self.direct.strength(conditions.distribution, conditions.log10_dose)
-        rows = {name: row for row, name in enumerate(self.screen.table.perturbations)}
-        is_seen = np.array([name in rows for name in conditions.names], dtype=bool)
-        seen = [rows[name] for name in conditions.names if name in rows]
-        total = np.zeros((len(conditions.obs), self.direct.log_fold.shape[1]), np.float32)
-        of_entry = strength[is_seen, None] * self.direct.log_fold[seen]
-        np.add.at(total, conditions.condition[is_seen], of_entry)
+        distribution = cast("DenseInterventions", conditions.distribution)
+        log10_dose = conditions.log10_dose
+        of_entry = np.zeros((len(conditions.names), self.direct.log_fold.shape[1]), np.float32)
+        seen = np.flatnonzero(distribution.is_seen)
+        strength = self.direct.strength(distribution, log10_dose)
+        of_entry[seen] = strength[seen, None] * self.direct.log_fold[distribution.row[seen]]
+        unseen = np.flatnonzero(~distribution.is_seen)
+        if self.stack is not None and len(unseen):
+            of_entry[unseen] = self._left_by_nodes(distribution.take(unseen), log10_dose[unseen])
+        total = np.zeros((len(conditions.obs), of_entry.shape[1]), np.float32)
+        np.add.at(total, conditions.condition, of_entry)
         return torch.from_numpy(total)
+
+    def _left_by_nodes(self, unseen: DenseInterventions, log10_dose: FloatArray) -> FloatArray:
+        """Log folds that take the nodes' shift of unseen perturbations to what the stack predicts."""
+        assert self.stack is not None
+        causal = self.control_population.mean_shift(unseen.mean(log10_dose)).double().numpy()
+        predicted = self.stack.predict(
+            self._similarity(unseen.features_of_unseen()),
+            log10_dose,
+            causal,
+            is_far=unseen.is_far,
+            is_unknown=unseen.is_unknown,
+        )
+        return self.rate_scale.to_log_fold(predicted) - self.rate_scale.to_log_fold(causal)
+
+    def _similarity(self, features: FloatArray) -> FloatArray:
+        """Similarity of perturbations to the seen ones, shape ``(n, n_perturbations)``."""
+        seen = self.screen.seen_features
+        assert seen is not None
+        return compare_features(
+            features, seen, FeatureScaling.fit(seen, self.screen.feature_blocks)
+        )
 
     def blur(
         self, draws: Intervention, mean: Intervention, rng: np.random.Generator

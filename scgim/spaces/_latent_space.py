@@ -12,7 +12,7 @@ from scgim._messages import warn
 from scgim.module import GIMModule, change_basis, linear_loadings, loading_sd
 from scgim.scm import Gauge, GaugeProblem, find_gauges, find_tied_orders
 from scgim.spaces._calibration import calibrate_intervals
-from scgim.spaces._direct_effects import estimate_direct_effects
+from scgim.spaces._gene_effects import learn_gene_effects
 from scgim.spaces._global_state import one_thread
 from scgim.spaces._latent_fit import LatentFit
 from scgim.spaces._space import Space
@@ -144,10 +144,8 @@ class LatentSpace(Space):
         )
         with one_thread():
             _write_effects(fit)
-        interventions = fit.interventions
-        fit = replace(fit, direct=estimate_direct_effects(fit))
-        vars(fit)["interventions"] = interventions
-        return fit.calibrated(calibrate_intervals(fit))
+            fit, left_out = learn_gene_effects(fit)
+        return fit.calibrated(calibrate_intervals(fit, left_out))
 
     def fix_gauge(
         self, fit: LatentFit, read_cells: ReadCells, *, n_starts: int, seed: int

@@ -68,7 +68,7 @@ def measure_shifts(statistics: TrainingStatistics, screen: Screen) -> MeasuredSh
     if means is None:
         return None
     components = screen.table.components[means.label]
-    is_control = (components < 0).all(1)
+    is_control = np.asarray((components < 0).all(axis=1))
     codes, contexts = pd.factorize(pd.MultiIndex.from_arrays(list(means.context.T)))
     n_control = np.bincount(codes, means.n_cells * is_control, minlength=len(contexts))
     chosen = np.flatnonzero(((components >= 0).sum(1) == 1) & (n_control[codes] > 0))

@@ -64,9 +64,7 @@ class Population:
         self._control = self._mean(empty)[0]
 
     @torch.no_grad()
-    def mean_shift(
-        self, intervention: Intervention, gene_shift: Tensor | None = None
-    ) -> Tensor:
+    def mean_shift(self, intervention: Intervention, gene_shift: Tensor | None = None) -> Tensor:
         """Compute the expected mean shift of expression under interventions.
 
         Parameters

@@ -106,9 +106,9 @@ class TrainingStatistics:
             controls.add(tensors, module)
             contexts.append(np.unique(_codes_of(tensors), axis=0))
         log10_ec50, hill = module.trained_dose_response()
+        arrays: dict[str, Any] = sums.finish() | controls.finish()
         return cls(
-            **sums.finish(),
-            **controls.finish(),
+            **arrays,
             contexts=np.unique(np.concatenate(contexts), axis=0),
             trained_log10_ec50=log10_ec50.double().cpu().numpy(),
             trained_hill=hill,
@@ -155,7 +155,9 @@ class TrainingStatistics:
             for field in fields(self)
             if field.name.startswith("control_")
         }
-        can_pool = self.by_context is not None and other.by_context is not None
+        by_context = None
+        if self.by_context is not None and other.by_context is not None:
+            by_context = self.by_context.add(other.by_context)
         return replace(
             self,
             label=keys.get_level_values(0).to_numpy(np.int64),
@@ -165,7 +167,7 @@ class TrainingStatistics:
             expression_mean=mean.astype(np.float32),
             expression_variance=np.maximum(square - mean**2, 0).astype(np.float32),
             contexts=np.unique(np.concatenate([self.contexts, other.contexts]), axis=0),
-            by_context=self.by_context.add(other.by_context) if can_pool else None,
+            by_context=by_context,
             **control,
         )
 
@@ -236,7 +238,9 @@ class _ConditionSums:
             keys = keys.append(other)
         parts = np.concatenate([totals for _, totals, _ in self._parts])
         in_context, totals_in_context = _add_up(keys, parts)
-        unique, totals = _add_up(in_context.droplevel(list(range(2, keys.nlevels))), totals_in_context)
+        unique, totals = _add_up(
+            in_context.droplevel(list(range(2, keys.nlevels))), totals_in_context
+        )
         n_cells = totals[:, -1]
         means = totals[:, :-1] / n_cells[:, None]
         n_nodes = int(self._parts[0][2][0])

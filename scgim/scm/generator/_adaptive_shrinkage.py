@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import norm
 
 if TYPE_CHECKING:
-    from scgim._types import FloatArray
+    from scgim._types import BoolArray, FloatArray
 
 # Widths of the mixture, in standard errors: from an eighth, which no screen tells from nothing, to
 # twice the largest effect; neighbours differ by less than a factor of two (Stephens 2017 takes the
@@ -91,7 +91,7 @@ def shrink(estimate: FloatArray, standard_error: FloatArray) -> ShrunkEffects:
     )
 
 
-def _fit_weights(size: FloatArray, is_measured: FloatArray, width: FloatArray) -> FloatArray:
+def _fit_weights(size: FloatArray, is_measured: BoolArray, width: FloatArray) -> FloatArray:
     """Weights of the mixture by EM on binned |z|, shape ``(n_sets, n_widths)``."""
     bins = (size / BIN_WIDTH).astype(int)
     occupied, code = np.unique(bins[is_measured], return_inverse=True)

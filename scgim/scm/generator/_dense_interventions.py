@@ -26,6 +26,7 @@ PER_ENTRY = (
     "is_unknown",
     "distance",
     "hill",
+    "row",
 )
 
 
@@ -51,6 +52,11 @@ class DenseInterventions(InterventionDistribution):
         Slope of the Hill curves.
     generator
         Draws the errors of unseen perturbations; ``None`` if there are none.
+    row
+        Row of the table of each entry, shape ``(n_entries,)``; unseen perturbations follow the rows of
+        the table, in the order of ``unseen_features``.
+    unseen_features
+        Features of the unseen perturbations, shape ``(n_unseen, n_features)``.
     """
 
     shift: FloatArray
@@ -59,6 +65,8 @@ class DenseInterventions(InterventionDistribution):
     table: InterventionTable
     slope: float
     generator: InterventionGenerator | None
+    row: IntArray
+    unseen_features: FloatArray | None = None
 
     @classmethod
     def of_seen(cls, fit: InterventionFit, table: InterventionTable) -> DenseInterventions:
@@ -89,6 +97,7 @@ class DenseInterventions(InterventionDistribution):
             table=table,
             slope=fit.hill,
             generator=fit.generator,
+            row=np.arange(n),
         )
 
     def append_unseen(self, features: FloatArray) -> DenseInterventions:
@@ -116,11 +125,12 @@ class DenseInterventions(InterventionDistribution):
             "is_unknown": generated.is_unknown,
             "distance": generated.distance,
             "hill": np.full(n, self.slope if self.table.anchors is None else np.nan),
+            "row": len(self.table.shift) + np.arange(n),
         }
         joined: dict[str, Any] = {
             key: np.concatenate([getattr(self, key), new]) for key, new in added.items()
         }
-        return replace(self, **joined)
+        return replace(self, **joined, unseen_features=features)
 
     def take(self, index: IntArray) -> DenseInterventions:
         """Pick entries.
@@ -135,6 +145,16 @@ class DenseInterventions(InterventionDistribution):
         The entries.
         """
         return replace(self, **{key: getattr(self, key)[index] for key in PER_ENTRY})
+
+    @property
+    def is_far(self) -> BoolArray:
+        """Whether each is unlike all seen perturbations, so that only sums of them tell about it."""
+        return (self.distance > 1) | (self.n_summands > 1)
+
+    def features_of_unseen(self) -> FloatArray:
+        """Features of the entries, all of which are unseen, shape ``(n_entries, n_features)``."""
+        assert self.unseen_features is not None
+        return self.unseen_features[self.row - len(self.table.shift)]
 
     @property
     def is_uncertain(self) -> BoolArray:

@@ -31,6 +31,10 @@ class StrengthCurve:
     log10_dose: FloatArray
     strength: FloatArray
 
+    def to_dict(self) -> dict[str, FloatArray]:
+        """Hold the curve as plain arrays."""
+        return {"log10_dose": self.log10_dose, "strength": self.strength}
+
     def at(self, log10_dose: FloatArray) -> FloatArray:
         """Strength at doses.
 
@@ -50,7 +54,8 @@ class StrengthCurve:
             return (np.asarray(log10_dose) > -np.inf).astype(np.float64)
         inside: FloatArray = np.interp(log10_dose, self.log10_dose, self.strength)
         below = np.minimum(log10_dose - self.log10_dose[0], 0.0)
-        return inside * 10.0**below
+        strength: FloatArray = inside * 10.0**below
+        return strength
 
 
 def fit_strength_curve(

@@ -1,0 +1,415 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from scipy.optimize import nnls
+
+from scgim.scm.generator._strength_curve import StrengthCurve, pool_shifts
+
+if TYPE_CHECKING:
+    from scgim._types import BoolArray, FloatArray, IntArray
+    from scgim.scm.generator._effect_kernel import EffectKernel
+
+# What a prediction may rest on, beside "no effect", which is what is left of the weights.
+POPULATION, NEIGHBOURS, KERNEL, CAUSAL = MEMBERS = (
+    "population mean",
+    "nearest perturbations",
+    "feature kernel",
+    "causal generator",
+)
+# Far from all seen features, left-out perturbations say nothing of what interpolates between them.
+FAR_MEMBERS = (POPULATION, CAUSAL)
+UNKNOWN_MEMBERS = (POPULATION,)
+# Perturbations at a dose after which their own mean counts as much as the mean of all doses.
+PRIOR_PERTURBATIONS = 4.0
+N_NEIGHBOURS = 5
+# With fewer perturbations there is no population, and nothing to leave out.
+MIN_PERTURBATIONS = 4
+
+
+@dataclass(frozen=True)
+class MeasuredEffects:
+    """Measured mean shifts of seen perturbations, on which members are fitted and weighed.
+
+    Attributes
+    ----------
+    perturbation
+        Row of each condition's perturbation, shape ``(n_rows,)``.
+    log10_dose
+        Dose, log10, same shape; infinity where there is no dose.
+    shift
+        Mean shift of expression, shape ``(n_rows, n_genes)``.
+    variance
+        Its sampling variance, same shape.
+    """
+
+    perturbation: IntArray
+    log10_dose: FloatArray
+    shift: FloatArray
+    variance: FloatArray
+
+
+@dataclass(frozen=True)
+class EffectStack:
+    """Mean shift of an unseen perturbation, as a weighted sum of several ways to predict it.
+
+    An unseen perturbation is one of a population: what the others do at its dose is where its
+    prediction starts, and features move it from there. Every member earns its weight by leaving
+    perturbations out, all doses and contexts of one together (stacking, Breiman 1996, Mach Learn
+    24:49, with weights at least 0). A sum that is not better than its best member is not used.
+
+    Attributes
+    ----------
+    log10_dose
+        Doses of the screen, log10, increasing, shape ``(n_doses,)``.
+    population
+        Mean shift of all perturbations at each dose, shape ``(n_doses, n_genes)``.
+    curve
+        Strength of perturbations over the dose.
+    effect
+        Effect of each seen perturbation at full strength, shape ``(n_perturbations, n_genes)``.
+    kernel_weights
+        Coefficients of the feature kernel, same shape.
+    weights
+        Weight of each member: near seen perturbations (``"near"``), far from them (``"far"``), and
+        where the mechanism is unlike all known ones (``"unknown"``).
+    left_out_r2
+        Share of the squared measured shifts, noise not counted, that each member, the sum of them
+        (``"stack"``) and what is used (``"used"``) predict of perturbations that were left out.
+    is_single
+        Whether one member is used alone because the sum was not better.
+    """
+
+    log10_dose: FloatArray
+    population: FloatArray
+    curve: StrengthCurve
+    effect: FloatArray
+    kernel_weights: FloatArray
+    weights: dict[str, dict[str, float]]
+    left_out_r2: dict[str, float]
+    is_single: bool
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any]) -> Self:
+        """Rebuild what :meth:`to_dict` held."""
+        return cls(**state | {"curve": StrengthCurve(**state["curve"])})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Hold the stack as plain values, to be saved with the model."""
+        state = {field.name: getattr(self, field.name) for field in fields(self)}
+        return state | {"curve": self.curve.to_dict()}
+
+    def predict(
+        self,
+        similarity: FloatArray,
+        log10_dose: FloatArray,
+        causal: FloatArray,
+        *,
+        is_far: BoolArray,
+        is_unknown: BoolArray,
+    ) -> FloatArray:
+        """Predict the mean shift of unseen perturbations.
+
+        Parameters
+        ----------
+        similarity
+            Kernel between their features and those of the seen ones, ``(n, n_perturbations)``.
+        log10_dose
+            Dose of each, log10, shape ``(n,)``; minus infinity is dose zero.
+        causal
+            What the causal generator predicts of each, shape ``(n, n_genes)``.
+        is_far
+            Whether the features of each are far from all seen ones, shape ``(n,)``.
+        is_unknown
+            Whether it is unlike all known mechanisms, same shape.
+
+        Returns
+        -------
+        Mean shifts, exactly 0 at dose zero, shape ``(n, n_genes)``.
+        """
+        strength = self.curve.at(log10_dose)[:, None]
+        population = self._population_at(log10_dose)
+        members = {
+            POPULATION: population,
+            NEIGHBOURS: strength * _nearest(similarity) @ self.effect,
+            KERNEL: population + strength * (similarity @ self.kernel_weights),
+            CAUSAL: causal,
+        }
+        kind = np.where(is_unknown, "unknown", np.where(is_far, "far", "near"))
+        total = np.zeros_like(causal)
+        for name, weights in self.weights.items():
+            of_kind = np.flatnonzero(kind == name)
+            for member, weight in weights.items():
+                total[of_kind] += weight * members[member][of_kind]
+        return total
+
+    def _population_at(self, log10_dose: FloatArray) -> FloatArray:
+        """Mean shift of all perturbations at doses, linear in the log dose between those measured."""
+        place = np.interp(log10_dose, self.log10_dose, np.arange(len(self.log10_dose)))
+        below = np.minimum(place.astype(int), max(len(self.log10_dose) - 2, 0))
+        share = (place - below)[:, None]
+        above = np.minimum(below + 1, len(self.log10_dose) - 1)
+        inside = (1 - share) * self.population[below] + share * self.population[above]
+        below_lowest = np.minimum(log10_dose - self.log10_dose[0], 0.0)
+        if not np.isfinite(self.log10_dose).all():
+            below_lowest = np.where(log10_dose > -np.inf, 0.0, -np.inf)
+        population: FloatArray = inside * 10.0 ** below_lowest[:, None]
+        return population
+
+
+def fit_effect_stack(
+    measured: MeasuredEffects,
+    kernel: EffectKernel | None,
+    causal: FloatArray,
+    curve: StrengthCurve,
+) -> tuple[EffectStack, FloatArray] | None:
+    """Fit and weigh the members.
+
+    Parameters
+    ----------
+    measured
+        Measured shifts.
+    kernel
+        Similarity of the seen perturbations by their features; ``None`` without features.
+    causal
+        What the causal generator predicts of each condition with its perturbation left out, shape
+        ``(n_rows, n_genes)``.
+    curve
+        Strength of perturbations over the dose.
+
+    Returns
+    -------
+    The stack, and what it predicts of each condition with its perturbation left out, ``(n_rows,
+    n_genes)``; ``None`` for fewer than four perturbations.
+    """
+    of_row = measured.perturbation
+    present = np.unique(of_row)
+    if len(present) < MIN_PERTURBATIONS:
+        return None
+    strength = curve.at(measured.log10_dose)
+    effect = _effects_at_full_strength(measured, strength, kernel)
+    doses, population, left_out_population = _population_means(measured, effect, strength)
+    left_out = {POPULATION: left_out_population, CAUSAL: causal}
+    kernel_weights = np.zeros_like(effect)
+    if kernel is not None:
+        deviation = effect - effect[present].mean(0)
+        kernel_weights[present], predicted = kernel.take(present).fit_ridge(deviation[present])
+        moved = np.zeros_like(effect)
+        moved[present] = predicted
+        left_out[KERNEL] = left_out_population + strength[:, None] * moved[of_row]
+        similarity = kernel.similarity.copy()
+        np.fill_diagonal(similarity, -np.inf)
+        absent = np.setdiff1d(np.arange(len(effect)), present)
+        similarity[:, absent] = -np.inf
+        left_out[NEIGHBOURS] = strength[:, None] * (_nearest(similarity) @ effect)[of_row]
+    loss = StackLoss.of(measured, left_out)
+    near, is_single = loss.choose(tuple(left_out))
+    weights = {
+        "near": near,
+        "far": loss.choose(FAR_MEMBERS)[0],
+        "unknown": loss.choose(UNKNOWN_MEMBERS)[0],
+    }
+    stack = EffectStack(
+        log10_dose=doses,
+        population=population.astype(np.float32),
+        curve=curve,
+        effect=effect.astype(np.float32),
+        kernel_weights=kernel_weights.astype(np.float32),
+        weights=weights,
+        left_out_r2=loss.report(near),
+        is_single=is_single,
+    )
+    total = np.zeros_like(measured.shift)
+    for member, weight in near.items():
+        total += weight * left_out[member]
+    return stack, total
+
+
+def _effects_at_full_strength(
+    measured: MeasuredEffects, strength: FloatArray, kernel: EffectKernel | None
+) -> FloatArray:
+    """Effects drawn to the mean of all perturbations by their noise, ``(n_perturbations, n_genes)``."""
+    pooled, variance = pool_shifts(
+        strength, measured.perturbation, measured.shift, 1 / measured.variance
+    )
+    known = np.isfinite(variance)
+    weight = np.where(known, 1.0, 0.0)
+    for _ in range(2):
+        centre = (weight * pooled).sum(0) / np.maximum(weight.sum(0), 1e-12)
+        excess = np.where(known, (pooled - centre) ** 2 - variance, 0.0)
+        between = np.maximum(excess.sum(0) / np.maximum(known.sum(0), 1), 0.0)
+        weight = np.where(known, 1 / (between + np.where(known, variance, 1.0) + 1e-12), 0.0)
+    kept = np.where(known, between / (between + np.where(known, variance, 1.0) + 1e-12), 0.0)
+    effect = centre + kept * (pooled - centre)
+    n_perturbations = len(effect) if kernel is None else len(kernel.similarity)
+    missing = n_perturbations - len(effect)
+    return np.concatenate([effect, np.repeat(centre[None], missing, axis=0)])
+
+
+def _population_means(
+    measured: MeasuredEffects, effect: FloatArray, strength: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Doses, mean shift at each, and the mean of the others for each condition.
+
+    Few perturbations at a dose draw on the mean of all doses, at the strength of this one.
+    """
+    doses, place = np.unique(measured.log10_dose, return_inverse=True)
+    keys, cell = np.unique(np.stack([place, measured.perturbation], 1), axis=0, return_inverse=True)
+    cell = cell.ravel()
+    per_cell = np.zeros((len(keys), measured.shift.shape[1]))
+    np.add.at(per_cell, cell, measured.shift)
+    per_cell /= np.bincount(cell)[:, None]
+    total = np.zeros((len(doses), per_cell.shape[1]))
+    np.add.at(total, keys[:, 0], per_cell)
+    count = np.bincount(keys[:, 0], minlength=len(doses)).astype(float)
+    at_dose = np.zeros(len(doses))
+    at_dose[place] = strength
+    present = np.unique(measured.perturbation)
+    overall = effect[present].sum(0)
+
+    def blend(total: FloatArray, count: FloatArray, prior: FloatArray) -> FloatArray:
+        mean = total + PRIOR_PERTURBATIONS * prior
+        return mean / (count + PRIOR_PERTURBATIONS)[:, None]
+
+    population = blend(total, count, at_dose[:, None] * overall / len(present))
+    others = (overall - effect[keys[:, 1]]) / (len(present) - 1)
+    left_out = blend(
+        total[keys[:, 0]] - per_cell, count[keys[:, 0]] - 1, at_dose[keys[:, 0], None] * others
+    )
+    return doses, population, left_out[cell]
+
+
+def _nearest(similarity: FloatArray) -> FloatArray:
+    """Average over the most similar seen perturbations, as a matrix of their weights."""
+    n = min(N_NEIGHBOURS, similarity.shape[1] - 1)
+    chosen = np.argpartition(-similarity, n - 1, axis=1)[:, :n]
+    average = np.zeros_like(similarity)
+    np.put_along_axis(average, chosen, 1 / n, 1)
+    return average
+
+
+@dataclass(frozen=True)
+class StackLoss:
+    """Weighted squared error of any sum of members, perturbation by perturbation.
+
+    Attributes
+    ----------
+    names
+        The members.
+    gram
+        Products of the members, summed over the conditions and genes of each perturbation, shape
+        ``(n_perturbations, n_members, n_members)``.
+    target
+        Products of the members and what was measured, shape ``(n_perturbations, n_members)``.
+    total
+        Squares of what was measured, shape ``(n_perturbations,)``.
+    noise
+        What sampling noise adds to them, same shape.
+    """
+
+    names: tuple[str, ...]
+    gram: FloatArray
+    target: FloatArray
+    total: FloatArray
+    noise: FloatArray
+
+    @classmethod
+    def of(cls, measured: MeasuredEffects, left_out: dict[str, FloatArray]) -> Self:
+        """Sum products over conditions and genes.
+
+        A shift is weighed by one over its sampling variance plus what perturbations differ by in this
+        gene, so that neither a gene that all move nor a condition of many cells decides alone.
+
+        Parameters
+        ----------
+        measured
+            Measured shifts.
+        left_out
+            What each member predicts of them with their perturbation left out.
+
+        Returns
+        -------
+        The loss.
+        """
+        variance = measured.variance
+        excess = (measured.shift - left_out[POPULATION]) ** 2 - variance
+        weight = 1 / (variance + np.maximum(excess.mean(0), 0.0) + 1e-12)
+        present, code = np.unique(measured.perturbation, return_inverse=True)
+
+        def add(values: FloatArray) -> FloatArray:
+            summed = np.bincount(code, (weight * values).sum(1), minlength=len(present))
+            return np.asarray(summed, dtype=np.float64)
+
+        names = tuple(left_out)
+        gram = np.zeros((len(present), len(names), len(names)))
+        target = np.zeros((len(present), len(names)))
+        for i, one in enumerate(names):
+            target[:, i] = add(left_out[one] * measured.shift)
+            for j in range(i + 1):
+                gram[:, i, j] = gram[:, j, i] = add(left_out[one] * left_out[names[j]])
+        return cls(names, gram, target, add(measured.shift**2), add(variance))
+
+    def of_weights(self, weights: FloatArray) -> FloatArray:
+        """Loss of each perturbation under weights of the members, its own or common ones."""
+        weights = np.broadcast_to(weights, self.target.shape)
+        squared = np.einsum("pi,pij,pj->p", weights, self.gram, weights)
+        loss: FloatArray = self.total - 2 * (weights * self.target).sum(1) + squared
+        return loss
+
+    def choose(self, members: tuple[str, ...]) -> tuple[dict[str, float], bool]:
+        """Weigh members, unless one of them alone is as good.
+
+        The sum is judged with weights that were found without the perturbation it predicts. It must
+        not be worse than its best member, or than no effect, by more than the standard error of their
+        difference over perturbations.
+
+        Parameters
+        ----------
+        members
+            Which members may have a weight.
+
+        Returns
+        -------
+        Weights, and whether they are those of a single member.
+        """
+        place = [self.names.index(name) for name in members if name in self.names]
+        all_but_one = [
+            self._solve(self.gram.sum(0) - gram, self.target.sum(0) - target, place)
+            for gram, target in zip(self.gram, self.target, strict=True)
+        ]
+        of_stack = self.of_weights(np.array(all_but_one))
+        alone = np.eye(len(self.names))[place]
+        candidates = [np.zeros(len(self.names)), *alone]
+        losses = np.array([self.of_weights(candidate) for candidate in candidates])
+        best = int(losses.sum(1).argmin())
+        difference = of_stack - losses[best]
+        error = difference.std(ddof=1) * np.sqrt(len(difference))
+        is_worse = difference.sum() > error
+        weights = (
+            candidates[best]
+            if is_worse
+            else self._solve(self.gram.sum(0), self.target.sum(0), place)
+        )
+        kept = {self.names[i]: float(weights[i]) for i in place}
+        return kept, bool(is_worse)
+
+    def report(self, used: dict[str, float]) -> dict[str, float]:
+        """Share of the squared shifts, less noise, that members and the sum predict."""
+        size = max(float((self.total - self.noise).sum()), 1e-12)
+        vectors = dict(zip(self.names, np.eye(len(self.names)), strict=True))
+        vectors["used"] = np.array([used.get(name, 0.0) for name in self.names])
+        return {
+            name: 1 - float((self.of_weights(vector) - self.noise).sum()) / size
+            for name, vector in vectors.items()
+        }
+
+    def _solve(self, gram: FloatArray, target: FloatArray, place: list[int]) -> FloatArray:
+        """Non-negative least squares by the normal equations."""
+        weights = np.zeros(len(self.names))
+        chosen = gram[np.ix_(place, place)]
+        jitter = 1e-9 * max(float(np.trace(chosen)), 1e-12)
+        factor = np.linalg.cholesky(chosen + jitter * np.eye(len(place)))
+        weights[place] = nnls(factor.T, np.linalg.solve(factor, target[place]))[0]
+        return weights
