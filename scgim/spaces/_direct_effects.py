@@ -115,7 +115,8 @@ def estimate_direct_effects(
     at its dose had not been run, shape ``(n_rows, n_genes)``.
     """
     seen = fit.seen_interventions.take(measured.perturbation)
-    from_programs = predict_measured(fit, measured, seen.mean(measured.log10_dose))
+    mean = seen.mean(measured.log10_dose).map(lambda values: values[None])
+    from_programs = predict_measured(fit, measured, mean)
     residual, precision = measured.shift - from_programs, 1 / measured.variance
     own = seen.strength(measured.log10_dose)
     chosen = choose_curve(measured, residual, own, curve)
@@ -174,7 +175,10 @@ def _pool_other_doses(
 
 
 def predict_measured(
-    fit: LatentFit, measured: MeasuredShifts, intervention: Intervention
+    fit: LatentFit,
+    measured: MeasuredShifts,
+    draws: Intervention,
+    n_cells: int = N_CELLS,
 ) -> FloatArray:
     """Mean shift by the nodes in each measured condition, over control cells of its context.
 
@@ -184,8 +188,10 @@ def predict_measured(
         What was learned of the programs.
     measured
         The conditions.
-    intervention
-        What is done to the nodes in each, tensors of shape ``(n_rows, n_nodes)``.
+    draws
+        What is done to the nodes in each, tensors of shape ``(n_draws, n_rows, n_nodes)``.
+    n_cells
+        Control cells to average over.
 
     Returns
     -------
@@ -199,8 +205,8 @@ def predict_measured(
         is_member = (of_cells == context).all(1)
         if not len(rows) or not is_member.any():
             continue
-        population = Population(fit.module, statistics, n_cells=N_CELLS, is_member=is_member)
-        predicted[rows] = population.mean_shift(intervention[torch.as_tensor(rows)]).numpy()
+        population = Population(fit.module, statistics, n_cells=n_cells, is_member=is_member)
+        predicted[rows] = population.expected_shift(draws[:, torch.as_tensor(rows)]).numpy()
     return predicted
 
 

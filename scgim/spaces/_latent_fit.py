@@ -52,6 +52,8 @@ TARGET_SD = 2.0
 TARGET_SHARE = 0.15
 # Control cells for mean shifts: the control has the same noise, so few are enough.
 N_CELLS = 256
+# Draws for the mean shift over a distribution over interventions.
+N_SHIFT_DRAWS = 8
 # Draws for the variance of a shift, which is then known to a tenth.
 N_DRAWS = 200
 
@@ -201,7 +203,10 @@ class LatentFit(Fit):
     def _left_by_nodes(self, unseen: DenseInterventions, log10_dose: FloatArray) -> FloatArray:
         """Log folds that take the nodes' shift of unseen perturbations to what the stack predicts."""
         assert self.stack is not None
-        causal = self.control_population.mean_shift(unseen.mean(log10_dose)).double().numpy()
+        draws = unseen.mean(log10_dose).map(lambda values: values[None])
+        if unseen.is_uncertain.any():
+            draws = unseen.sample(log10_dose, N_SHIFT_DRAWS, np.random.default_rng(0))
+        causal = self.control_population.expected_shift(draws).double().numpy()
         predicted = self.stack.predict(
             self._similarity(unseen.features_of_unseen()),
             log10_dose,

@@ -95,6 +95,22 @@ class Population:
         ]
         return torch.cat(parts).cpu()
 
+    def expected_shift(self, draws: Intervention) -> Tensor:
+        """Compute the mean shift over a distribution over interventions, from draws.
+
+        Parameters
+        ----------
+        draws
+            Tensors of shape ``(n_draws, n, n_nodes)``.
+
+        Returns
+        -------
+        Mean shift of expression, shape ``(n, n_genes)``, on the CPU.
+        """
+        return torch.stack(
+            [self.mean_shift(draws[number]) for number in range(len(draws.shift))]
+        ).mean(0)
+
     def rate_curves(self, log_fold: Tensor) -> Tensor:
         """Compute the mean shift of every gene if its rate, and nothing else, is multiplied.
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from scgim.scm import shift_nodes
@@ -13,9 +14,16 @@ from scgim.spaces._direct_effects import predict_measured
 
 if TYPE_CHECKING:
     from scgim._types import FloatArray
+    from scgim.scm import Intervention, InterventionGenerator
     from scgim.scm.generator._strength_curve import StrengthCurve
     from scgim.spaces._latent_fit import LatentFit
     from scgim.spaces._measured_shifts import MeasuredShifts
+
+
+# Draws from the distribution over interventions of a left-out perturbation, and control cells for each:
+# together as many as for one intervention that is known.
+N_DRAWS = 8
+N_CELLS = 32
 
 
 def learn_unseen_effects(
@@ -42,14 +50,8 @@ def learn_unseen_effects(
         return None
     scaling = FeatureScaling.fit(features, fit.screen.feature_blocks)
     of_row = measured.perturbation
-    left_out = respond(
-        fit.table,
-        fit.interventions.hill,
-        generator.left_out_shift[of_row],
-        generator.left_out_log10_ec50[of_row],
-        measured.log10_dose,
-    )
-    causal = predict_measured(fit, measured, shift_nodes(torch.as_tensor(left_out)))
+    draws = _draw_left_out(fit, generator, measured)
+    causal = predict_measured(fit, measured, draws, N_CELLS)
     fitted = fit_effect_stack(
         MeasuredEffects(of_row, measured.log10_dose, measured.shift, measured.variance),
         EffectKernel.of(features, scaling),
@@ -57,3 +59,25 @@ def learn_unseen_effects(
         curve,
     )
     return None if fitted is None else (*fitted, causal)
+
+
+def _draw_left_out(
+    fit: LatentFit, generator: InterventionGenerator, measured: MeasuredShifts
+) -> Intervention:
+    """Draw what the generator thinks of each condition with its perturbation left out.
+
+    Expression bends with the nodes, so the mean over the distribution over interventions is not the
+    shift under the mean intervention. Draws are centred, which leaves only the bend to chance.
+    """
+    of_row = measured.perturbation
+    shift = generator.left_out_shift[of_row][None]
+    log10_ec50 = generator.left_out_log10_ec50[of_row][None]
+    if generator.is_informative:
+        n = len(of_row)
+        noise, ec50_noise = generator.draw_residuals(
+            np.ones(n, int), np.zeros(n, bool), N_DRAWS, np.random.default_rng(0)
+        )
+        shift = shift + noise - noise.mean(0)
+        log10_ec50 = log10_ec50 + ec50_noise - ec50_noise.mean(0)
+    moved = respond(fit.table, fit.interventions.hill, shift, log10_ec50, measured.log10_dose)
+    return shift_nodes(torch.as_tensor(moved))

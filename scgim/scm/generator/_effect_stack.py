@@ -20,7 +20,7 @@ POPULATION, NEIGHBOURS, KERNEL, CAUSAL = MEMBERS = (
     "causal generator",
 )
 # Far from all seen features, left-out perturbations say nothing of what interpolates between them.
-FAR_MEMBERS = (POPULATION, CAUSAL)
+FAR_MEMBERS = (POPULATION, KERNEL, CAUSAL)
 UNKNOWN_MEMBERS = (POPULATION,)
 # Perturbations at a dose after which their own mean counts as much as the mean of all doses.
 PRIOR_PERTURBATIONS = 4.0
@@ -152,8 +152,9 @@ class EffectStack:
         share = (place - below)[:, None]
         above = np.minimum(below + 1, len(self.log10_dose) - 1)
         inside = (1 - share) * self.population[below] + share * self.population[above]
-        below_lowest = np.minimum(log10_dose - self.log10_dose[0], 0.0)
-        if not np.isfinite(self.log10_dose).all():
+        if np.isfinite(self.log10_dose).all():
+            below_lowest = np.minimum(log10_dose - self.log10_dose[0], 0.0)
+        else:
             below_lowest = np.where(log10_dose > -np.inf, 0.0, -np.inf)
         population: FloatArray = inside * 10.0 ** below_lowest[:, None]
         return population
