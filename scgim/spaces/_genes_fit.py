@@ -265,7 +265,7 @@ def count_buffers(
 
 
 def group_shifts(fit: GenesFit, data: GenesData) -> np.ndarray:
-    """What moved each node by itself, in each group at its highest dose, ``(n_groups, n_nodes)``.
+    """Measure how far each node moved by itself, in each group at its highest dose.
 
     Parameters
     ----------
@@ -276,7 +276,7 @@ def group_shifts(fit: GenesFit, data: GenesData) -> np.ndarray:
 
     Returns
     -------
-    Mean residual, of targets and of other nodes.
+    Mean residual, of targets and of other nodes, shape ``(n_groups, n_nodes)``.
     """
     mechanism, values = fit.model.mechanism, data.values
     expected = np.column_stack([mechanism.mean(j, values) for j in range(values.shape[1])])
