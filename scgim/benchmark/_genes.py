@@ -35,10 +35,11 @@ from scgim.benchmark._genes_predictors import (
     GenesPredictor,
     GenesScreen,
     GradientGraph,
-    SearchedGraph,
+    TrainedGenes,
     true_edges,
     true_targets,
 )
+from scgim.benchmark._named_genes import to_array
 from scgim.benchmark._result_file import to_records, write_document
 from scgim.datasets import GenesWorld
 from scgim.evaluation._reliability import compute_reliability
@@ -55,9 +56,6 @@ from scgim.metrics import (
 from scgim.scm import (
     GradientSettings,
     SearchSettings,
-    Structure,
-    compute_log_densities,
-    sample_nodes,
 )
 
 if TYPE_CHECKING:
@@ -66,6 +64,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from rich.console import Console
+
+    from scgim.model import GIM
 
     _Called = tuple[NDArray[np.float64], NDArray[np.bool_]]
 
@@ -261,9 +261,9 @@ def benchmark_genes(
             tables.append(pd.DataFrame(rows).assign(seed=seed, predictor=predictor.name))
             _say(console, seed, predictor.name, rows)
             if predictor.name == SEARCH:
-                assert isinstance(predictor, SearchedGraph)
-                called["edges"].append(_called_edges(predictor, world))
-                called["targets"].append(_called_targets(predictor, world, screen))
+                assert isinstance(predictor, TrainedGenes)
+                called["edges"].append(_called_edges(predictor.model, world))
+                called["targets"].append(_called_targets(predictor.model, world, screen.drugs))
     scores = pd.concat(tables, ignore_index=True)
     scores = scores[["seed", "predictor", "split", "metric", "value"]]
     curves = [compute_reliability(pairs).assign(what=what) for what, pairs in called.items()]
@@ -310,12 +310,12 @@ class _HeldOut:
 def _predictors(world: GenesWorld, settings: GenesSettings) -> list[GenesPredictor]:
     predictors: list[GenesPredictor] = []
     if "search" in settings.structures:
-        predictors.append(SearchedGraph(world, settings.search_settings))
+        predictors.append(TrainedGenes(world, settings.search_settings))
     if "gradient" in settings.structures:
         predictors.append(GradientGraph(settings.gradient))
     if not settings.has_baselines:
         return predictors
-    oracle = SearchedGraph(world, settings.search_settings, is_oracle=True)
+    oracle = TrainedGenes(world, settings.search_settings, is_oracle=True)
     return [*predictors, oracle, ControlMean(), NearestCondition(), RidgeWithDose(), Network()]
 
 
@@ -344,18 +344,15 @@ def _distribution_rows(
     predictor: GenesPredictor, truth: _HeldOut, split: str
 ) -> list[dict[str, object]]:
     """Score cells of every few conditions, of predictors that have a causal model."""
-    cells = truth.cells[split]
-    what = predictor.predict_interventions(truth.conditions[split].iloc[::EVERY])
-    if what is None:
+    cells, conditions = truth.cells[split], truth.conditions[split].iloc[::EVERY]
+    sampled = predictor.sample(conditions, N_CELLS)
+    densities = predictor.log_densities(conditions, cells)
+    if sampled is None or densities is None:
         return []
-    mechanism, order, interventions = what
-    sampled = sample_nodes(mechanism, order, interventions, N_CELLS, np.random.default_rng(2))
     distance = [sliced_wasserstein(one, other) for one, other in zip(sampled, cells, strict=True)]
-    without, targeted = compute_log_densities(mechanism, cells, interventions)
-    probability = np.repeat(interventions.probability, N_CELLS, axis=0)
     return [
         {"metric": SLICED_WASSERSTEIN, "value": float(np.mean(distance))},
-        {"metric": NLL, "value": interventional_nll(without, targeted, probability)},
+        {"metric": NLL, "value": interventional_nll(*densities)},
     ]
 
 
@@ -366,27 +363,31 @@ def _structure_rows(
     edges = true_edges(world)
     if isinstance(predictor, GradientGraph):
         values = _graph_scores(predictor.model.adjacency, predictor.model.edge_probability, edges)
-    elif isinstance(predictor, SearchedGraph) and predictor.name == SEARCH:
-        found = predictor.model.structure
-        values = _graph_scores(found.adjacency, found.edge_evidence, edges)
-        targets = true_targets(world, screen.drugs)
-        right = (found.is_target & targets).sum() / max(int(found.is_target.sum()), 1)
-        values[TARGET_PRECISION] = float(right)
+    elif isinstance(predictor, TrainedGenes) and predictor.name == SEARCH:
+        graph = predictor.model.get_causal_graph().to_numpy()
+        probability = predictor.model.get_causal_graph("probability").to_numpy()
+        values = _graph_scores(graph != 0, probability, edges)
+        called = predictor.model.get_intervention_targets()
+        is_target = to_array(called, "is_target", screen.drugs, world.gene_names).astype(bool)
+        right = (is_target & true_targets(world, screen.drugs)).sum()
+        values[TARGET_PRECISION] = float(right / max(int(is_target.sum()), 1))
         if world.intervention != "shift":
-            values[KIND_RIGHT] = _share_of_right_kind(found, world, screen.drugs)
+            values[KIND_RIGHT] = _share_of_right_kind(called, world, screen.drugs)
     else:
         return []
     return [{"split": "", "metric": metric, "value": value} for metric, value in values.items()]
 
 
-def _share_of_right_kind(found: Structure, world: GenesWorld, drugs: list[str]) -> float:
+def _share_of_right_kind(called: pd.DataFrame, world: GenesWorld, drugs: list[str]) -> float:
     """Share of the true targets that were found whose kind of intervention is right, too."""
     is_hard = pd.DataFrame(world.truth["is_hard"]).loc[drugs].to_numpy()
     other = "scale" if world.intervention == "scale" else "shift"
-    true = np.where(is_hard, "hard", other)
-    called = np.array([*(kind.name for kind in found.kinds), ""])[found.kind_index]
-    both = found.is_target & true_targets(world, drugs)
-    return float((called == true)[both].mean()) if both.any() else math.nan
+    kind = to_array(called, "kind", drugs, world.gene_names)
+    is_target = to_array(called, "is_target", drugs, world.gene_names).astype(bool)
+    both = is_target & true_targets(world, drugs)
+    return (
+        float((kind == np.where(is_hard, "hard", other))[both].mean()) if both.any() else math.nan
+    )
 
 
 def _graph_scores(
@@ -403,15 +404,16 @@ def _graph_scores(
     } | sid
 
 
-def _called_edges(predictor: SearchedGraph, world: GenesWorld) -> _Called:
+def _called_edges(model: GIM, world: GenesWorld) -> _Called:
     off_diagonal = ~np.eye(world.n_nodes, dtype=bool)
-    probability = predictor.model.structure.edge_probability
+    probability = model.get_causal_graph("probability").to_numpy()
     return probability[off_diagonal], true_edges(world)[off_diagonal]
 
 
-def _called_targets(predictor: SearchedGraph, world: GenesWorld, screen: GenesScreen) -> _Called:
-    probability = predictor.model.structure.target_probability
-    return probability, true_targets(world, screen.drugs)
+def _called_targets(model: GIM, world: GenesWorld, drugs: list[str]) -> _Called:
+    table = model.get_intervention_targets()
+    probability = to_array(table, "probability", drugs, world.gene_names)
+    return probability, true_targets(world, drugs)
 
 
 def _say(console: Console | None, seed: int, name: str, rows: list[dict[str, object]]) -> None:

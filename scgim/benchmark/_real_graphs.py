@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from scgim.benchmark._target_rankings import known_targets, profile_rankings
+from scgim.benchmark._target_rankings import (
+    EVIDENCE,
+    KNOCK_OUT,
+    UNORIENTED,
+    known_targets,
+    profile_rankings,
+)
 from scgim.datasets import dream4, sachs2005
 from scgim.metrics import edge_f1, graph_average_precision, structural_hamming_distance
 from scgim.scm import (
@@ -133,7 +139,10 @@ def _rank_profiles(network: ad.AnnData, experiment: str) -> dict[str, NDArray[np
     profiles, control = _profiles(network, experiment), _wild_type(network)
     code = np.append(np.full(len(control), -1), np.arange(len(profiles)))
     evidence = compute_expression_evidence(np.vstack([control, profiles]), code)
-    return profile_rankings(profiles, control.mean(axis=0), evidence)
+    return {
+        EVIDENCE: evidence.combine(sign=KNOCK_OUT),
+        UNORIENTED: evidence.combine(),
+    } | profile_rankings(profiles, control.mean(axis=0), evidence.marginal)
 
 
 def _score_edges_of_profiles(network: ad.AnnData) -> pd.DataFrame:

@@ -248,9 +248,16 @@ def _describe_knock_outs(found: list[pd.DataFrame], shifts: list[pd.DataFrame]) 
     return mean.sort_values("evidence", ascending=False).reset_index(names="knock-out")
 
 
-def _train(adata: ad.AnnData, seed: int, max_epochs: int | None, **keys: str) -> GIM:
+def _train(
+    adata: ad.AnnData,
+    seed: int,
+    max_epochs: int | None,
+    *,
+    dose_key: str | None = None,
+    batch_key: str | None = None,
+) -> GIM:
     adata = adata.copy()
-    GIM.setup_anndata(adata, "perturbation", "control", **keys)
+    GIM.setup_anndata(adata, "perturbation", "control", dose_key=dose_key, batch_key=batch_key)
     scvi.settings.seed = seed
     model = GIM(adata, n_nodes=N_NODES)
     model.train(max_epochs, enable_progress_bar=False, logger=False)

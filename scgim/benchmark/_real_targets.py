@@ -4,38 +4,51 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 from rich.table import Table
 
-from scgim._messages import check_choice
+from scgim._messages import check_choice, warn
 from scgim.benchmark._left_out_effects import score_left_out_effects
+from scgim.benchmark._named_genes import to_array, train_named_genes
 from scgim.benchmark._real_graphs import GraphScores, score_dream4, score_sachs
 from scgim.benchmark._result_file import to_records, write_document
 from scgim.benchmark._target_rankings import (
+    CONTROL,
     N_RESAMPLES,
     baseline_rankings,
     known_targets,
-    method_rankings,
+    model_rankings,
+    prepare_screen,
     score_rankings,
     select_panel,
     to_count_screen,
 )
 from scgim.datasets import hill2018, papalexi2021
-from scgim.scm import compute_target_evidence
+from scgim.model import GraphSearch
+from scgim.spaces import NamedNodesFit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from numpy.typing import NDArray
     from rich.console import Console
+
+    from scgim.data._perturbation_direction import Direction
+    from scgim.model import GIM
+    from scgim.scm import CountScreen
 
 SCREENS: dict[str, Callable[[], ad.AnnData]] = {"papalexi": papalexi2021, "hill": hill2018}
 GRAPHS: dict[str, Callable[[], GraphScores]] = {"dream4": score_dream4, "sachs": score_sachs}
 PANELS: dict[str, tuple[int | None, ...]] = {"papalexi": (60, 120, None), "hill": (None,)}
 LEFT_OUT_PANEL = {"papalexi": 60}
+# What two models are told of the knock-outs.
+DIRECTIONS: tuple[Direction, Direction] = ("lowers", "unknown")
+# On counts the search has no say in ``evidence``, only in ``probability``.
+SEARCH = GraphSearch(n_restarts=4)
 
 
 @dataclass(frozen=True)
@@ -139,9 +152,17 @@ class TargetsBenchmark:
 
 
 def benchmark_targets(
-    screen: str, *, seed: int = 0, n_splits: int = 20, n_resamples: int = N_RESAMPLES
+    screen: str,
+    *,
+    seed: int = 0,
+    n_splits: int | None = None,
+    n_resamples: int = N_RESAMPLES,
 ) -> TargetsBenchmark:
     """Rank all genes as the target of each perturbation, beside baselines.
+
+    The rankings are columns of :meth:`GIM.get_intervention_targets` of a model that is trained on the
+    screen: ``evidence`` with and without ``perturbation_direction="lowers"``, ``residual`` and
+    ``probability``.
 
     On counts (``"papalexi"``, ``"hill"``, or your own screen) ten measures of differential expression
     are the baselines. ``"dream4"`` and ``"sachs"`` also have graphs, beside which correlation and the
@@ -155,9 +176,9 @@ def benchmark_targets(
         h5ad file of knock-outs with counts in ``X``, ``obs["perturbation"]``, ``obs["is_control"]``
         and ``uns["known_targets"]`` (columns ``perturbation`` and ``target``).
     seed
-        Seed of the thinning and of the bootstrap.
+        Seed of the training and of the bootstrap.
     n_splits
-        How often counts are split.
+        Not used any more: :class:`~scgim.model.GIM` decides how often counts are split.
     n_resamples
         Resamples of the perturbations for the intervals.
 
@@ -166,6 +187,12 @@ def benchmark_targets(
     Average precision pooled over the perturbations with a measured target, mean reciprocal rank and
     recall at rank 1, with bootstrap intervals. The best baseline is picked afterwards, in its favour.
     """
+    if n_splits is not None:
+        warn(
+            "`n_splits` is not used any more: `GIM` decides how often counts are split. Leave it out; "
+            "scgim 0.3 takes it away.",
+            FutureWarning,
+        )
     if screen in GRAPHS:
         return _score_graphs(screen, seed, n_resamples)
     if not Path(screen).is_file():
@@ -175,21 +202,67 @@ def benchmark_targets(
     tables, explained = [], {}
     effects = pd.DataFrame()
     for n_genes in PANELS.get(screen, (None,)):
-        panel = select_panel(adata, n_genes)
         rng = np.random.default_rng(seed)
-        counts, names = to_count_screen(adata, panel)
-        is_target = known_targets(adata, names, list(adata.var_names[panel]))
-        evidence = compute_target_evidence(counts, rng, n_splits=n_splits)
-        rankings = baseline_rankings(counts, evidence) | method_rankings(evidence)
-        table = score_rankings(rankings, is_target, rng, n_resamples=n_resamples)
-        label = f"{len(panel)} genes"
-        tables.append(table.assign(panel=label, n_genes=len(panel)))
-        explained[label] = evidence.explained
+        panel = _Panel.of(adata, select_panel(adata, n_genes), seed)
+        table = score_rankings(panel.rankings, panel.is_target, rng, n_resamples=n_resamples)
+        label = f"{len(panel.genes)} genes"
+        tables.append(table.assign(panel=label, n_genes=len(panel.genes)))
+        explained[label] = panel.explained
         if LEFT_OUT_PANEL.get(screen, 0) == n_genes:
-            effects = score_left_out_effects(counts, is_target, rng)
+            effects = score_left_out_effects(panel.counts, panel.is_target, rng)
     scores = pd.concat(tables, ignore_index=True)
     name = Path(screen).stem if screen not in SCREENS else screen
     return TargetsBenchmark(scores, explained, name, left_out_effects=effects)
+
+
+class _Panel(NamedTuple):
+    """One panel of genes: what is known, and all rankings of targets."""
+
+    genes: list[str]
+    counts: CountScreen
+    is_target: NDArray[np.bool_]
+    rankings: dict[str, NDArray[np.float64]]
+    explained: float
+
+    @classmethod
+    def of(cls, adata: ad.AnnData, chosen: NDArray[np.int64], seed: int) -> _Panel:
+        """Train on the panel with and without direction, and rank by models and baselines."""
+        screen = prepare_screen(adata, chosen)
+        oriented, unknown = (train_on_panel(screen, word, seed) for word in DIRECTIONS)
+        names, genes = list(oriented.screen.table.perturbations), list(screen.var_names)
+        counts = to_count_screen(screen, names)
+        targets = oriented.get_intervention_targets()
+        rankings = baseline_rankings(counts, to_array(targets, "marginal", names, genes))
+        rankings |= model_rankings(targets, unknown.get_intervention_targets(), names, genes)
+        assert isinstance(oriented.fitted, NamedNodesFit)
+        share = float(oriented.fitted.named_nodes["explained"])
+        return cls(genes, counts, known_targets(adata, names, genes), rankings, share)
+
+
+def train_on_panel(screen: ad.AnnData, direction: Direction, seed: int) -> GIM:
+    """Train named genes on counts of knock-outs.
+
+    Parameters
+    ----------
+    screen
+        As :func:`~scgim.benchmark._target_rankings.prepare_screen` gives it.
+    direction
+        What the model is told of all perturbations.
+    seed
+        Seed of the training.
+
+    Returns
+    -------
+    The trained model.
+    """
+    setup = {
+        "perturbation_key": "perturbation",
+        "control": CONTROL,
+        "batch_key": "bio_rep" if "bio_rep" in screen.obs else None,
+        "size_factor_key": "depth",
+        "perturbation_direction": direction,
+    }
+    return train_named_genes(screen, setup, {"gene_likelihood": "nb"}, search=SEARCH, seed=seed)
 
 
 def _score_graphs(screen: str, seed: int, n_resamples: int) -> TargetsBenchmark:

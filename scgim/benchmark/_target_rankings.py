@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score
 
-from scgim.scm import CountScreen, TargetEvidence, control_deviation
+from scgim.benchmark._named_genes import to_array
+from scgim.scm import CountScreen, control_deviation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import anndata as ad
     from numpy.typing import NDArray
 
 KNOCK_OUT = -1
 N_RESAMPLES = 500
 INTERVAL = (0.05, 0.95)
 PSEUDO_COUNT = 0.01
-COMBINED = "combined"
-METHODS = {COMBINED, "residual", "combined, unsigned", "search"}
+# A gene with hardly a count has the same z in most perturbations.
+MIN_SPREAD = 1e-12
+CONTROL = "control"
+# What a table of targets of GIM says; all other rankings are baselines.
+EVIDENCE, UNORIENTED = "evidence", "evidence, direction unknown"
+METHODS = {EVIDENCE, UNORIENTED, "residual", "probability"}
 
 
 def select_panel(adata: ad.AnnData, n_genes: int | None) -> NDArray[np.int64]:
@@ -47,8 +52,8 @@ def select_panel(adata: ad.AnnData, n_genes: int | None) -> NDArray[np.int64]:
     return np.union1d(np.flatnonzero(known), largest)
 
 
-def to_count_screen(adata: ad.AnnData, panel: NDArray[np.int64]) -> tuple[CountScreen, list[str]]:
-    """Read counts, depths, perturbations and batches.
+def prepare_screen(adata: ad.AnnData, panel: NDArray[np.int64]) -> ad.AnnData:
+    """Bring a screen of knock-outs to a panel of genes.
 
     Parameters
     ----------
@@ -59,27 +64,51 @@ def to_count_screen(adata: ad.AnnData, panel: NDArray[np.int64]) -> tuple[CountS
 
     Returns
     -------
-    The screen, and the names of its perturbations in the order of their codes.
+    Cells that have a count in the panel, with ``obs["perturbation"]`` (:data:`CONTROL` for control
+    cells), ``obs["depth"]`` of all genes, and ``obs["bio_rep"]`` where there are replicates.
     """
-    counts = adata.X.toarray() if hasattr(adata.X, "toarray") else np.asarray(adata.X)
-    depth = adata.obs["nUMI"].to_numpy(dtype=float) if "nUMI" in adata.obs else counts.sum(axis=1)
-    depth = np.maximum(depth, 1.0)
-    label = adata.obs["perturbation"].astype(str).to_numpy()
+    total = np.asarray(adata.X.sum(axis=1)).ravel()
+    depth = adata.obs["nUMI"].to_numpy(dtype=float) if "nUMI" in adata.obs else total
     is_control = adata.obs["is_control"].to_numpy(dtype=bool)
-    names = sorted(set(label[~is_control]))
-    code = np.where(is_control, -1, pd.Index(names).get_indexer(label))
-    batch = (
-        pd.get_dummies(adata.obs["bio_rep"], drop_first=True) if "bio_rep" in adata.obs else None
-    )
-    covariates = np.zeros((adata.n_obs, 0)) if batch is None else batch.to_numpy(dtype=float)
-    screen = CountScreen(
-        np.rint(counts[:, panel]).astype(np.int64), depth / np.median(depth), code, covariates
-    )
-    return screen, names
+    label = np.where(is_control, CONTROL, adata.obs["perturbation"].astype(str))
+    obs = pd.DataFrame({"perturbation": pd.Categorical(label)}, index=adata.obs_names)
+    obs["depth"] = np.maximum(depth, 1.0)
+    if "bio_rep" in adata.obs:
+        obs["bio_rep"] = adata.obs["bio_rep"].to_numpy()
+    counts = adata.X[:, panel]
+    has_counts = np.asarray(counts.sum(axis=1)).ravel() > 0
+    var = pd.DataFrame(index=adata.var_names[panel])
+    return ad.AnnData(counts[has_counts].astype(np.float32), obs=obs[has_counts], var=var)
+
+
+def to_count_screen(screen: ad.AnnData, names: Sequence[str]) -> CountScreen:
+    """Read counts, depths, perturbations and batches, for the baselines.
+
+    Parameters
+    ----------
+    screen
+        As :func:`prepare_screen` gives it.
+    names
+        Perturbations in the order of their codes.
+
+    Returns
+    -------
+    The screen as arrays.
+    """
+    counts = screen.X.toarray() if hasattr(screen.X, "toarray") else np.asarray(screen.X)
+    depth = screen.obs["depth"].to_numpy(dtype=float)
+    # The control is no name and gets -1.
+    code = pd.Index(names).get_indexer(screen.obs["perturbation"].astype(str))
+    covariates = np.zeros((screen.n_obs, 0))
+    if "bio_rep" in screen.obs:
+        batch = pd.get_dummies(screen.obs["bio_rep"], drop_first=True)
+        covariates = batch.to_numpy(dtype=float)
+    whole = np.rint(counts).astype(np.int64)
+    return CountScreen(whole, depth / np.median(depth), code, covariates)
 
 
 def baseline_rankings(
-    screen: CountScreen, evidence: TargetEvidence
+    screen: CountScreen, specific: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float64]]:
     """Score targets by ten measures of differential expression.
 
@@ -87,8 +116,8 @@ def baseline_rankings(
     ----------
     screen
         The counts.
-    evidence
-        Its marginal score is z relative to the other perturbations.
+    specific
+        z relative to the other perturbations, shape ``(n_perturbations, n_genes)``.
 
     Returns
     -------
@@ -112,8 +141,9 @@ def baseline_rankings(
     centred = np.stack(z) - np.median(z, axis=0)
     signed = {
         "z": np.stack(z),
-        "z over perturbations": centred / np.median(np.abs(centred), axis=0),
-        "z specific": evidence.marginal,
+        "z over perturbations": centred
+        / np.maximum(np.median(np.abs(centred), axis=0), MIN_SPREAD),
+        "z specific": specific,
         "rank sum": np.stack(ranks),
         "log fold change": np.stack(fold),
     }
@@ -121,22 +151,34 @@ def baseline_rankings(
     return by_sign | {f"|{name}|": np.abs(score) for name, score in signed.items()}
 
 
-def method_rankings(evidence: TargetEvidence) -> dict[str, NDArray[np.float64]]:
-    """Score targets by the causal evidence.
+def model_rankings(
+    oriented: pd.DataFrame,
+    unknown: pd.DataFrame,
+    names: Sequence[str],
+    genes: Sequence[str],
+) -> dict[str, NDArray[np.float64]]:
+    """Score targets as :meth:`GIM.get_intervention_targets` does, column by column.
 
     Parameters
     ----------
-    evidence
-        Marginal and residual scores.
+    oriented
+        Table of a model that was told that perturbations lower their targets.
+    unknown
+        Table of a model that was told nothing.
+    names
+        Perturbations.
+    genes
+        Genes.
 
     Returns
     -------
     Scores, higher for likelier targets, by name.
     """
     return {
-        "combined": evidence.combine(sign=KNOCK_OUT),
-        "residual": KNOCK_OUT * evidence.residual,
-        "combined, unsigned": evidence.combine(),
+        EVIDENCE: to_array(oriented, "evidence", names, genes),
+        "residual": KNOCK_OUT * to_array(oriented, "residual", names, genes),
+        "probability": to_array(oriented, "probability", names, genes),
+        UNORIENTED: to_array(unknown, "evidence", names, genes),
     }
 
 
@@ -238,9 +280,9 @@ def _rank_sum(control: NDArray[np.float64], treated: NDArray[np.float64]) -> NDA
 
 
 def profile_rankings(
-    profiles: NDArray[np.float64], control: NDArray[np.float64], evidence: TargetEvidence
+    profiles: NDArray[np.float64], control: NDArray[np.float64], specific: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float64]]:
-    """Score targets in screens with one profile per perturbation.
+    """Score targets in screens with one profile per perturbation by measures of its difference.
 
     Parameters
     ----------
@@ -248,23 +290,19 @@ def profile_rankings(
         One row per perturbation.
     control
         Profile of unperturbed cells.
-    evidence
-        Its marginal score is z relative to the other perturbations.
+    specific
+        z relative to the other perturbations, same shape as ``profiles``.
 
     Returns
     -------
-    Scores, higher for likelier targets, by name; combined evidence and baselines.
+    Scores, higher for likelier targets, by name.
     """
     difference = profiles - control
     signed = {
         "difference": difference,
-        "z": difference / np.maximum(profiles.std(axis=0), 1e-12),
-        "z specific": evidence.marginal,
+        "z": difference / np.maximum(profiles.std(axis=0), MIN_SPREAD),
+        "z specific": specific,
         "log fold change": np.log((profiles + PSEUDO_COUNT) / (control + PSEUDO_COUNT)),
     }
     by_sign = {f"-{name}": KNOCK_OUT * score for name, score in signed.items()}
-    both = by_sign | {f"|{name}|": np.abs(score) for name, score in signed.items()}
-    return both | {
-        COMBINED: evidence.combine(sign=KNOCK_OUT),
-        "combined, unsigned": evidence.combine(),
-    }
+    return by_sign | {f"|{name}|": np.abs(score) for name, score in signed.items()}

@@ -2,6 +2,7 @@
 
 from scgim.data._condition_splitter import ConditionSplitter
 from scgim.data._fields import DoseField, LabelField, PerturbationField, count_conditions
+from scgim.data._perturbation_direction import PerturbationDirections
 from scgim.data._perturbation_table import PerturbationTable, split_combination
 from scgim.data._screen import Screen
 from scgim.data._screen_data_module import ScreenDataModule, StreamedScreen, streamed_keys
@@ -10,6 +11,7 @@ __all__ = [
     "ConditionSplitter",
     "DoseField",
     "LabelField",
+    "PerturbationDirections",
     "PerturbationField",
     "PerturbationTable",
     "Screen",

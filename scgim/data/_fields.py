@@ -7,6 +7,7 @@ import pandas as pd
 from scvi.data.fields import CategoricalObsField, NumericalObsField
 
 from scgim._constants import REGISTRY_KEYS
+from scgim.data._perturbation_direction import PerturbationDirections
 from scgim.data._perturbation_table import PerturbationTable
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class PerturbationField(CategoricalObsField):
         Column of ``obs`` with doses, or ``None``.
     program_mask_key
         Entry of ``varm`` with a DataFrame genes x programs of 0 and 1, or ``None``.
+    directions
+        What perturbations can do to their targets; all unknown if not given.
     """
 
     CONDITIONS_KEY = "conditions"
@@ -63,6 +66,7 @@ class PerturbationField(CategoricalObsField):
         features: pd.DataFrame | None,
         dose_key: str | None,
         program_mask_key: str | None = None,
+        directions: PerturbationDirections | None = None,
     ) -> None:
         super().__init__(REGISTRY_KEYS.PERTURBATION, perturbation_key)
         self._perturbation_key = perturbation_key
@@ -70,6 +74,7 @@ class PerturbationField(CategoricalObsField):
         self._features = features
         self._dose_key = dose_key
         self._program_mask_key = program_mask_key
+        self._directions = directions or PerturbationDirections()
 
     def register_field(self, adata: AnnData) -> dict:
         """Register labels, features and the conditions that were run."""
@@ -82,6 +87,7 @@ class PerturbationField(CategoricalObsField):
             **state,
             **table.to_registry(),
             self.CONDITIONS_KEY: {name: col.to_numpy() for name, col in conditions.items()},
+            **self._directions.to_registry(),
             **self._read_program_mask(adata),
         }
 

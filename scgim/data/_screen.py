@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -8,6 +8,7 @@ import pandas as pd
 from scvi import REGISTRY_KEYS as SCVI_KEYS
 
 from scgim._constants import REGISTRY_KEYS
+from scgim.data._perturbation_direction import PerturbationDirections
 from scgim.data._perturbation_table import PerturbationTable
 
 
@@ -37,6 +38,8 @@ class Screen:
         Which gene may belong to which program, genes x programs, or ``None``.
     mapped_conditions
         Conditions on which a trained model was mapped afterwards, as ``conditions``; none before.
+    directions
+        What the user said that perturbations can do to their targets.
     """
 
     table: PerturbationTable
@@ -49,6 +52,7 @@ class Screen:
     continuous_covariates: tuple[str, ...]
     program_mask: pd.DataFrame | None
     mapped_conditions: pd.DataFrame | None = None
+    directions: PerturbationDirections = field(default_factory=PerturbationDirections)
 
     @classmethod
     def from_registry(cls, registry: dict) -> Screen:
@@ -83,6 +87,7 @@ class Screen:
             continuous_covariates=tuple(continuous.get("columns", ())),
             program_mask=_program_mask(state),
             mapped_conditions=_mapped_conditions(state),
+            directions=PerturbationDirections.from_registry(state),
         )
 
     @cached_property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,29 +11,15 @@ from anndata import AnnData
 
 from scgim._messages import closest, quote_some, warn
 from scgim.data._feature_checks import check_features, read_features
+from scgim.data._perturbation_direction import check_directions
+from scgim.data._perturbation_table import PerturbationTable
 from scgim.data._spelling import check_spelling
 from scgim.module import get_likelihood
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 MAX_CELLS_CHECKED = 20_000
-
-
-class PerturbationLabels(Protocol):
-    """What the checks need of a perturbation table."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Labels in the order of their codes."""
-
-    @property
-    def perturbations(self) -> tuple[str, ...]:
-        """Single perturbations."""
-
-    @property
-    def components(self) -> np.ndarray:
-        """Perturbations in each label."""
 
 
 def check_column(obs: pd.DataFrame, argument: str, key: str) -> None:
@@ -267,7 +253,7 @@ def check_screen(
     features_key: str | None,
     other_keys: dict[str, list[str]],
     program_mask_key: str | None,
-    parse_labels: Callable[..., PerturbationLabels],
+    perturbation_direction: object,
 ) -> pd.DataFrame | None:
     """Check a screen before it is registered.
 
@@ -287,8 +273,8 @@ def check_screen(
         Further columns of ``obs``, by the argument that names them.
     program_mask_key
         Entry of ``varm`` with a program mask, or ``None``.
-    parse_labels
-        Makes a perturbation table of labels, control and features.
+    perturbation_direction
+        What perturbations can do to their targets, for all or by perturbation.
 
     Returns
     -------
@@ -316,8 +302,10 @@ def check_screen(
     if features_key is not None:
         features = read_features(adata.uns, features_key)
     present = sorted(labels.astype(str).unique())
-    table = parse_labels(present, control, features)
+    table = PerturbationTable.from_labels(present, control, features)
     check_spelling([control, *table.perturbations], f"`adata.obs[{perturbation_key!r}]`")
+    with_features = [] if features is None else map(str, features.index)
+    check_directions(perturbation_direction, [*table.perturbations, *with_features])
     warn_single_perturbation(table.perturbations)
     warn_few_cells(labels, doses)
     if features is None:
@@ -332,7 +320,7 @@ def _check_columns(obs: pd.DataFrame, keys_of: dict[str, list[str]]) -> None:
             check_column(obs, argument, key)
 
 
-def _count_cells(table: PerturbationLabels, labels: pd.Series) -> dict[str, int]:
+def _count_cells(table: PerturbationTable, labels: pd.Series) -> dict[str, int]:
     """Count the cells of each perturbation, alone or in combinations."""
     n_cells = labels.astype(str).value_counts()
     counts = dict.fromkeys(table.perturbations, 0)

@@ -29,8 +29,8 @@ from scgim.data import (
     ConditionSplitter,
     DoseField,
     LabelField,
+    PerturbationDirections,
     PerturbationField,
-    PerturbationTable,
     Screen,
 )
 from scgim.data._screen_checks import check_expression, check_layer, check_screen
@@ -52,10 +52,11 @@ from scgim.spaces._latent_space import LatentSpace
 from scgim.train import GIMTrainingPlan, KeepWeights, NonFiniteLossError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from anndata import AnnData
 
+    from scgim.data._perturbation_direction import Direction
     from scgim.scm import InterventionKindName
     from scgim.spaces._graph_search import GraphSearch
 
@@ -265,6 +266,7 @@ class GIM(
         continuous_covariate_keys: Sequence[str] | None = None,
         size_factor_key: str | None = None,
         program_mask_key: str | None = None,
+        perturbation_direction: Direction | Mapping[str, Direction] = "unknown",
         **kwargs: Any,
     ) -> None:
         """Declare what the columns of a screen mean, and check them.
@@ -300,6 +302,11 @@ class GIM(
             Entry of ``varm`` with a DataFrame genes x programs of 0 and 1: which gene may belong
             to which program (pathways, regulons). Its columns name the nodes, and the basis is
             not changed after training.
+        perturbation_direction
+            What perturbations can do to the expression of their targets: ``"lowers"`` (knock-outs,
+            knock-downs, degraders), ``"raises"`` (activation) or ``"unknown"``, for all, or by
+            perturbation, where those that are not named are unknown. It orients the ranking of
+            :meth:`get_intervention_targets` for ``causal_space="genes"``; it is never guessed.
         **kwargs
             Passed on by scvi-tools when it loads or transfers a model.
 
@@ -320,7 +327,7 @@ class GIM(
                 features_key=features_key,
                 other_keys=columns_by_argument(arguments["setup_args"]),
                 program_mask_key=program_mask_key,
-                parse_labels=PerturbationTable.from_labels,
+                perturbation_direction=perturbation_direction,
             )
             check_layer(adata.layers, layer)
         elif kwargs.get("extend_categories"):
@@ -328,7 +335,14 @@ class GIM(
         fields = [
             LayerField(SCVI_KEYS.X_KEY, layer, is_count_data=False),
             CategoricalObsField(SCVI_KEYS.BATCH_KEY, batch_key),
-            PerturbationField(perturbation_key, str(control), features, dose_key, program_mask_key),
+            PerturbationField(
+                perturbation_key,
+                str(control),
+                features,
+                dose_key,
+                program_mask_key,
+                PerturbationDirections.from_argument(perturbation_direction),
+            ),
             LabelField(SCVI_KEYS.LABELS_KEY, perturbation_key),
             CategoricalJointObsField(SCVI_KEYS.CAT_COVS_KEY, categorical_covariate_keys),
             NumericalJointObsField(SCVI_KEYS.CONT_COVS_KEY, continuous_covariate_keys),

@@ -71,8 +71,11 @@ class InterpretationMixin(ModelParts):
         ``marginal`` (did the gene move, in standard errors) and ``residual`` (did it move by more
         than the other genes explain). ``evidence`` is in nats; for counts it is the smaller of the
         two scores where genes demonstrably explain each other's shifts on held-out cells, and
-        otherwise the marginal one. Scores that are calibrated on control cells speak of "no effect"
-        only, never of "an effect, but not the target".
+        otherwise the marginal one. Where ``perturbation_direction`` of :meth:`setup_anndata` says
+        that a perturbation lowers or raises its targets, ``evidence`` of genes that moved the other
+        way is negative; where it is unknown, genes rank by how far they moved either way. Scores
+        that are calibrated on control cells speak of "no effect" only, never of "an effect, but not
+        the target".
 
         Raises
         ------

@@ -204,7 +204,8 @@ def fit_generator(
     is_hard = structure.is_hard[screen.perturbation] & treated
     residuals = _residuals(screen, mechanism)
     residual = screen.condition_means(residuals)
-    residual_spread = screen.condition_means(residuals**2) - residual**2
+    # Rounding takes the variance of a few equal cells below zero.
+    residual_spread = np.maximum(screen.condition_means(residuals**2) - residual**2, 0.0)
     is_rescaled = structure.is_rescaled[screen.perturbation] & treated & ~is_hard
     observed = np.where(is_hard, means, residual)
     variance = np.where(is_rescaled, residual_spread, mechanism.noise_variance)

@@ -265,7 +265,7 @@ def count_buffers(
 
 
 def group_shifts(fit: GenesFit, data: GenesData) -> np.ndarray:
-    """Shift of the targets of each group at its highest dose, ``(n_groups, n_nodes)``.
+    """Measure how far each node moved by itself, in each group at its highest dose.
 
     Parameters
     ----------
@@ -276,7 +276,7 @@ def group_shifts(fit: GenesFit, data: GenesData) -> np.ndarray:
 
     Returns
     -------
-    Mean residual of the targets; 0 elsewhere.
+    Mean residual, of targets and of other nodes, shape ``(n_groups, n_nodes)``.
     """
     mechanism, values = fit.model.mechanism, data.values
     expected = np.column_stack([mechanism.mean(j, values) for j in range(values.shape[1])])
@@ -285,7 +285,7 @@ def group_shifts(fit: GenesFit, data: GenesData) -> np.ndarray:
     for condition in np.argsort(data.log10_dose, kind="stable"):
         if data.group[condition] >= 0:
             shifts[data.group[condition]] = residual[condition]
-    return np.where(fit.structure.is_target, shifts, 0.0)
+    return shifts
 
 
 def _keep_singles(structure: Structure, n_single: int) -> Structure:

@@ -19,6 +19,7 @@ from scgim.scm.generator._sparse_interventions import (
     of_left_out_perturbations,
     of_seen_perturbations,
 )
+from scgim.scm.structure._target_evidence import orient_evidence
 from scgim.spaces._calibration import N_DRAWS, ShiftErrors, uncalibrated, upper_doses, widen
 from scgim.spaces._checks import (
     check_count_options,
@@ -223,19 +224,16 @@ class GenesSpace(Space):
             found.model, data.single_screen(None), found.residual_variance
         )
         single = of_seen_perturbations(found.model, posterior)
-        totals = group_shifts(found, data)
-        distribution, all_names = add_combined_only(single, names, data.groups, totals)
+        moved = group_shifts(found, data)
+        ranked = replace(single, evidence=self._rank_targets(found, names, moved[: len(names)]))
+        totals = np.where(found.structure.is_target, moved, 0.0)
+        distribution, all_names = add_combined_only(ranked, names, data.groups, totals)
         index = np.array([all_names.index(name) for name in order], dtype=int)
         distribution = distribution.take(index)
         scores = {}
         for name in ("marginal", "residual"):
             values = pd.DataFrame(getattr(found.evidence, name)[: data.n_single], index=names)
             scores[name] = values.reindex(order).to_numpy()
-        if self._is_count:
-            # Most of a count is noise: the searched graph has a say only where it shows its worth.
-            combined = pd.DataFrame(found.evidence.combine()[: data.n_single], index=names)
-            evidence = combined.reindex(order, fill_value=0.0).to_numpy()
-            distribution = replace(distribution, evidence=evidence)
         trace = found.structure.trace
         index = pd.RangeIndex(len(trace), name="climb")
         fit = NamedNodesFit(
@@ -258,6 +256,16 @@ class GenesSpace(Space):
             },
         )
         return fit.calibrated(_calibrate(fit))
+
+    def _rank_targets(self, found: GenesFit, names: list[str], moved: np.ndarray) -> np.ndarray:
+        """Score all genes as targets of perturbations that were run alone, by their direction."""
+        sign = self._screen.directions.signs(names)
+        if not self._is_count:
+            return orient_evidence(found.model.structure.target_evidence, moved, sign)
+        # Most of a count is noise: the searched graph has a say only where it shows its worth.
+        of_groups = np.zeros(len(found.evidence.marginal), dtype=np.int64)
+        of_groups[: len(names)] = sign
+        return found.evidence.combine(sign=of_groups)[: len(names)]
 
 
 def _assign_counting_noise(

@@ -53,7 +53,9 @@ class GraphSearch:
     required
         Edges that must be; the whole graph for ``structure="given"``.
     known_targets
-        Perturbation to its known target gene, or genes; off-targets remain possible.
+        Perturbation to its known target gene, or genes.
+    has_off_targets
+        Whether perturbations with known targets may have others, too.
     """
 
     n_restarts: int = 40
@@ -66,6 +68,7 @@ class GraphSearch:
     forbidden: Edges | None = None
     required: Edges | None = None
     known_targets: Mapping[str, str | Sequence[str]] | None = None
+    has_off_targets: bool = True
 
     def settings(self, intervention: InterventionKindName) -> SearchSettings:
         """Word the settings of :func:`~scgim.scm.search_structure`.
@@ -114,6 +117,8 @@ class GraphSearch:
         check_prior_edges(prior.forbidden, prior.required, genes)
         known = self._targets(genes, perturbations)
         for row, parts in enumerate(groups):
+            if not self.has_off_targets and set(parts) <= set(known):
+                prior.targets[row] = 0
             for part in parts:
                 prior.targets[row, known.get(part, [])] = 1
         return self._with_likely_edges(prior, genes)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
+from scgim.data import PerturbationDirections
 from scgim.model import GIM
 
 spec = importlib.util.spec_from_file_location("store", Path(__file__).with_name("store_outputs.py"))
@@ -83,6 +84,12 @@ def assert_same_cells(found, expected, name):
         error = np.hypot(found[f"{name}/{part}_error"], expected[f"{name}/{part}_error"])
         difference = np.abs(found[f"{name}/{part}"] - expected[f"{name}/{part}"])
         assert (difference <= 8 * error + 1e-3).all(), (name, part)
+
+
+@pytest.mark.parametrize("kind", store.KINDS)
+def test_loaded_model_of_an_earlier_version_knows_no_direction(kind):
+    model = GIM.load(store.STORED / kind, store.make_screen(kind), accelerator="cpu")
+    assert model.screen.directions == PerturbationDirections()
 
 
 def test_screens_are_simulated_as_they_were(loaded):

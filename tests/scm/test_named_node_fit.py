@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -196,3 +198,18 @@ def test_scale_interventions_are_found_and_their_size_is_learned():
     what = model.seen(np.arange(N_DRUGS), np.ones(N_DRUGS))
     factor = what.noise_scale[targets & found]
     assert factor.mean() == pytest.approx(1 + 2 * 20 / 11, rel=0.15)
+
+
+def test_conditions_of_a_few_equal_cells_leave_everything_finite():
+    screen, _ = draw_screen(3)
+    values = screen.values.copy()
+    for condition in range(1, len(screen.perturbation)):
+        cells = np.flatnonzero(screen.condition == condition)
+        values[cells] = values[cells[0]]
+    kept = np.unique(screen.condition, return_index=True)[1][1:, None] + np.arange(3)
+    cells = np.append(np.flatnonzero(screen.condition == 0), kept.ravel())
+    few = replace(screen, values=values[cells], condition=screen.condition[cells])
+    model = fit(few)
+    assert np.isfinite(model.extra_noise).all()
+    what = model.seen(few.perturbation, few.log10_dose)
+    assert np.isfinite(np.stack([what.probability, what.value, what.noise_scale])).all()

@@ -50,6 +50,13 @@ def test_known_targets_hold_in_combinations_too():
     assert prior.targets.tolist() == [[1, -1, -1], [-1, -1, 1], [1, -1, 1]]
 
 
+def test_known_targets_can_be_all_there_are():
+    prior = _prior(known_targets={"ko_STAT1": "STAT1"}, has_off_targets=False)
+    assert prior.targets.tolist() == [[1, 0, 0], [-1, -1, -1], [1, -1, -1]]
+    both = _prior(known_targets={"ko_STAT1": "STAT1", "ko_MYC": "MYC"}, has_off_targets=False)
+    assert both.targets.tolist() == [[1, 0, 0], [0, 0, 1], [1, 0, 1]]
+
+
 @pytest.mark.parametrize(
     ("known", "message"),
     [

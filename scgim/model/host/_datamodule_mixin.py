@@ -12,10 +12,12 @@ from scgim.model.host._datamodule_checks import check_datamodule, check_has_cell
 from scgim.module import get_likelihood
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import pandas as pd
     from torch import Tensor
+
+    from scgim.data._perturbation_direction import Direction
 
 STATISTICS_KEY = "expression_statistics"
 
@@ -33,6 +35,7 @@ class DataModuleMixin(ModelParts):
         *,
         dose_key: str | None = None,
         features: pd.DataFrame | None = None,
+        perturbation_direction: Direction | Mapping[str, Direction] = "unknown",
     ) -> ScreenDataModule:
         """Declare cells that a data module of scvi-tools streams to be a screen, and check it.
 
@@ -51,6 +54,8 @@ class DataModuleMixin(ModelParts):
             Continuous covariate of the data module with doses.
         features
             Perturbation features, one row per perturbation.
+        perturbation_direction
+            What perturbations can do to the expression of their targets, see :meth:`setup_anndata`.
 
         Returns
         -------
@@ -75,6 +80,7 @@ class DataModuleMixin(ModelParts):
             control=control,
             dose_key=dose_key,
             features_key=features_key,
+            perturbation_direction=perturbation_direction,
             **streamed_keys(datamodule, dose_key),
         )
         registry = model._get_most_recent_anndata_manager(cells, required=True).registry

@@ -20,7 +20,12 @@ from scvi.data.fields import (
 from scvi.model.base import RNASeqMixin
 from torch import Tensor
 
-from scgim.data import DoseField, LabelField, PerturbationField, PerturbationTable
+from scgim.data import (
+    DoseField,
+    LabelField,
+    PerturbationDirections,
+    PerturbationField,
+)
 from scgim.data._screen_checks import check_layer, check_screen
 from scgim.model._parts import ModelParts
 from scgim.model.host._mudata_checks import check_mudata, check_variables, features_of_modality
@@ -29,6 +34,7 @@ from scgim.module import get_likelihood
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from scgim.data._perturbation_direction import Direction
     from scgim.module import Expression
 
 # A tenth of a count keeps the start of a protein without counts finite.
@@ -58,6 +64,7 @@ class MuDataMixin(ModelParts, RNASeqMixin):
         categorical_covariate_keys: Sequence[str] | None = None,
         continuous_covariate_keys: Sequence[str] | None = None,
         size_factor_key: str | None = None,
+        perturbation_direction: Direction | Mapping[str, Direction] = "unknown",
         **kwargs: Any,
     ) -> None:
         """Declare a screen of RNA and protein, and check it.
@@ -94,6 +101,8 @@ class MuDataMixin(ModelParts, RNASeqMixin):
             Columns of ``obs`` with continuous covariates.
         size_factor_key
             Column of ``obs`` to use in place of the total counts of RNA.
+        perturbation_direction
+            What perturbations can do to the expression of their targets, see :meth:`setup_anndata`.
         **kwargs
             Passed on by scvi-tools when it loads or transfers a model.
 
@@ -120,7 +129,7 @@ class MuDataMixin(ModelParts, RNASeqMixin):
                 features_key=features_key,
                 other_keys=columns_by_argument(arguments["setup_args"]),
                 program_mask_key=None,
-                parse_labels=PerturbationTable.from_labels,
+                perturbation_direction=perturbation_direction,
             )
         elif kwargs.get("extend_categories"):
             features = _as_screen(mdata, perturbation_key, features_key).uns.get(features_key)
@@ -130,7 +139,13 @@ class MuDataMixin(ModelParts, RNASeqMixin):
                 SCVI_KEYS.PROTEIN_EXP_KEY, protein_layer, is_count_data=False, mod_key=protein
             ),
             MuDataCategoricalObsField(SCVI_KEYS.BATCH_KEY, batch_key),
-            MuDataPerturbationField(perturbation_key, str(control), features, dose_key),
+            MuDataPerturbationField(
+                perturbation_key,
+                str(control),
+                features,
+                dose_key,
+                directions=PerturbationDirections.from_argument(perturbation_direction),
+            ),
             MuDataLabelField(SCVI_KEYS.LABELS_KEY, perturbation_key),
             MuDataCategoricalJointObsField(SCVI_KEYS.CAT_COVS_KEY, categorical_covariate_keys),
             MuDataNumericalJointObsField(SCVI_KEYS.CONT_COVS_KEY, continuous_covariate_keys),

@@ -52,28 +52,47 @@ class TargetEvidence:
         """Whether the other genes' shift is demonstrably explained."""
         return MIN_EXPLAINED < self.explained <= 1
 
-    def combine(self, *, sign: int | None = None) -> FloatArray:
+    def combine(self, *, sign: int | IntArray | None = None) -> FloatArray:
         """Score targets, by the residual only where it demonstrably explains the other genes.
 
         Parameters
         ----------
         sign
-            -1 when targets can only fall (knock-outs), 1 when they can only rise, ``None`` when the
-            direction is unknown.
+            -1 when targets can only fall (knock-outs), 1 when they can only rise, 0 when the direction
+            is unknown; for all perturbations or one for each, shape ``(n_perturbations,)``. ``None``
+            is 0 for all.
 
         Returns
         -------
-        Scores, higher for likelier targets, shape ``(n_perturbations, n_genes)``.
+        Scores, higher for likelier targets, shape ``(n_perturbations, n_genes)``. Where the direction
+        is known, a gene that moved the other way has a negative score.
         """
-        if sign is None:
-            if not self.uses_graph:
-                return np.abs(self.marginal)
-            agree = self.marginal * self.residual > 0
-            smaller = np.minimum(np.abs(self.marginal), np.abs(self.residual))
-            return np.where(agree, smaller, 0.0)
-        if not self.uses_graph:
-            return sign * self.marginal
-        return np.minimum(sign * self.marginal, sign * self.residual)
+        known = np.broadcast_to(0 if sign is None else sign, len(self.marginal))[:, None]
+        residual = self.residual if self.uses_graph else self.marginal
+        oriented = np.minimum(known * self.marginal, known * residual)
+        smaller = np.minimum(np.abs(self.marginal), np.abs(residual))
+        agree = self.marginal * residual > 0
+        return np.where(known == 0, smaller * agree, oriented)
+
+
+def orient_evidence(evidence: FloatArray, effect: FloatArray, sign: IntArray) -> FloatArray:
+    """Let evidence that does not know of signs speak against nodes that moved the wrong way.
+
+    Parameters
+    ----------
+    evidence
+        Scores of either sign, higher for likelier targets, shape ``(n_perturbations, n_nodes)``.
+    effect
+        What moved each node by itself, same shape.
+    sign
+        As in :meth:`TargetEvidence.combine`, shape ``(n_perturbations,)``.
+
+    Returns
+    -------
+    The scores; where the effect has the wrong sign they are negative, the more so the larger it is.
+    """
+    is_wrong = sign[:, None] * effect < 0
+    return np.where(is_wrong, -np.abs(evidence), evidence)
 
 
 def compute_target_evidence(

@@ -6,6 +6,7 @@ from scgim.scm.structure._target_evidence import (
     TargetEvidence,
     compute_expression_evidence,
     compute_target_evidence,
+    orient_evidence,
 )
 
 N_GENES, N_PERTURBED = 8, 300
@@ -106,3 +107,32 @@ def test_single_profiles_are_judged_by_the_other_perturbations():
     assert not evidence.residual.any()
     assert not evidence.uses_graph
     assert (evidence.combine(sign=-1).argmax(axis=1) == np.arange(4)).all()
+
+
+DIRECTIONLESS = {"marginal": np.array([[-3.0, 2.0, 1.0]] * 3), "explained": 0.9}
+
+
+def test_each_perturbation_is_scored_by_its_own_direction():
+    evidence = TargetEvidence(residual=np.array([[-2.0, 4.0, -1.0]] * 3), **DIRECTIONLESS)
+    found = evidence.combine(sign=np.array([-1, 1, 0]))
+    np.testing.assert_array_equal(found[0], [2.0, -4.0, -1.0])
+    np.testing.assert_array_equal(found[1], [-3.0, 2.0, -1.0])
+    np.testing.assert_array_equal(found[2], [2.0, 2.0, 0.0])
+
+
+@pytest.mark.parametrize("sign", [-1, 0, 1])
+def test_one_direction_for_all_is_the_same_for_each(evidence, sign):
+    each = evidence.combine(sign=np.full(len(evidence.marginal), sign))
+    np.testing.assert_array_equal(evidence.combine(sign=sign), each)
+
+
+def test_unknown_direction_is_no_direction(evidence):
+    np.testing.assert_array_equal(evidence.combine(sign=0), evidence.combine())
+
+
+def test_evidence_speaks_against_nodes_that_moved_the_wrong_way():
+    score, effect = np.array([[5.0, 5.0, -2.0, -2.0]] * 3), np.array([[1.0, -1.0, 1.0, -1.0]] * 3)
+    found = orient_evidence(score, effect, np.array([-1, 1, 0]))
+    np.testing.assert_array_equal(found[0], [-5.0, 5.0, -2.0, -2.0])
+    np.testing.assert_array_equal(found[1], [5.0, -5.0, -2.0, -2.0])
+    np.testing.assert_array_equal(found[2], score[2])
