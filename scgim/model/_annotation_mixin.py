@@ -44,7 +44,9 @@ class AnnotationMixin(ModelParts):
         the expected log1p(CP10k) of a cell with the perturbation, covariates and total count of
         each cell but with noise drawn anew, so that it is a prediction and no reconstruction; and
         ``.uns["<key>"]`` with ``targets, dose_response, ec50, causal_graph,
-        causal_graph_probability, causal_graph_ambiguous, gene_programs, settings``. All of it can be written to h5ad.
+        causal_graph_probability, causal_graph_ambiguous, gene_programs, settings``, and where genes
+        are no nodes ``direct_effects`` (log folds of the rates, perturbations x genes) and
+        ``mechanism_share``. All of it can be written to h5ad.
         """
         check_is_trained(self, "annotate")
         adata = self.adata if adata is None else adata
@@ -88,6 +90,12 @@ class AnnotationMixin(ModelParts):
                 "dose_key": screen.dose_key or "",
             },
         }
+        if self.fitted.has_direct_effects:
+            targets = self.get_intervention_targets(level="genes")
+            tables["direct_effects"] = targets.pivot_table(
+                index="perturbation", columns="gene", values="effect", sort=False
+            ).rename_axis(index=None, columns=None)
+            tables["mechanism_share"] = self.get_mechanism_share()
         if len(screen.treated_doses):
             response = self.get_dose_response()
             tables["ec50"] = pd.DataFrame(response.attrs["ec50"]).T

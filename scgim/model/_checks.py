@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
@@ -12,7 +12,7 @@ from scgim._messages import check_choice, closest, quote_some, warn
 from scgim.module import GeneLikelihood
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from scgim.data import Screen
 
@@ -173,8 +173,10 @@ def _check_categories(values: pd.Series, key: str, categories: tuple[object, ...
             raise ValueError(message)
 
 
-def check_do(interventions: Mapping[str, object], node_names: list[str]) -> None:
-    """Raise where an intervention is not on a node, or neither a number nor an intervention.
+def check_do(
+    interventions: Mapping[str, object], node_names: list[str], gene_names: Collection[str] = ()
+) -> None:
+    """Raise where an intervention is on no node or gene, or neither a number nor an intervention.
 
     Parameters
     ----------
@@ -182,15 +184,18 @@ def check_do(interventions: Mapping[str, object], node_names: list[str]) -> None
         What the user passed to ``GIM.do``.
     node_names
         Names of the nodes.
+    gene_names
+        Genes that can be hit beside the nodes; none where the nodes are genes.
     """
     if not interventions:
         message = "`GIM.do` got no intervention. Pass at least one, for example `{name: -2.0}`."
         raise ValueError(message)
     for name, value in interventions.items():
-        if name not in node_names:
+        if name not in node_names and name not in gene_names:
+            genes = " or a measured gene" if gene_names else ""
             message = (
-                f"{name!r} is not a node of the causal graph. The nodes closest to it are "
-                f"{closest(name, node_names)}. Intervene on these."
+                f"{name!r} is not a node of the causal graph{genes}. The nodes closest to it are "
+                f"{closest(name, node_names)}{_closest_genes(name, gene_names)}. Intervene on these."
             )
             raise ValueError(message)
         if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
@@ -215,6 +220,54 @@ def check_do(interventions: Mapping[str, object], node_names: list[str]) -> None
                 "or `scale_node`."
             )
             raise ValueError(message)
+
+
+def check_were_run(names: Iterable[str], perturbations: Sequence[str]) -> None:
+    """Raise for perturbations that were not in training.
+
+    Parameters
+    ----------
+    names
+        What the user asks for.
+    perturbations
+        Perturbations of training.
+    """
+    unseen = [name for name in names if name not in perturbations]
+    if unseen:
+        message = (
+            f"{quote_some(unseen)} {'was' if len(unseen) == 1 else 'were'} not in training, and direct "
+            "effects on genes are measured. The perturbations closest to "
+            f"{unseen[0]!r} are {closest(unseen[0], list(perturbations))}. For an unseen perturbation "
+            "ask for `level='nodes'`."
+        )
+        raise ValueError(message)
+
+
+def _closest_genes(name: str, gene_names: Collection[str]) -> str:
+    return f", the genes {closest(name, list(gene_names))}" if gene_names else ""
+
+
+def check_do_genes(genes: Mapping[str, object], kind: str) -> None:
+    """Raise unless what is done to genes is a shift of their log-rates.
+
+    Parameters
+    ----------
+    genes
+        What is done to each gene that is not a node.
+    kind
+        What the user passed to ``GIM.do``.
+    """
+    for name, value in genes.items():
+        is_number = isinstance(value, (int, float, np.number))
+        if is_number and kind == "shift":
+            continue
+        found = f"`kind={kind!r}`" if is_number else f"a {type(value).__name__}"
+        message = (
+            f"{name!r} is a gene, a leaf of the causal graph, but got {found}. What can be done to a "
+            "gene is a shift of its log-rate: pass a number, with `kind='shift'`, for example "
+            f"`{{{name!r}: -1.0}}`."
+        )
+        raise ValueError(message)
 
 
 def check_do_kind(kind: str, factors: Iterable[float]) -> None:

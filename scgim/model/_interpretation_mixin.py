@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import networkx as nx
 import numpy as np
 import pandas as pd
 
 from scgim._messages import check_choice
-from scgim.model._checks import check_is_trained
+from scgim.model._checks import check_is_trained, check_were_run
 from scgim.model._conditions import prepare_conditions
 from scgim.model._parts import ModelParts
 
@@ -31,6 +31,7 @@ TARGET_COLUMNS = [
 N_DRAWS = 200
 LOWER, UPPER = 0.1, 0.9
 GraphKind = Literal["weight", "probability", "ambiguous"]
+TargetLevel = Literal["nodes", "genes"]
 
 
 class InterpretationMixin(ModelParts):
@@ -40,8 +41,10 @@ class InterpretationMixin(ModelParts):
         self,
         perturbations: Sequence[str] | None = None,
         features: pd.DataFrame | None = None,
+        *,
+        level: TargetLevel = "nodes",
     ) -> pd.DataFrame:
-        r"""Which nodes does each perturbation target, and how strongly.
+        r"""Which nodes, or which genes beside them, does each perturbation target, and how strongly.
 
         A shift :math:`s` known with variance :math:`v` is compared under 'target',
         :math:`N(0, v + \tau_0^2 + \tau_1^2)`, and 'no target', :math:`N(0, v + \tau_0^2)`, with
@@ -54,10 +57,23 @@ class InterpretationMixin(ModelParts):
             from their features.
         features
             Features of perturbations that are not in the registered table.
+        level
+            ``"nodes"`` for the nodes of the causal graph. ``"genes"`` for genes as leaves of it: what
+            a perturbation that was run does to a gene beyond what its programs (or latent factors)
+            explain, as a knock-out does to its own gene.
 
         Returns
         -------
-        One row per perturbation and node: ``perturbation, node, probability, effect, lower,
+        For ``level="genes"`` one row per perturbation and gene: ``perturbation, gene, effect, lower,
+        upper, false_sign_rate, evidence, share, is_target``. ``effect`` is the natural log of the
+        factor on the gene's rate at full strength (a difference for the normal likelihood), with its
+        80 % interval; ``false_sign_rate`` the local false sign rate (:cite:p:`stephens2017`);
+        ``evidence`` the same effect as a shrunk mean shift of expression, in the direction of the
+        perturbation where ``perturbation_direction`` was given at set-up, and its size where not: rows
+        rank by it; ``share`` the part of the squared evidence of the perturbation that the gene holds;
+        ``is_target`` is a false sign rate of at most 0.1 with more than half of it.
+
+        For ``level="nodes"`` one row per perturbation and node: ``perturbation, node, probability, effect, lower,
         upper, evidence, is_target, ambiguous``. ``effect`` is the shift at saturating dose in
         control standard deviations of the node, with its 80 % interval; ``evidence`` is the
         squared standardised shift by which rows rank; ``is_target`` is a shift above 0.75 noise
@@ -85,7 +101,15 @@ class InterpretationMixin(ModelParts):
             For an unknown perturbation without features.
         """
         check_is_trained(self, "get_intervention_targets")
+        check_choice("level", level, get_args(TargetLevel))
         names = self._names(perturbations)
+        if level == "genes":
+            check_were_run(names, self.screen.table.perturbations)
+            genes = {name: v.ravel() for name, v in self.fitted.call_gene_targets(names).items()}
+            index = pd.MultiIndex.from_product(
+                [names, self._gene_names()], names=["perturbation", "gene"]
+            )
+            return pd.DataFrame(genes, index=index).reset_index()
         saturated = self._saturated(names, features)
         columns = self._effects(saturated)
         columns |= {name: v.ravel() for name, v in self.fitted.call_targets(saturated).items()}
@@ -93,6 +117,71 @@ class InterpretationMixin(ModelParts):
         table = pd.DataFrame(columns, index=index).reset_index()
         extra = [name for name in table if name not in TARGET_COLUMNS]
         return table[[*TARGET_COLUMNS, *extra]]
+
+    def get_mechanism_share(self) -> pd.DataFrame:
+        """How much of each measured effect is mechanism: programs, direct effects, and what is left.
+
+        An intervention moves programs, which the graph spreads, and hits single genes. This divides
+        the measured effect of every perturbation, less its sampling noise, into what the first
+        explains, what the second adds, and what neither does.
+
+        Returns
+        -------
+        One row per perturbation: ``perturbation``, the shares ``mechanism, direct, unexplained``, which
+        sum to one, and their 80 % intervals over genes (``mechanism_lower, mechanism_upper, ...``).
+        NaN where no effect was measured that is larger than noise.
+
+        Raises
+        ------
+        RuntimeError
+            Before training, and for a model without direct effects.
+        ValueError
+            For ``causal_space="genes"``, where all effects are mechanism by construction.
+
+        See Also
+        --------
+        scgim.pl.mechanism_share : Draws it.
+        """
+        check_is_trained(self, "get_mechanism_share")
+        return self.fitted.mechanism_share()
+
+    def get_prediction_sources(
+        self,
+        perturbations: Sequence[str] | None = None,
+        features: pd.DataFrame | None = None,
+    ) -> pd.DataFrame:
+        """Say what the predictions of perturbations rest on, with weights that were earned.
+
+        Parameters
+        ----------
+        perturbations
+            Names, seen or not; all that have features but were not run if not given.
+        features
+            Features of perturbations that are not in the registered table.
+
+        Returns
+        -------
+        One row per perturbation and source: ``perturbation, source, weight, left_out_r2, nearest,
+        text``. ``weight`` is how often the source counts in the mean shift; what is missing to one is
+        drawn to no effect. ``left_out_r2`` is the share of the measured effects that the source alone
+        predicts of perturbations that were left out; below 0 it is worse than no effect. ``nearest``
+        names the most similar perturbations that were run, and ``text`` says all of it in a sentence.
+
+        Raises
+        ------
+        RuntimeError
+            Before training, and for unseen perturbations without a generator.
+        ValueError
+            For an unknown perturbation without features.
+        """
+        check_is_trained(self, "get_prediction_sources")
+        if perturbations is None:
+            table = self.screen.table
+            registered = [] if table.features is None else list(table.features.index)
+            given = [] if features is None else list(features.index)
+            perturbations = [n for n in [*registered, *given] if n not in table.perturbations]
+        names = self._names(perturbations)
+        return self.fitted.prediction_sources(names, features)
 
     def get_dose_response(
         self,

@@ -64,7 +64,9 @@ class ModelParts:
         @property
         def interventions(self) -> Any: ...  # noqa: ANN401
 
-        def get_intervention_targets(self) -> pd.DataFrame: ...
+        def get_intervention_targets(self, *, level: Any = "nodes") -> pd.DataFrame: ...
+
+        def get_mechanism_share(self) -> pd.DataFrame: ...
 
         def get_causal_graph(self, kind: Any = "weight", *, as_networkx: bool = False) -> Any: ...  # noqa: ANN401
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from scgim.model._applicability import is_new_in_context, why_abstain
 from scgim.model._checks import (
     check_context_has_cells,
     check_do,
+    check_do_genes,
     check_do_kind,
     check_is_trained,
     check_something_is_left,
@@ -159,7 +160,9 @@ class PredictionMixin(ModelParts):
         shifts
             What is done to each named node: a number, whose meaning is ``kind``, or an
             intervention on one node (:func:`scgim.scm.shift_node`, :func:`~scgim.scm.set_node`,
-            :func:`~scgim.scm.scale_node` or one of your own).
+            :func:`~scgim.scm.scale_node` or one of your own). Where nodes are programs or latent
+            factors, a gene's name is a key, too: genes are leaves of the graph, and the number is
+            added to the natural log of the gene's rate (to its mean for the normal likelihood).
         kind
             Meaning of plain numbers: ``"shift"`` moves the mechanism and keeps its edges,
             ``"set"`` clamps the node to a value and cuts its parents, ``"scale"`` multiplies its
@@ -184,25 +187,35 @@ class PredictionMixin(ModelParts):
         RuntimeError
             Before training.
         ValueError
-            For a node that is not in the graph, or a number that is not finite.
+            For a name that is neither a node nor a measured gene, a number that is not finite, or
+            anything but a shift of a gene that is no node.
 
         Examples
         --------
         >>> model.do({"STAT1": -2.0})  # doctest: +SKIP
         >>> model.do({"STAT1": scgim.scm.set_node(0.0), "JAK2": 1.5})  # doctest: +SKIP
+        >>> model.do({"program_3": 1.0, "STAT1": -0.7})  # a model of programs  # doctest: +SKIP
         """
         check_is_trained(self, "do")
-        check_do(shifts, self.node_names_)
+        gene_names = self._gene_names() if self.fitted.acts_on_genes else []
+        check_do(shifts, self.node_names_, gene_names)
+        genes = {name: value for name, value in shifts.items() if name not in self.node_names_}
+        check_do_genes(genes, kind)
         numbers = [v for v in shifts.values() if not isinstance(v, Intervention)]
         check_do_kind(kind, numbers)
         intervention = shift_nodes(torch.zeros(len(self.node_names_)))
+        gene_shift = torch.zeros(1, len(gene_names))
         for name, value in shifts.items():
+            if name in genes:
+                gene_shift[0, gene_names.index(name)] = float(cast("float", value))
+                continue
             single = value if isinstance(value, Intervention) else DO_KINDS[kind](value)
             intervention = intervention.at_node(self.node_names_.index(name), single)
         table = pd.DataFrame({"intervention": [describe_do(shifts, kind)]})
         n_each = n_cells if adata is None else adata.n_obs
         of_cells = intervention.map(lambda values: values.expand(1, n_each, -1))
-        return self._predict_cells(table, of_cells, adata, output, seed)
+        direct = gene_shift if genes else None
+        return self._predict_cells(table, of_cells, adata, output, seed, direct)
 
     @keep_random_state
     def predict_shift(

@@ -240,8 +240,11 @@ class CausalModule(BaseMinifiedModeModuleClass):
         if covariates is not None and covariates.ndim < nodes.ndim:
             covariates = covariates.expand(*nodes.shape[:-1], -1)
         log_scale = self.log_scale(nodes, covariates)
+        if gene_shift is not None:
+            # Again shares that sum to one: what one gene gains, the total of a cell does not.
+            log_scale = self.likelihood.log_scale(log_scale + gene_shift)
         return Expression(
-            log_scale=log_scale if gene_shift is None else log_scale + gene_shift,
+            log_scale=log_scale,
             log_library=log_library,
             log_theta=self.log_theta,
             dropout_logits=self.dropout_logits(nodes),

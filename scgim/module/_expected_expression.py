@@ -7,6 +7,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from scgim.module._causal_module import CausalModule
+    from scgim.module._likelihood import Expression
 
 
 class ExpectedExpression:
@@ -48,4 +49,19 @@ class ExpectedExpression:
         Mean log1p(CP10k), or mean expression where it came in transformed, ``(..., n_cells,
         n_genes)``.
         """
-        return self._mean(self._module.decode(nodes, nodes[..., :1] * 0, covariates, gene_shift))
+        return self.of(self._module.decode(nodes, nodes[..., :1] * 0, covariates, gene_shift))
+
+    @torch.no_grad()
+    def of(self, expression: Expression) -> Tensor:
+        """Mean expression for given parameters of the likelihood.
+
+        Parameters
+        ----------
+        expression
+            Output of :meth:`~scgim.module.CausalModule.decode`.
+
+        Returns
+        -------
+        Shape ``(..., n_cells, n_genes)``.
+        """
+        return self._mean(expression)

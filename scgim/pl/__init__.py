@@ -11,6 +11,7 @@ from scgim.pl._evaluation import (
 )
 from scgim.pl._gene_programs import gene_programs
 from scgim.pl._intervention_targets import intervention_targets
+from scgim.pl._mechanism_share import mechanism_share
 from scgim.pl._predicted_vs_observed import predicted_vs_observed
 from scgim.pl._target_evidence import target_evidence
 from scgim.pl._training_history import training_history
@@ -22,6 +23,7 @@ __all__ = [
     "gene_programs",
     "interval_coverage",
     "intervention_targets",
+    "mechanism_share",
     "paired_differences",
     "predicted_vs_observed",
     "risk_coverage",

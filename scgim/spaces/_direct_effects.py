@@ -4,11 +4,13 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.stats import norm
 
 from scgim.scm.generator._adaptive_shrinkage import shrink
 from scgim.scm.generator._strength_curve import StrengthCurve, pool_shifts
+from scgim.spaces._mechanism_share import compute_mechanism_share
 from scgim.spaces._population import Population
 
 if TYPE_CHECKING:
@@ -53,6 +55,9 @@ class DirectEffects:
     curve
         How strength follows the dose, in common to all perturbations; ``None`` where direct effects
         follow each perturbation's own dose response.
+    mechanism_share
+        How much of the measured effect of each perturbation nodes and direct effects explain, see
+        :func:`~scgim.spaces._mechanism_share.compute_mechanism_share`.
     """
 
     log_fold: np.ndarray
@@ -62,17 +67,28 @@ class DirectEffects:
     shift: np.ndarray
     shift_variance: np.ndarray
     curve: StrengthCurve | None
+    mechanism_share: pd.DataFrame
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Self:
         """Rebuild what :meth:`to_dict` held."""
         curve = state["curve"]
-        return cls(**state | {"curve": None if curve is None else StrengthCurve(**curve)})
+        return cls(
+            **state
+            | {
+                "curve": None if curve is None else StrengthCurve(**curve),
+                "mechanism_share": pd.DataFrame(state["mechanism_share"]),
+            }
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Hold the effects as plain arrays, to be saved with the model."""
         state = {field.name: getattr(self, field.name) for field in fields(self)}
-        return state | {"curve": self.curve and self.curve.to_dict()}
+        columns = {name: column.to_numpy() for name, column in self.mechanism_share.items()}
+        return state | {
+            "curve": self.curve and self.curve.to_dict(),
+            "mechanism_share": columns,
+        }
 
     def strength(self, distribution: DenseInterventions, log10_dose: FloatArray) -> FloatArray:
         """Strength of perturbations at doses, between 0 and 1 and exactly 0 at dose zero.
@@ -149,6 +165,13 @@ def estimate_direct_effects(
         shift=shrunk.mean.astype(np.float32),
         shift_variance=shrunk.variance.astype(np.float32),
         curve=chosen,
+        mechanism_share=compute_mechanism_share(
+            measured,
+            from_programs,
+            strength[:, None] * shrunk.mean[measured.perturbation],
+            (len(fit.node_names), kept),
+            list(fit.screen.table.perturbations),
+        ),
     )
     return effects, left_out
 

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
+from scgim.spaces._prediction_sources import describe_sources
 from scgim.spaces._training_statistics import TrainingStatistics
 
 if TYPE_CHECKING:
@@ -103,6 +104,16 @@ class Fit(ABC):
     ) -> Intervention:
         """Add to draws of interventions what is not known of the mechanisms."""
 
+    @property
+    def acts_on_genes(self) -> bool:
+        """Whether interventions may hit genes that are not nodes of the graph."""
+        return False
+
+    @property
+    def has_direct_effects(self) -> bool:
+        """Whether direct effects of the seen perturbations on genes are known."""
+        return False
+
     def gene_shift(self, conditions: Conditions) -> Tensor | None:
         """Say what interventions do to the genes themselves, beside what they do to the nodes.
 
@@ -122,6 +133,40 @@ class Fit(ABC):
     @abstractmethod
     def call_targets(self, conditions: Conditions) -> dict[str, np.ndarray]:
         """Columns of the target table for single perturbations, ``(n_perturbations, n_nodes)`` each."""
+
+    def mechanism_share(self) -> pd.DataFrame:
+        """How much of each measured effect nodes explain, and how much direct effects on genes."""
+        message = (
+            "In this causal space all effects go through the graph of named nodes, so there is nothing "
+            "to divide. Shares exist with `causal_space='programs'` and 'latent'."
+        )
+        raise ValueError(message)
+
+    def prediction_sources(self, names: list[str], features: pd.DataFrame | None) -> pd.DataFrame:
+        """Say what the predictions of perturbations rest on, a row per perturbation and source."""
+        is_seen = self.interventions_of(names, features).is_seen
+        unseen = [name for name, seen in zip(names, is_seen, strict=True) if not seen]
+        return describe_sources(names, dict.fromkeys(unseen, ("near", [])), None)
+
+    def call_gene_targets(self, perturbations: list[str]) -> dict[str, np.ndarray]:
+        """Columns of the table of direct targets, ``(n_perturbations, n_genes)`` each.
+
+        Parameters
+        ----------
+        perturbations
+            Perturbations of training.
+
+        Returns
+        -------
+        ``effect, lower, upper, false_sign_rate, evidence, share, is_target``.
+        """
+        del perturbations
+        message = (
+            "In this causal space the nodes are the genes, so their targets are those of "
+            "`level='nodes'`. Direct effects on genes exist with `causal_space='programs'` and "
+            "'latent'."
+        )
+        raise ValueError(message)
 
     @abstractmethod
     def edge_weights(self) -> np.ndarray:

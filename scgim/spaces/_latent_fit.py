@@ -22,7 +22,7 @@ from scgim.scm import (
     match_nodes,
 )
 from scgim.scm.generator._effect_kernel import compare_features
-from scgim.scm.generator._effect_stack import EffectStack
+from scgim.scm.generator._effect_stack import EffectStack, kind_of
 from scgim.scm.generator._perturbation_features import FeatureScaling
 from scgim.spaces._direct_effects import DirectEffects
 from scgim.spaces._fit import Fit, read_shared_state
@@ -31,6 +31,7 @@ from scgim.spaces._generator_warnings import (
     warn_if_mechanism_is_unknown,
 )
 from scgim.spaces._population import Population
+from scgim.spaces._prediction_sources import describe_sources
 from scgim.spaces._rate_scale import RateScale
 
 if TYPE_CHECKING:
@@ -50,6 +51,13 @@ NULL_SD = 0.25
 # to three noise standard deviations, is about what simulated World P has.
 TARGET_SD = 2.0
 TARGET_SHARE = 0.15
+# A gene is called a direct target if the sign of its effect is wrong with no more than this probability,
+# and if it holds more than half of the squared direct effect: what follows from a target spreads over
+# many genes, the target itself stands out. Chosen on the knock-outs of Papalexi 2021.
+MAX_FALSE_SIGN_RATE = 0.1
+MIN_TARGET_SHARE = 0.5
+# So many of the most similar perturbations are named.
+N_NAMED = 3
 # Control cells for mean shifts: the control has the same noise, so few are enough.
 N_CELLS = 256
 # Draws for the mean shift over a distribution over interventions.
@@ -179,6 +187,16 @@ class LatentFit(Fit):
         is_count = self.module.likelihood.is_count
         return RateScale.of_population(self.control_population, is_count=is_count)
 
+    @property
+    def acts_on_genes(self) -> bool:
+        """Whether interventions may hit genes: they are leaves of the graph, programs their parents."""
+        return True
+
+    @property
+    def has_direct_effects(self) -> bool:
+        """Whether direct effects of the seen perturbations on genes are known."""
+        return self.direct is not None
+
     def gene_shift(self, conditions: Conditions) -> Tensor | None:
         """Direct effects on genes, added up over the perturbations of each condition.
 
@@ -248,6 +266,57 @@ class LatentFit(Fit):
             "evidence": shift**2 / null / 2,
             "is_target": (np.abs(shift) > TARGET_SHIFT) & (probability > 0.5),
             "ambiguous": self._disagreement(shift),
+        }
+
+    def require_direct(self) -> DirectEffects:
+        """Give the direct effects, or say why this model has none."""
+        if self.direct is None:
+            message = (
+                "This model has no direct effects on genes: it was saved by an earlier version of "
+                "scgim, or no perturbation has control cells in its own context. Train it again on a "
+                "screen with control cells in each batch and context."
+            )
+            raise RuntimeError(message)
+        return self.direct
+
+    def mechanism_share(self) -> pd.DataFrame:
+        """How much of each measured effect the nodes explain, direct effects add, and is left."""
+        return self.require_direct().mechanism_share.copy()
+
+    def prediction_sources(self, names: list[str], features: pd.DataFrame | None) -> pd.DataFrame:
+        """Say what the predictions of perturbations rest on, a row per perturbation and source."""
+        distribution = self.interventions_of(names, features)
+        unseen = np.flatnonzero(~distribution.is_seen)
+        if self.stack is None or not len(unseen):
+            return super().prediction_sources(names, features)
+        entries = distribution.take(unseen)
+        similarity = self._similarity(entries.features_of_unseen())
+        kinds = kind_of(is_far=entries.is_far, is_unknown=entries.is_unknown)
+        seen = np.array(self.screen.table.perturbations)
+        nearest = [seen[np.argsort(-row)[:N_NAMED]].tolist() for row in similarity]
+        of_unseen = {
+            names[place]: (str(kind), near)
+            for place, kind, near in zip(unseen, kinds, nearest, strict=True)
+        }
+        return describe_sources(names, of_unseen, self.stack)
+
+    def call_gene_targets(self, perturbations: list[str]) -> dict[str, np.ndarray]:
+        """Direct effects on genes, ranked in the direction that the user gave."""
+        direct = self.require_direct()
+        rows = [self.screen.table.perturbations.index(name) for name in perturbations]
+        shift, false_sign_rate = direct.shift[rows], direct.false_sign_rate[rows]
+        sign = self.screen.directions.signs(perturbations)[:, None]
+        evidence = np.where(sign == 0, np.abs(shift), sign * shift)
+        squared = np.maximum(evidence, 0.0) ** 2
+        share = squared / np.maximum(squared.sum(1, keepdims=True), 1e-12)
+        return {
+            "effect": direct.log_fold[rows],
+            "lower": direct.lower[rows],
+            "upper": direct.upper[rows],
+            "false_sign_rate": false_sign_rate,
+            "evidence": evidence,
+            "share": share,
+            "is_target": (false_sign_rate <= MAX_FALSE_SIGN_RATE) & (share > MIN_TARGET_SHARE),
         }
 
     def edge_weights(self) -> np.ndarray:

@@ -111,6 +111,7 @@ class Population:
             [self.mean_shift(draws[number]) for number in range(len(draws.shift))]
         ).mean(0)
 
+    @torch.no_grad()
     def rate_curves(self, log_fold: Tensor) -> Tensor:
         """Compute the mean shift of every gene if its rate, and nothing else, is multiplied.
 
@@ -123,8 +124,14 @@ class Population:
         -------
         Mean shift of expression, shape ``(n, n_genes)``, on the CPU.
         """
-        empty = shift_nodes(self.noise.new_zeros(len(log_fold), self.noise.shape[1]))
-        return self.mean_shift(empty, log_fold[:, None].expand(-1, len(self._control)))
+        empty = shift_nodes(self.noise.new_zeros(1, self.noise.shape[1]))
+        nodes = self._nodes(empty)
+        expression = self._module.decode(nodes, nodes[..., :1] * 0, self.covariates)
+        moved = [
+            self._expected.of(expression._replace(log_scale=expression.log_scale + fold)).mean(-2)
+            for fold in log_fold.to(self.noise)
+        ]
+        return (torch.cat(moved) - self._control).cpu()
 
     def spread(self, draws: Intervention) -> tuple[np.ndarray, np.ndarray]:
         """Mean shifts under draws of interventions, and how expression bends between them.
@@ -149,10 +156,14 @@ class Population:
 
     @torch.no_grad()
     def _mean(self, intervention: Intervention, gene_shift: Tensor | None = None) -> Tensor:
-        nodes = self._module.mechanism.push(
+        nodes = self._nodes(intervention)
+        of_cells = None if gene_shift is None else gene_shift[:, None]
+        return self._expected(nodes, self.covariates, of_cells).mean(-2)
+
+    def _nodes(self, intervention: Intervention) -> Tensor:
+        """Nodes of the cells under interventions, shape ``(n, n_cells, n_nodes)``."""
+        return self._module.mechanism.push(
             self.noise,
             intervention.map(lambda values: values[:, None]),
             self._module.node_offset(self.covariates),
         )
-        of_cells = None if gene_shift is None else gene_shift[:, None]
-        return self._expected(nodes, self.covariates, of_cells).mean(-2)

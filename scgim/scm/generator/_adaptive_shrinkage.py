@@ -134,4 +134,4 @@ def _posterior(
     second_moment = share @ kept + (share @ kept**2) * z**2
     # Given the width, the effect is N(kept * z, kept): positive with this probability.
     same_sign = (share[..., 1:] * norm.cdf(np.sqrt(kept[1:]) * np.abs(z)[..., None])).sum(-1)
-    return mean, second_moment - mean**2, 1 - same_sign
+    return mean, second_moment - mean**2, np.maximum(1 - same_sign, 0.0)

@@ -9,6 +9,8 @@ from scipy.optimize import nnls
 from scgim.scm.generator._strength_curve import StrengthCurve, pool_shifts
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from scgim._types import BoolArray, FloatArray, IntArray
     from scgim.scm.generator._effect_kernel import EffectKernel
 
@@ -137,7 +139,7 @@ class EffectStack:
             KERNEL: population + strength * (similarity @ self.kernel_weights),
             CAUSAL: causal,
         }
-        kind = np.where(is_unknown, "unknown", np.where(is_far, "far", "near"))
+        kind = kind_of(is_far=is_far, is_unknown=is_unknown)
         total = np.zeros_like(causal)
         for name, weights in self.weights.items():
             of_kind = np.flatnonzero(kind == name)
@@ -158,6 +160,23 @@ class EffectStack:
             below_lowest = np.where(log10_dose > -np.inf, 0.0, -np.inf)
         population: FloatArray = inside * 10.0 ** below_lowest[:, None]
         return population
+
+
+def kind_of(*, is_far: BoolArray, is_unknown: BoolArray) -> NDArray[np.str_]:
+    """Which weights of the stack hold for perturbations: near, far or unknown.
+
+    Parameters
+    ----------
+    is_far
+        Whether the features of each are far from all seen ones, shape ``(n,)``.
+    is_unknown
+        Whether it is unlike all known mechanisms, same shape.
+
+    Returns
+    -------
+    Keys of :attr:`EffectStack.weights`, shape ``(n,)``.
+    """
+    return np.where(is_unknown, "unknown", np.where(is_far, "far", "near"))
 
 
 def fit_effect_stack(
