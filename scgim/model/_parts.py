@@ -64,7 +64,7 @@ class ModelParts:
         @property
         def interventions(self) -> Any: ...  # noqa: ANN401
 
-        def get_intervention_targets(self, *, level: Any = "nodes") -> pd.DataFrame: ...
+        def get_intervention_targets(self, *, level: Any = "nodes") -> pd.DataFrame: ...  # noqa: ANN401
 
         def get_mechanism_share(self) -> pd.DataFrame: ...
 

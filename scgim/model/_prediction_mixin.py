@@ -71,8 +71,11 @@ class PredictionMixin(ModelParts):
         What an unseen perturbation does is known from its features only up to a distribution over
         interventions. Each new cell gets an intervention drawn from it, so that the cells spread as
         widely as the prediction is uncertain. Given control cells, and perturbations seen in
-        training, get the mean intervention. A perturbation that is unlike every seen one and every
-        sum of known mechanisms is predicted to have no effect, with a warning.
+        training, get the mean intervention. Where nodes are programs or latent factors, the mean
+        starts from what other perturbations do at the dose, and features move it from there
+        (:meth:`get_prediction_sources` says how far); what the nodes do not do of it is a direct
+        effect on genes. A perturbation that is unlike every seen one and every sum of known
+        mechanisms moves no node, with a warning.
 
         Parameters
         ----------

@@ -168,12 +168,18 @@ class LatentFit(Fit):
         if unseen:
             new = check_new_features(features, table.features, unseen)
             generator = self.require_generator()
+            has_population = self.stack is not None
             warn_if_features_say_nothing(
-                unseen, generator.p_value, is_informative=generator.is_informative
+                unseen,
+                generator.p_value,
+                is_informative=generator.is_informative,
+                has_population=has_population,
             )
             distribution = distribution.append_unseen(new)
             is_unknown = distribution.is_unknown[-len(unseen) :]
-            warn_if_mechanism_is_unknown(np.array(unseen)[is_unknown].tolist())
+            warn_if_mechanism_is_unknown(
+                np.array(unseen)[is_unknown].tolist(), has_population=has_population
+            )
         return distribution.take(np.array([place[name] for name in names], dtype=int))
 
     @cached_property

@@ -77,7 +77,7 @@ def test_progress_and_tables_go_to_the_console(result, printed):
     assert "replicate ceiling" in output.getvalue()
 
 
-@pytest.mark.filterwarnings("ignore:Unseen perturbations .* are predicted to have no effect")
+@pytest.mark.filterwarnings("ignore:Unseen perturbations .* are predicted to")
 def test_unseen_class_makes_no_claim_and_says_so(small_world, tmp_path):
     settings = ProgramsSettings(world=small_world, max_epochs=4)
     result = benchmark_programs([3], split="class", settings=settings)

@@ -71,3 +71,14 @@ def test_targets_from_features_that_say_nothing_are_a_warning():
 def test_informative_features_are_no_warning(recwarn):
     warn_if_targets_are_guessed(["x"], 0.05, 0.05)
     assert not recwarn.list
+
+
+def test_with_a_population_unseen_perturbations_are_said_to_do_what_others_do():
+    with pytest.warns(
+        UserWarning, match="predicted to do what other perturbations do at their dose"
+    ):
+        warn_if_features_say_nothing(["new"], 0.4, is_informative=False, has_population=True)
+    with pytest.warns(
+        UserWarning, match="predicted to do what other perturbations do at their dose"
+    ):
+        warn_if_mechanism_is_unknown(["new"], has_population=True)

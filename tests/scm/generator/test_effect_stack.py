@@ -114,7 +114,7 @@ def test_doses_between_those_of_the_screen_are_between_them():
 
 
 def test_three_perturbations_are_no_population():
-    measured, x = make(np.random.default_rng(9))
+    measured, _ = make(np.random.default_rng(9))
     few = measured.perturbation < 3
     parts = (measured.perturbation, measured.log10_dose, measured.shift, measured.variance)
     kernel = EffectKernel(np.eye(3))
