@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from scgim._messages import quote_some, warn
 
-
 # What such perturbations are predicted to do, with and without a population to draw them from.
 PREDICTED = {
     False: "to have no effect",
