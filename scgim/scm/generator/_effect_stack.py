@@ -131,14 +131,7 @@ class EffectStack:
         -------
         Mean shifts, exactly 0 at dose zero, shape ``(n, n_genes)``.
         """
-        strength = self.curve.at(log10_dose)[:, None]
-        population = self._population_at(log10_dose)
-        members = {
-            POPULATION: population,
-            NEIGHBOURS: strength * _nearest(similarity) @ self.effect,
-            KERNEL: population + strength * (similarity @ self.kernel_weights),
-            CAUSAL: causal,
-        }
+        members = self.members(similarity, log10_dose, causal)
         kind = kind_of(is_far=is_far, is_unknown=is_unknown)
         total = np.zeros_like(causal)
         for name, weights in self.weights.items():
@@ -146,6 +139,33 @@ class EffectStack:
             for member, weight in weights.items():
                 total[of_kind] += weight * members[member][of_kind]
         return total
+
+    def members(
+        self, similarity: FloatArray, log10_dose: FloatArray, causal: FloatArray
+    ) -> dict[str, FloatArray]:
+        """Predict by each member alone.
+
+        Parameters
+        ----------
+        similarity
+            As for :meth:`predict`.
+        log10_dose
+            As for :meth:`predict`.
+        causal
+            As for :meth:`predict`.
+
+        Returns
+        -------
+        Mean shifts of each member, shape ``(n, n_genes)`` each.
+        """
+        strength = self.curve.at(log10_dose)[:, None]
+        population = self._population_at(log10_dose)
+        return {
+            POPULATION: population,
+            NEIGHBOURS: strength * (_nearest(similarity) @ self.effect),
+            KERNEL: population + strength * (similarity @ self.kernel_weights),
+            CAUSAL: causal,
+        }
 
     def _population_at(self, log10_dose: FloatArray) -> FloatArray:
         """Mean shift of all perturbations at doses, linear in the log dose between those measured."""
