@@ -49,7 +49,6 @@ StructureKind = Literal["search", "gradient", "given"]
 
 MAX_EVIDENCE = 1e3
 MIN_RELIABILITY = 0.02
-MAX_SPLIT_ELEMENTS = 60_000_000
 N_LATENT_CELLS = 4000
 THETA_RANGE = (1e-2, 1e4)
 
@@ -192,10 +191,8 @@ def fit_counts(
     """
     typical = float(np.median(data.library[data.is_control]))
     counts = data.count_screen(typical)
-    n_splits = int(np.clip(MAX_SPLIT_ELEMENTS / data.counts.size, 4, 20))
-    covariance = compute_denoised_covariance(counts, data.scale, rng, n_splits=n_splits)
-    evidence = compute_target_evidence(counts, rng, n_splits=n_splits)
-    evidence = judge_on_held_out_cells(evidence, counts, rng, n_splits=n_splits)
+    covariance = compute_denoised_covariance(counts, data.scale)
+    evidence = judge_on_held_out_cells(compute_target_evidence(counts), counts, rng)
     regularised = covariance.regularised()
     reliability = np.clip(covariance.reliability, MIN_RELIABILITY, 1.0)
     statistics = _denoised_statistics(data, regularised, float(np.median(reliability)) ** 2)

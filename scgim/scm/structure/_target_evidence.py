@@ -96,7 +96,11 @@ def orient_evidence(evidence: FloatArray, effect: FloatArray, sign: IntArray) ->
 
 
 def compute_target_evidence(
-    screen: CountScreen, rng: np.random.Generator, *, ridge: float = 1.0, n_splits: int = 20
+    screen: CountScreen,
+    rng: np.random.Generator | None = None,
+    *,
+    ridge: float = 1.0,
+    n_splits: int | None = None,
 ) -> TargetEvidence:
     """Score every gene as the target of every perturbation.
 
@@ -104,20 +108,19 @@ def compute_target_evidence(
     ----------
     screen
         The counts; every gene has a count and every perturbation two cells.
-    rng
-        Source of the thinning.
+    rng, n_splits
+        Not used since version 0.2, as nothing is drawn any more.
     ridge
         Strength of the regularisation, see :meth:`DenoisedCovariance.regularised`.
-    n_splits
-        How often counts are split.
 
     Returns
     -------
     The scores.
     """
+    del rng, n_splits
     mean, deviation = control_deviation(screen)
     values = (screen.log_expression(screen.counts) - mean) / deviation
-    covariance = compute_denoised_covariance(screen, deviation, rng, n_splits=n_splits)
+    covariance = compute_denoised_covariance(screen, deviation)
     return _evidence(values, screen.perturbation, covariance, ridge)
 
 
