@@ -43,7 +43,7 @@ def score_left_out_effects(
     is_target
         Known targets, shape ``(n_perturbations, n_genes)``.
     rng
-        Source of the thinning and of restarts.
+        Source of restarts.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def score_left_out_effects(
     shift = shift - control
     rows = np.flatnonzero(is_target.sum(axis=1) == 1)
     targets = is_target[rows].argmax(axis=1)
-    covariance = compute_denoised_covariance(screen, deviation, rng)
+    covariance = compute_denoised_covariance(screen, deviation)
     predicted = _baselines(shift, covariance, rows, targets)
     effects, n_edges = _graph_effects(screen, is_target, rows, rng)
     predicted[GRAPH] = effects * shift[rows, targets][:, None]
@@ -103,7 +103,7 @@ def _graph_effects(
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.float64], float]:
     """Total effects of each target on all genes, by a graph that never saw its perturbation."""
-    statistics = compute_count_statistics(screen, rng)
+    statistics = compute_count_statistics(screen)
     n_genes = statistics.n_nodes
     known = np.where(is_target, 1, -1)
     effects, sizes = [], []

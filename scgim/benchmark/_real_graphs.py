@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
+from scgim.benchmark._named_genes import to_array, train_named_genes
 from scgim.benchmark._target_rankings import (
     EVIDENCE,
     KNOCK_OUT,
@@ -16,18 +17,14 @@ from scgim.benchmark._target_rankings import (
 )
 from scgim.datasets import dream4, sachs2005
 from scgim.metrics import edge_f1, graph_average_precision, structural_hamming_distance
-from scgim.scm import (
-    PriorKnowledge,
-    SearchSettings,
-    Structure,
-    compute_expression_evidence,
-    compute_sufficient_statistics,
-    search_structure,
-)
+from scgim.model import GraphSearch
+from scgim.scm.structure._target_evidence import median_deviation
 
 if TYPE_CHECKING:
     import anndata as ad
     from numpy.typing import NDArray
+
+    from scgim.model import GIM
 
 NETWORKS = {10: (1, 2, 3, 4, 5), 100: (1, 2)}
 EXPERIMENTS = {"knockout": "knock-outs", "knockdown": "knock-downs"}
@@ -37,7 +34,13 @@ CONSENSUS = {
     "edges_cmu20": "20 edges (CMU)",
 }
 SACHS_CONTROL = "cd3cd28"
-MAD_TO_SD = 1.4826
+SACHS_SETUP = {
+    "perturbation_key": "perturbation",
+    "control": SACHS_CONTROL,
+    "layer": "log1p",
+}
+DREAM4_SETUP = {"perturbation_key": "perturbation", "control": "control", "dose_key": "dose"}
+NORMAL = {"gene_likelihood": "normal"}
 
 
 class GraphScores(NamedTuple):
@@ -88,26 +91,28 @@ def score_sachs() -> GraphScores:
     Rankings (no sign: a reagent may raise or lower phosphorylation of its target) and edges.
     """
     adata = sachs2005()
+    models = {
+        "search": train_named_genes(adata, SACHS_SETUP, NORMAL),
+        "search, shift or hard": train_named_genes(
+            adata, SACHS_SETUP, NORMAL | {"intervention": "auto"}
+        ),
+    }
+    names = list(models["search"].screen.table.perturbations)
+    genes = list(adata.var_names)
+    targets = models["search"].get_intervention_targets()
+    marginal = to_array(targets, "marginal", names, genes)
     values = np.asarray(adata.layers["log1p"], dtype=float)
     label = adata.obs["perturbation"].astype(str).to_numpy()
     control = label == SACHS_CONTROL
     values = (values - values[control].mean(axis=0)) / values[control].std(axis=0)
-    names = sorted(set(label) - {SACHS_CONTROL})
-    code = np.where(control, -1, pd.Index(names).get_indexer(label))
-    found = {
-        "search": _search(values, code, SearchSettings(kind="shift")),
-        "search, shift or hard": _search(values, code, SearchSettings(kind="auto")),
-    }
-    evidence = compute_expression_evidence(values, code)
-    means = np.stack([values[code == index].mean(axis=0) for index in range(len(names))])
+    means = np.stack([values[label == name].mean(axis=0) for name in names])
     rankings = {
-        "|z specific|": np.abs(evidence.marginal),
+        UNORIENTED: to_array(targets, "evidence", names, genes),
+        "probability": to_array(targets, "probability", names, genes),
+        "residual": np.abs(to_array(targets, "residual", names, genes)),
+        "|z specific|": np.abs(marginal),
         "|difference|": np.abs(means),
-        "combined, unsigned": evidence.combine(),
-        "residual": np.abs(evidence.residual),
-        "search": found["search"].target_evidence,
     }
-    genes = list(adata.var_names)
     truth = known_targets(adata, names, genes)
     by_reagent = np.zeros((len(genes), len(genes)))
     for row, target in np.argwhere(truth):
@@ -117,7 +122,7 @@ def score_sachs() -> GraphScores:
         "z-score of perturbations": by_reagent,
     }
     edges = [
-        _edge_table(found, baselines, _read_graph(adata, key, genes)).assign(graph=name)
+        _edge_table(models, baselines, _read_graph(adata, key, genes)).assign(graph=name)
         for key, name in CONSENSUS.items()
     ]
     return GraphScores({"11 proteins": (rankings, truth)}, pd.concat(edges, ignore_index=True))
@@ -136,58 +141,46 @@ def _wild_type(network: ad.AnnData) -> NDArray[np.float64]:
 
 
 def _rank_profiles(network: ad.AnnData, experiment: str) -> dict[str, NDArray[np.float64]]:
-    profiles, control = _profiles(network, experiment), _wild_type(network)
-    code = np.append(np.full(len(control), -1), np.arange(len(profiles)))
-    evidence = compute_expression_evidence(np.vstack([control, profiles]), code)
-    return {
-        EVIDENCE: evidence.combine(sign=KNOCK_OUT),
-        UNORIENTED: evidence.combine(),
-    } | profile_rankings(profiles, control.mean(axis=0), evidence.marginal)
+    """Rank targets by a model without a graph, as one profile each leaves it no other choice."""
+    rows = network.obs["experiment"].isin(["wildtype", experiment]).to_numpy()
+    names = list(network.var_names)
+    of_model: dict[str, NDArray[np.float64]] = {}
+    for ranking, direction in ((EVIDENCE, "lowers"), (UNORIENTED, "unknown")):
+        setup = DREAM4_SETUP | {"perturbation_direction": direction}
+        model = train_named_genes(
+            network[rows], setup, NORMAL | {"structure": "given"}, search=GraphSearch(required=[])
+        )
+        targets = model.get_intervention_targets()
+        of_model[ranking] = to_array(targets, "evidence", names, names)
+    of_model["probability"] = to_array(targets, "probability", names, names)
+    # Knock-outs lower their targets, so that the evidence is z relative to the others, turned around.
+    specific = KNOCK_OUT * of_model[EVIDENCE]
+    baselines = profile_rankings(
+        _profiles(network, experiment), _wild_type(network).mean(axis=0), specific
+    )
+    return of_model | baselines
 
 
 def _score_edges_of_profiles(network: ad.AnnData) -> pd.DataFrame:
-    knocked = [_profiles(network, experiment) for experiment in EXPERIMENTS]
-    values = np.vstack([_wild_type(network), *knocked])
-    center = np.median(values, axis=0)
-    spread = MAD_TO_SD * np.median(np.abs(values - center), axis=0)
-    values = (values - center) / np.maximum(spread, 1e-6)
-    n_genes = network.n_vars
-    code = np.append(np.full(len(values) - 2 * n_genes, -1), np.tile(np.arange(n_genes), 2))
+    rows = network.obs["experiment"].isin(["wildtype", *EXPERIMENTS]).to_numpy()
+    profiles, genes = network[rows], list(network.var_names)
     # All genes are candidates: with one profile each there is nothing to screen by.
-    settings = SearchSettings(n_restarts=8, n_candidates=n_genes)
-    found = {"search": _search(values, code, settings, np.eye(n_genes, dtype=np.int64))}
-    moved = sum(np.abs(part - center) / np.maximum(spread, 1e-6) for part in knocked)
+    search = GraphSearch(
+        n_restarts=8,
+        n_candidates=len(genes),
+        known_targets={gene: gene for gene in genes},
+        has_off_targets=False,
+    )
+    model = train_named_genes(profiles, DREAM4_SETUP, NORMAL, search=search)
+    values = np.asarray(profiles.X, dtype=float)
+    center, spread = np.median(values, axis=0), np.maximum(median_deviation(values), 1e-6)
+    moved = sum(np.abs(_profiles(network, kind) - center) / spread for kind in EXPERIMENTS)
     baselines = {
         "correlation of all profiles": np.corrcoef(values, rowvar=False),
         "z-score of perturbations": np.asarray(moved),
     }
-    truth = _read_graph(network, "consensus_edges", list(network.var_names))
-    return _edge_table(found, baselines, truth)
-
-
-def _search(
-    values: NDArray[np.float64],
-    code: NDArray[np.int64],
-    settings: SearchSettings,
-    targets: NDArray[np.int64] | None = None,
-) -> Structure:
-    n_perturbations = int(code.max()) + 1
-    prior = PriorKnowledge.none(values.shape[1], n_perturbations)
-    if targets is not None:
-        prior.targets[:] = targets
-    # A perturbation that has several profiles has several conditions.
-    condition, perturbation = _conditions(code) if targets is not None else (code + 1, None)
-    owner = np.arange(-1, n_perturbations) if perturbation is None else perturbation
-    statistics = compute_sufficient_statistics(values, condition, owner)
-    return search_structure(statistics, np.random.default_rng(0), settings=settings, prior=prior)
-
-
-def _conditions(code: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Give every treated profile a condition of its own."""
-    condition = np.zeros(len(code), dtype=np.int64)
-    treated = np.flatnonzero(code >= 0)
-    condition[treated] = 1 + np.arange(len(treated))
-    return condition, np.append(-1, code[treated])
+    truth = _read_graph(network, "consensus_edges", genes)
+    return _edge_table({"search": model}, baselines, truth)
 
 
 def _read_graph(adata: ad.AnnData, key: str, genes: list[str]) -> NDArray[np.bool_]:
@@ -199,19 +192,22 @@ def _read_graph(adata: ad.AnnData, key: str, genes: list[str]) -> NDArray[np.boo
 
 
 def _edge_table(
-    found: dict[str, Structure],
+    models: dict[str, GIM],
     baselines: dict[str, NDArray[np.float64]],
     truth: NDArray[np.bool_],
 ) -> pd.DataFrame:
-    rows: list[dict[str, object]] = [
-        {
-            "method": name,
-            "average_precision": graph_average_precision(structure.edge_probability, truth),
-            "edge_f1": edge_f1(structure.adjacency, truth),
-            "shd": structural_hamming_distance(structure.adjacency, truth),
-        }
-        for name, structure in found.items()
-    ]
+    rows: list[dict[str, object]] = []
+    for name, model in models.items():
+        graph = model.get_causal_graph().to_numpy() != 0
+        probability = model.get_causal_graph("probability").to_numpy()
+        rows.append(
+            {
+                "method": name,
+                "average_precision": graph_average_precision(probability, truth),
+                "edge_f1": edge_f1(graph, truth),
+                "shd": structural_hamming_distance(graph, truth),
+            }
+        )
     rows += [
         {"method": name, "average_precision": graph_average_precision(weight, truth)}
         for name, weight in baselines.items()

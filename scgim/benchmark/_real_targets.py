@@ -178,7 +178,7 @@ def benchmark_targets(
     seed
         Seed of the training and of the bootstrap.
     n_splits
-        Not used any more: :class:`~scgim.model.GIM` decides how often counts are split.
+        Not used any more: all ways of splitting counts are averaged.
     n_resamples
         Resamples of the perturbations for the intervals.
 
@@ -189,7 +189,7 @@ def benchmark_targets(
     """
     if n_splits is not None:
         warn(
-            "`n_splits` is not used any more: `GIM` decides how often counts are split. Leave it out; "
+            "`n_splits` is not used any more: all ways of splitting counts are averaged. Leave it out; "
             "scgim 0.3 takes it away.",
             FutureWarning,
         )

@@ -12,7 +12,7 @@ from scgim.module import get_likelihood
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from scgim._types import FloatArray
+    from scgim._types import BoolArray, FloatArray, IntArray
 
 
 SINGULAR = 1e-8
@@ -43,6 +43,32 @@ def check_node_number(n_nodes: int, n_cells: int, max_nodes: int) -> None:
             "needs more cells than nodes. Choose fewer genes, or add cells."
         )
         raise ValueError(msg)
+
+
+def check_profiles(targets: IntArray, structure: str, groups: Sequence[tuple[str, ...]]) -> None:
+    """Raise if a graph is to be searched on one row per condition without known targets.
+
+    Parameters
+    ----------
+    targets
+        Known targets as in :class:`~scgim.scm.PriorKnowledge`.
+    structure
+        How the graph is found.
+    groups
+        Perturbations in each group of rows.
+    """
+    is_open: BoolArray = np.any(targets < 0, axis=1)
+    if structure == "given" or not is_open.any():
+        return
+    names = ["+".join(parts) for parts, is_one in zip(groups, is_open, strict=True) if is_one]
+    msg = (
+        "Every condition of the screen has one row, so nothing tells the noise of a gene from what a "
+        f"perturbation does to it, and a graph can be searched only where all targets are known: those "
+        f"of {quote_some(names)} are not. Pass `search=GraphSearch(known_targets=..., "
+        "has_off_targets=False)` to `GIM.train`, or add replicates. To rank targets without a graph, "
+        "use `GIM(..., structure='given')` with `GraphSearch(required=[])`."
+    )
+    raise ValueError(msg)
 
 
 def check_nodes_vary(values: FloatArray, names: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from scvi import REGISTRY_KEYS as SCVI_KEYS
 
 from scgim._constants import REGISTRY_KEYS
 from scgim.scm import CountScreen, NamedNodeScreen
+from scgim.scm.structure._target_evidence import median_deviation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,7 +48,8 @@ class GenesData:
     groups
         Perturbations in each group, those that were run alone first.
     center, scale
-        Mean and deviation of each gene in control cells, shape ``(n_nodes,)``.
+        Mean and deviation of each gene in control cells, shape ``(n_nodes,)``; without replicates
+        the robust deviation over all profiles.
     covariate_effects
         Shape ``(n_covariates, n_nodes)``.
     """
@@ -65,8 +67,18 @@ class GenesData:
     covariate_effects: np.ndarray
 
     @property
+    def has_replicates(self) -> bool:
+        """Whether any condition has more than one row; without, rows are profiles of conditions."""
+        return len(self.condition) > len(self.group)
+
+    @property
     def within(self) -> np.ndarray:
-        """Node values less the mean of their condition, shape ``(n_cells, n_nodes)``."""
+        """Node values less the mean of their condition, shape ``(n_cells, n_nodes)``.
+
+        Without replicates, less the mean of all profiles: nothing else says how nodes vary together.
+        """
+        if not self.has_replicates:
+            return np.asarray(self.values - self.values.mean(axis=0))
         means = self.screen().condition_means(self.values)
         centred: np.ndarray = self.values - means[self.condition]
         return centred
@@ -173,7 +185,9 @@ class GenesData:
         effects = _covariate_effects(expression, covariates, group < 0)
         free = expression - covariates @ effects
         center = free[group < 0].mean(axis=0)
-        scale = np.maximum(free[group < 0].std(axis=0), MIN_SD)
+        has_replicates = len(condition) > len(keys)
+        spread = free[group < 0].std(axis=0) if has_replicates else median_deviation(free)
+        scale = np.maximum(spread, MIN_SD)
         group_of_condition = keys.get_level_values(0).to_numpy(np.int64)
         with np.errstate(divide="ignore"):
             log10_dose = np.log10(keys.get_level_values(1).to_numpy(np.float64))

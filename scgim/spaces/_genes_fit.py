@@ -29,6 +29,7 @@ from scgim.scm import (
 )
 from scgim.scm._named_node_fit import fit_generator, fit_mechanism, reassess_targets
 from scgim.scm.structure._sufficient_statistics import compute_target_penalty
+from scgim.scm.structure._target_evidence import median_deviation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +49,6 @@ StructureKind = Literal["search", "gradient", "given"]
 
 MAX_EVIDENCE = 1e3
 MIN_RELIABILITY = 0.02
-MAX_SPLIT_ELEMENTS = 60_000_000
 N_LATENT_CELLS = 4000
 THETA_RANGE = (1e-2, 1e4)
 
@@ -139,11 +139,13 @@ def fit_expression(
             statistics, prior, kind=settings.kind, edge_penalty=settings.edge_penalty
         )
         structure = StructureSearch(score, graph, graph).describe(graph)
+    if not data.has_replicates:
+        structure = _with_noise_between(data, structure, options)
     mechanism = fit_mechanism(screen, structure, options.mechanism, rng)
     structure = reassess_targets(screen, structure, mechanism, prior.targets)
     singles = _keep_singles(structure, data.n_single)
     model = _fit_generator(data, features, singles, mechanism)
-    scatter = statistics.within.sum(axis=-1)[: screen.n_nodes, : screen.n_nodes]
+    scatter = data.within.T @ data.within
     uncertainty = MechanismUncertainty(structure.adjacency, scatter, mechanism.noise_variance)
     evidence = compute_expression_evidence(screen.values, data.group[data.condition])
     return GenesFit(model, structure, mechanism.noise_variance, uncertainty, evidence)
@@ -189,10 +191,8 @@ def fit_counts(
     """
     typical = float(np.median(data.library[data.is_control]))
     counts = data.count_screen(typical)
-    n_splits = int(np.clip(MAX_SPLIT_ELEMENTS / data.counts.size, 4, 20))
-    covariance = compute_denoised_covariance(counts, data.scale, rng, n_splits=n_splits)
-    evidence = compute_target_evidence(counts, rng, n_splits=n_splits)
-    evidence = judge_on_held_out_cells(evidence, counts, rng, n_splits=n_splits)
+    covariance = compute_denoised_covariance(counts, data.scale)
+    evidence = judge_on_held_out_cells(compute_target_evidence(counts), counts, rng)
     regularised = covariance.regularised()
     reliability = np.clip(covariance.reliability, MIN_RELIABILITY, 1.0)
     statistics = _denoised_statistics(data, regularised, float(np.median(reliability)) ** 2)
@@ -286,6 +286,25 @@ def group_shifts(fit: GenesFit, data: GenesData) -> np.ndarray:
         if data.group[condition] >= 0:
             shifts[data.group[condition]] = residual[condition]
     return shifts
+
+
+def _with_noise_between(data: GenesData, structure: Structure, options: GenesOptions) -> Structure:
+    """Read noise off the profiles of different conditions, most of which leave a gene alone.
+
+    With one row per condition each row of a target fits exactly, and the variance that is left
+    between the others is that of few. The median over all of them is robust to the targets.
+    """
+    basis = SplineBasis.fit(data.values, is_linear=options.mechanism == "linear")
+    residual = data.values - basis.expand(data.values) @ structure.coefficients
+    noise = np.maximum(structure.noise_variance, median_deviation(residual) ** 2)
+    # What the search said of targets rested on the smaller noise; `reassess_targets` says it anew.
+    nothing = np.zeros(structure.is_target.shape)
+    return replace(
+        structure,
+        noise_variance=noise,
+        target_evidence=nothing,
+        target_probability=nothing + 0.5,
+    )
 
 
 def _keep_singles(structure: Structure, n_single: int) -> Structure:

@@ -27,6 +27,7 @@ from scgim.spaces._checks import (
     check_no_minibatches,
     check_node_number,
     check_nodes_vary,
+    check_profiles,
 )
 from scgim.spaces._genes_data import GenesData
 from scgim.spaces._genes_fit import (
@@ -146,6 +147,8 @@ class GenesSpace(Space):
         data = GenesData.collect(module, self._screen, read_cells(2048, None))
         check_nodes_vary(data.within, self.node_names)
         prior = search.prior(self.node_names, data.groups, self._screen.table.perturbations)
+        if not data.has_replicates:
+            check_profiles(prior.targets, self._options.structure, data.groups)
         module.assign(
             center=data.center, scale=data.scale, covariate_effects=data.covariate_effects
         )
@@ -225,7 +228,10 @@ class GenesSpace(Space):
         )
         single = of_seen_perturbations(found.model, posterior)
         moved = group_shifts(found, data)
-        ranked = replace(single, evidence=self._rank_targets(found, names, moved[: len(names)]))
+        rank = self._rank_targets(
+            found, names, moved[: len(names)], has_replicates=data.has_replicates
+        )
+        ranked = replace(single, evidence=rank)
         totals = np.where(found.structure.is_target, moved, 0.0)
         distribution, all_names = add_combined_only(ranked, names, data.groups, totals)
         index = np.array([all_names.index(name) for name in order], dtype=int)
@@ -257,12 +263,15 @@ class GenesSpace(Space):
         )
         return fit.calibrated(_calibrate(fit))
 
-    def _rank_targets(self, found: GenesFit, names: list[str], moved: np.ndarray) -> np.ndarray:
+    def _rank_targets(
+        self, found: GenesFit, names: list[str], moved: np.ndarray, *, has_replicates: bool
+    ) -> np.ndarray:
         """Score all genes as targets of perturbations that were run alone, by their direction."""
         sign = self._screen.directions.signs(names)
-        if not self._is_count:
+        if not self._is_count and has_replicates:
             return orient_evidence(found.model.structure.target_evidence, moved, sign)
-        # Most of a count is noise: the searched graph has a say only where it shows its worth.
+        # Most of a count is noise, and so may be all of a single profile: the searched graph has a
+        # say only where it shows its worth.
         of_groups = np.zeros(len(found.evidence.marginal), dtype=np.int64)
         of_groups[: len(names)] = sign
         return found.evidence.combine(sign=of_groups)[: len(names)]

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from scgim.spaces._checks import (
     check_no_minibatches,
     check_node_number,
     check_nodes_vary,
+    check_profiles,
 )
 from scgim.spaces._genes_space import raise_cannot_map, raise_cannot_minify
 
@@ -31,6 +34,23 @@ def test_too_many_nodes_are_told_what_to_do():
 def test_fewer_cells_than_nodes_are_counted():
     with pytest.raises(ValueError, match="30 cells for 40 nodes"):
         check_node_number(40, 30, 300)
+
+
+def test_single_profiles_need_known_targets_or_a_given_graph():
+    groups = [("ko_STAT1",), ("ko_JAK2",)]
+    known = np.array([[1, 0, 0], [0, 1, 0]])
+    check_profiles(known, "search", groups)
+    is_open = np.array([[1, 0, 0], [-1, 1, -1]])
+    check_profiles(is_open, "given", groups)
+    message = (
+        "Every condition of the screen has one row, so nothing tells the noise of a gene from what a "
+        "perturbation does to it, and a graph can be searched only where all targets are known: those "
+        "of 'ko_JAK2' are not. Pass `search=GraphSearch(known_targets=..., has_off_targets=False)` to "
+        "`GIM.train`, or add replicates. To rank targets without a graph, use `GIM(..., "
+        "structure='given')` with `GraphSearch(required=[])`."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_profiles(is_open, "search", groups)
 
 
 def test_constant_gene_is_named():

@@ -4,6 +4,8 @@ import pytest
 from scgim.model import GIM
 from scgim.spaces._genes_data import GenesData
 
+PROFILES_SETUP = {"perturbation_key": "knock_out", "control": "wild type"}
+
 
 def _collect(adata, setup, **options):
     GIM.setup_anndata(adata, **setup)
@@ -64,3 +66,18 @@ def test_counts_reach_the_estimates_unchanged(counts, gene_counts):
     screen = counts.count_screen(1000.0)
     np.testing.assert_array_equal(screen.counts, gene_counts.X.toarray())
     np.testing.assert_allclose(screen.size_factor, gene_counts.obs["size"] / 1000)
+
+
+@pytest.mark.filterwarnings("ignore:.*fewer than 3 cells", "ignore:.*a single cell")
+def test_profiles_are_standardised_by_their_robust_spread(profiles):
+    data = _collect(profiles, PROFILES_SETUP, gene_likelihood="normal")
+    assert not data.has_replicates
+    values = np.asarray(profiles.X)
+    np.testing.assert_allclose(data.center, values[0], rtol=1e-6)
+    away = np.median(np.abs(values - np.median(values, axis=0)), axis=0)
+    np.testing.assert_allclose(data.scale, 1.4826 * away, rtol=1e-6)
+    np.testing.assert_allclose(data.within.mean(axis=0), 0, atol=1e-9)
+
+
+def test_a_screen_of_cells_has_replicates(counts):
+    assert counts.has_replicates

@@ -316,3 +316,78 @@ def test_a_call_that_the_averaged_probability_contradicts_is_ambiguous(genes_mod
     assert targets.ambiguous[contradicted].all()
     between = targets.probability.between(0.1, 0.9, inclusive="neither")
     assert (targets.ambiguous == (between | contradicted)).all()
+
+
+@pytest.fixture(scope="module")
+def profile_model(request):
+    """Model of one profile per knock-out of a chain, whose targets are known."""
+    adata = request.getfixturevalue("profiles").copy()
+    GIM.setup_anndata(adata, "knock_out", "wild type", perturbation_direction="lowers")
+    model = GIM(adata, causal_space="genes", gene_likelihood="normal")
+    known = {name: name for name in adata.var_names}
+    search = GraphSearch(n_restarts=4, known_targets=known, has_off_targets=False)
+    model.train(search=search, enable_progress_bar=False)
+    return model
+
+
+@pytest.mark.filterwarnings("ignore:.*fewer than 3 cells", "ignore:.*a single cell")
+def test_one_profile_per_knock_out_finds_the_chain(profile_model):
+    graph = profile_model.get_causal_graph().to_numpy() != 0
+    assert graph[np.arange(9), np.arange(1, 10)].all()
+    assert graph.sum() <= 20
+    predicted = profile_model.predict_shift(profile_model.node_names_).X
+    assert np.isfinite(predicted).all()
+    assert (predicted.argmin(axis=1) == np.arange(10)).all()
+
+
+@pytest.mark.filterwarnings("ignore:.*fewer than 3 cells", "ignore:.*a single cell")
+def test_single_profiles_are_ranked_without_a_graph_by_what_is_special_about_them(profiles):
+    adata = profiles.copy()
+    GIM.setup_anndata(adata, "knock_out", "wild type", perturbation_direction="lowers")
+    model = GIM(adata, causal_space="genes", gene_likelihood="normal", structure="given")
+    model.train(search=GraphSearch(required=[]), enable_progress_bar=False)
+    targets = model.get_intervention_targets()
+    evidence = targets.evidence.to_numpy().reshape(10, 10)
+    assert (evidence.argmax(axis=1) == np.arange(10)).all()
+    np.testing.assert_array_equal(targets.evidence, -targets.marginal)
+    is_own = targets.perturbation == targets.node
+    assert targets.is_target[is_own].mean() > 0.8
+    # Without a graph what follows a target is called one, too.
+    assert targets.is_target[~is_own].mean() < 0.15
+
+
+def test_direction_orients_the_evidence_of_counts(gene_counts, counts_setup, train_genes):
+    """Knock-outs lower their target; who says that they raise it gets the opposite ranking."""
+    evidence = {}
+    for direction in ("lowers", "raises", "unknown"):
+        setup = counts_setup | {"perturbation_direction": direction}
+        model = train_genes(
+            gene_counts.copy(),
+            setup=setup,
+            gene_likelihood="poisson",
+            search=GraphSearch(n_restarts=0, n_walk_steps=1),
+        )
+        table = model.get_intervention_targets(["ko_a", "ko_b"])
+        evidence[direction] = table.evidence.to_numpy().reshape(2, -1)
+        uses_graph = model.fitted.named_nodes["uses_graph"]
+        marginal = table.marginal.to_numpy().reshape(2, -1)
+        residual = table.residual.to_numpy().reshape(2, -1) if uses_graph else marginal
+    np.testing.assert_array_equal(evidence["lowers"], np.minimum(-marginal, -residual))
+    np.testing.assert_array_equal(evidence["raises"], np.minimum(marginal, residual))
+    assert (evidence["unknown"] >= 0).all()
+
+
+def test_direction_speaks_against_nodes_that_moved_the_wrong_way(genes_screen, train_genes):
+    search = GraphSearch(n_restarts=0, n_walk_steps=1)
+    table = {}
+    for direction in ("raises", "lowers", "unknown"):
+        setup = {"perturbation_direction": direction}
+        model = train_genes(genes_screen.copy(), setup=setup, search=search)
+        table[direction] = model.get_intervention_targets()
+    known, wrong = table["unknown"], {"raises": -1, "lowers": 1}
+    for direction, sign in wrong.items():
+        moved_wrong = known.is_target & (sign * known.effect > 0)
+        evidence = table[direction].evidence
+        assert (evidence[moved_wrong] < 0).all()
+        kept = known.is_target & ~moved_wrong
+        np.testing.assert_array_equal(evidence[kept], known.evidence[kept])

@@ -18,7 +18,11 @@ MIN_RELIABILITY = 0.05
 
 
 def compute_count_statistics(
-    screen: CountScreen, rng: np.random.Generator, *, ridge: float = 1.0, n_splits: int = 20
+    screen: CountScreen,
+    rng: np.random.Generator | None = None,
+    *,
+    ridge: float = 1.0,
+    n_splits: int | None = None,
 ) -> SufficientStatistics:
     r"""Summarise counts for structure search, free of counting noise.
 
@@ -31,12 +35,10 @@ def compute_count_statistics(
     ----------
     screen
         The counts; one condition per perturbation.
-    rng
-        Source of the thinning.
+    rng, n_splits
+        Not used since version 0.2, as nothing is drawn any more.
     ridge
         Strength of the regularisation, see :meth:`DenoisedCovariance.regularised`.
-    n_splits
-        How often counts are split.
 
     Returns
     -------
@@ -46,9 +48,10 @@ def compute_count_statistics(
     --------
     compute_sufficient_statistics : The same for values measured without noise.
     """
+    del rng, n_splits
     mean, deviation = control_deviation(screen)
     values = (screen.log_expression(screen.counts) - mean) / deviation
-    covariance = compute_denoised_covariance(screen, deviation, rng, n_splits=n_splits)
+    covariance = compute_denoised_covariance(screen, deviation)
     reliability = float(np.clip(np.median(covariance.reliability), MIN_RELIABILITY, 1.0))
     n_groups, n_nodes = int(screen.perturbation.max()) + 2, values.shape[1]
     # Code -1, the control, goes to the last slot.

@@ -25,7 +25,7 @@ def judge_on_held_out_cells(
     rng: np.random.Generator,
     *,
     ridge: float = 1.0,
-    n_splits: int = 20,
+    n_splits: int | None = None,
 ) -> TargetEvidence:
     """Judge whether genes explain each other's shifts, on cells that had no part in learning it.
 
@@ -39,17 +39,18 @@ def judge_on_held_out_cells(
     screen
         The counts.
     rng
-        Source of the halves and of the thinning.
+        Source of the halves.
     ridge
         Strength of the regularisation, see :meth:`DenoisedCovariance.regularised`.
     n_splits
-        How often counts are thinned.
+        Not used since version 0.2, as counts are not thinned at random any more.
 
     Returns
     -------
     The scores, with the smaller of the two held-out shares in ``explained``; minus infinity where a
     perturbation has fewer than four cells, so that nothing can be shown.
     """
+    del n_splits
     if np.bincount(screen.perturbation + 1).min() < MIN_CELLS:
         return replace(evidence, explained=-np.inf)
     is_first = _halve(screen.perturbation, rng)
@@ -63,7 +64,7 @@ def judge_on_held_out_cells(
             screen.perturbation[learned],
             screen.covariates[learned],
         )
-        covariance = compute_denoised_covariance(half, deviation, rng, n_splits=n_splits)
+        covariance = compute_denoised_covariance(half, deviation)
         judged = _evidence(values[held_out], screen.perturbation[held_out], covariance, ridge)
         shares.append(judged.explained)
     return replace(evidence, explained=min(shares))

@@ -96,7 +96,11 @@ def orient_evidence(evidence: FloatArray, effect: FloatArray, sign: IntArray) ->
 
 
 def compute_target_evidence(
-    screen: CountScreen, rng: np.random.Generator, *, ridge: float = 1.0, n_splits: int = 20
+    screen: CountScreen,
+    rng: np.random.Generator | None = None,
+    *,
+    ridge: float = 1.0,
+    n_splits: int | None = None,
 ) -> TargetEvidence:
     """Score every gene as the target of every perturbation.
 
@@ -104,20 +108,19 @@ def compute_target_evidence(
     ----------
     screen
         The counts; every gene has a count and every perturbation two cells.
-    rng
-        Source of the thinning.
+    rng, n_splits
+        Not used since version 0.2, as nothing is drawn any more.
     ridge
         Strength of the regularisation, see :meth:`DenoisedCovariance.regularised`.
-    n_splits
-        How often counts are split.
 
     Returns
     -------
     The scores.
     """
+    del rng, n_splits
     mean, deviation = control_deviation(screen)
     values = (screen.log_expression(screen.counts) - mean) / deviation
-    covariance = compute_denoised_covariance(screen, deviation, rng, n_splits=n_splits)
+    covariance = compute_denoised_covariance(screen, deviation)
     return _evidence(values, screen.perturbation, covariance, ridge)
 
 
@@ -150,7 +153,7 @@ def compute_expression_evidence(
     is_control = perturbation < 0
     deviation = values[is_control].std(axis=0)
     has_replicates = np.bincount(perturbation + 1).min() > 1 and bool((deviation > 0).all())
-    scale = deviation if has_replicates else _spread(values)
+    scale = deviation if has_replicates else median_deviation(values)
     scaled = (values - values[is_control].mean(axis=0)) / np.maximum(scale, MIN_DEVIATION)
     if not has_replicates:
         shift = np.stack(
@@ -216,12 +219,22 @@ def _specific(shift: FloatArray, error: FloatArray) -> FloatArray:
 def _relative(shift: FloatArray, error: FloatArray) -> FloatArray:
     """Standardise shifts relative to the other perturbations."""
     centred = shift - np.median(shift, axis=0)
-    spread = np.sqrt(error**2 + _spread(shift) ** 2)
+    spread = np.sqrt(error**2 + median_deviation(shift) ** 2)
     return np.asarray(centred / np.maximum(spread, MIN_DEVIATION))
 
 
-def _spread(values: FloatArray) -> FloatArray:
-    """Robust deviation of each column."""
+def median_deviation(values: FloatArray) -> FloatArray:
+    """Estimate the standard deviation of each column from its median absolute deviation.
+
+    Parameters
+    ----------
+    values
+        Shape ``(n_rows, n_columns)``.
+
+    Returns
+    -------
+    What a normal distribution of that median absolute deviation has, shape ``(n_columns,)``.
+    """
     away = np.abs(values - np.median(values, axis=0))
     return np.asarray(MAD_TO_SD * np.median(away, axis=0))
 

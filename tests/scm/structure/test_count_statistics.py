@@ -28,7 +28,7 @@ def screen():
 
 @pytest.fixture(scope="module")
 def statistics(screen):
-    return compute_count_statistics(screen[0], np.random.default_rng(0), n_splits=5)
+    return compute_count_statistics(screen[0])
 
 
 def test_noisy_cells_count_less(screen, statistics):

@@ -24,8 +24,8 @@ def _screen(*, is_chain, n_cells=300, seed=0):
 
 def _judge(screen):
     rng = np.random.default_rng(1)
-    evidence = compute_target_evidence(screen, rng, n_splits=5)
-    return judge_on_held_out_cells(evidence, screen, rng, n_splits=5)
+    evidence = compute_target_evidence(screen)
+    return judge_on_held_out_cells(evidence, screen, rng)
 
 
 def test_a_graph_that_explains_held_out_cells_is_used():
@@ -40,13 +40,13 @@ def test_a_shift_that_no_covariance_explains_is_not_put_down_to_the_graph():
 
 def test_only_the_share_is_judged_anew():
     screen = _screen(is_chain=True)
-    evidence = compute_target_evidence(screen, np.random.default_rng(0), n_splits=3)
-    judged = judge_on_held_out_cells(evidence, screen, np.random.default_rng(0), n_splits=3)
+    evidence = compute_target_evidence(screen)
+    judged = judge_on_held_out_cells(evidence, screen, np.random.default_rng(0))
     np.testing.assert_array_equal(judged.residual, evidence.residual)
     assert judged.explained == pytest.approx(evidence.explained, abs=0.3)
 
 
 def test_too_few_cells_show_nothing():
     screen = _screen(is_chain=True, n_cells=3)
-    evidence = compute_target_evidence(screen, np.random.default_rng(0), n_splits=2)
+    evidence = compute_target_evidence(screen)
     assert not judge_on_held_out_cells(evidence, screen, np.random.default_rng(0)).uses_graph

@@ -29,7 +29,7 @@ def draw_screen(effect=-1.2, n_perturbations=6):
 
 @pytest.fixture(scope="module")
 def evidence():
-    return compute_target_evidence(draw_screen(), np.random.default_rng(0), n_splits=5)
+    return compute_target_evidence(draw_screen())
 
 
 def test_targets_have_the_strongest_residual(evidence):
@@ -46,7 +46,7 @@ def test_residual_takes_the_downstream_shift_away(evidence):
 
 
 def test_without_any_effect_the_graph_is_not_used():
-    nothing = compute_target_evidence(draw_screen(effect=0.0), np.random.default_rng(0), n_splits=2)
+    nothing = compute_target_evidence(draw_screen(effect=0.0))
     assert not nothing.uses_graph
     np.testing.assert_array_equal(nothing.combine(sign=-1), -nothing.marginal)
     assert np.abs(nothing.marginal).std() < 1.3
@@ -58,8 +58,8 @@ def test_relabelling_genes_relabels_the_evidence():
     renamed = CountScreen(
         screen.counts[:, order], screen.size_factor, screen.perturbation, screen.covariates
     )
-    plain = compute_target_evidence(screen, np.random.default_rng(0), n_splits=20)
-    other = compute_target_evidence(renamed, np.random.default_rng(0), n_splits=20)
+    plain = compute_target_evidence(screen)
+    other = compute_target_evidence(renamed)
     np.testing.assert_allclose(other.marginal, plain.marginal[:, order])
     # Thinning draws other numbers for other columns.
     assert np.corrcoef(other.residual.ravel(), plain.residual[:, order].ravel())[0, 1] > 0.99
