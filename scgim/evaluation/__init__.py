@@ -45,6 +45,12 @@ from scgim.evaluation._simple_baselines import (
 from scgim.evaluation._splits import Split, perturbation_folds, split
 from scgim.evaluation._trained_gim import TrainedGIM
 from scgim.evaluation._training_screen import ScreenKeys, TrainingScreen
+from scgim.evaluation.report._write_report import (
+    EvaluationReport,
+    ReportProgress,
+    ReportSettings,
+    write_report,
+)
 
 __all__ = [
     "AdditiveShifts",
@@ -54,6 +60,7 @@ __all__ = [
     "ContextMean",
     "ControlAudit",
     "DoseInterpolation",
+    "EvaluationReport",
     "FalseTargetRate",
     "FeatureAudit",
     "GIMPredictor",
@@ -68,6 +75,8 @@ __all__ = [
     "Predictor",
     "RefittedGIM",
     "ReplicateCeiling",
+    "ReportProgress",
+    "ReportSettings",
     "RidgeOnFeatures",
     "SameClassMean",
     "SameDoseMean",
@@ -94,4 +103,5 @@ __all__ = [
     "tanimoto_groups",
     "to_cell_eval",
     "to_pertpy",
+    "write_report",
 ]

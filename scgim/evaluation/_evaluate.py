@@ -185,7 +185,7 @@ def run_evaluation(
     *,
     classes: pd.Series | None = None,
     settings: ScoringSettings | None = None,
-    say: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Evaluate as :func:`evaluate` does, and keep what reports show beside the scores.
 
@@ -201,7 +201,7 @@ def run_evaluation(
         Class of each perturbation, if any is known.
     settings
         Sizes.
-    say
+    progress
         Told the name of each predictor before it is scored.
 
     Returns
@@ -210,7 +210,7 @@ def run_evaluation(
     """
     settings = settings or ScoringSettings()
     screen, truth = prepare(adata, split, settings)
-    run = _Run(Scorer(screen, truth, settings), say or (lambda _: None))
+    run = _Run(Scorer(screen, truth, settings), progress or (lambda _: None))
     named = name_predictors(predictors)
     ablation = GeneratorOnComponents()
     others = [*all_baselines(classes), ablation]
@@ -273,15 +273,15 @@ def evaluation_keys(split: Split) -> ScreenKeys:
 class _Run:
     """Collects the scores of one evaluation."""
 
-    def __init__(self, scorer: Scorer, say: Callable[[str], None]) -> None:
+    def __init__(self, scorer: Scorer, progress: Callable[[str], None]) -> None:
         self.scorer = scorer
-        self.say = say
+        self.progress = progress
         self.tables: list[pd.DataFrame] = []
         self.shifts: dict[str, NDArray[np.float64]] = {}
 
     def add_evaluated(self, name: str, value: Evaluated) -> TrainedGIM | None:
         """Score what was handed over; returns a GIM that ceilings can be taken from."""
-        self.say(name)
+        self.progress(name)
         scorer = self.scorer
         prediction, gim = predict_held_out(
             name, value, scorer.screen, scorer.truth, scorer.settings
@@ -291,13 +291,13 @@ class _Run:
 
     def add_predictor(self, predictor: Predictor, kind: str) -> None:
         """Fit a predictor on the training cells and score it."""
-        self.say(predictor.name)
+        self.progress(predictor.name)
         predictor.fit(self.scorer.screen)
         self._add(ask(predictor, self.scorer.truth, self.scorer.settings), kind)
 
     def add_ceilings(self, models: list[TrainedGIM]) -> None:
         """Score the ceilings; those of a GIM for the first model that is one."""
-        self.say(DUPLICATE)
+        self.progress(DUPLICATE)
         duplicate = score_duplicate(self.scorer)
         self.tables.append(duplicate.assign(predictor=DUPLICATE, kind=CEILING))
         if not models:
@@ -308,7 +308,7 @@ class _Run:
         ceilings = GIMCeilings(models[0], self.scorer.screen, self.scorer.truth)
         for make in (ceilings.autoencoder, ceilings.oracle_intervention):
             prediction = make()
-            self.say(prediction.name)
+            self.progress(prediction.name)
             self._add(prediction, CEILING)
 
     def _add(self, prediction: Prediction, kind: str) -> None:

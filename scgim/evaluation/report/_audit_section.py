@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from scgim.evaluation import FeatureAudit, GIMPredictor, RefittedGIM, join_audits
-from scgim.evaluation._feature_audit import audit_on, unseen_perturbations
+from scgim.evaluation._feature_audit import (
+    FeatureAudit,
+    audit_on,
+    join_audits,
+    unseen_perturbations,
+)
+from scgim.evaluation._predictors import GIMPredictor, RefittedGIM
 from scgim.evaluation.report._report import ReportTable, ReportText, title_at
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 from scgim.evaluation.report._report import ReportTable, ReportText
 
 if TYPE_CHECKING:
-    from scgim.evaluation import ControlAudit
+    from scgim.evaluation._sanity_checks import ControlAudit
     from scgim.evaluation.report._artifacts import OutputFolder
 
 TITLE = "Are the control cells what they say?"

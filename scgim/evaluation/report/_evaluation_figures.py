@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from scgim.evaluation import ScoringSettings, TrainedGIM, Verdict
+    from scgim.evaluation._claim import Verdict
     from scgim.evaluation._evaluate import Evaluation
+    from scgim.evaluation._scoring import ScoringSettings
+    from scgim.evaluation._trained_gim import TrainedGIM
     from scgim.evaluation.report._artifacts import OutputFolder
 
 COVERAGE_LEVELS = (0.5, 0.65, 0.8, 0.9, 0.95)

@@ -10,7 +10,8 @@ from scgim.evaluation._scoring import COVERAGE, METRICS
 from scgim.evaluation.report._report import ReportTable, ReportText, title_at
 
 if TYPE_CHECKING:
-    from scgim.evaluation import FeatureAudit, Verdict
+    from scgim.evaluation._claim import Verdict
+    from scgim.evaluation._feature_audit import FeatureAudit
     from scgim.evaluation.report._artifacts import OutputFolder
 
 KIND_ORDER = ("evaluated", "baseline", "ablation", "ceiling")
