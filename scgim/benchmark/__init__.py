@@ -12,6 +12,7 @@ from scgim.benchmark._programs import ProgramsBenchmark, ProgramsSettings, bench
 from scgim.benchmark._real_screens import RealScreenBenchmark, benchmark_real
 from scgim.benchmark._real_targets import TargetsBenchmark, benchmark_targets
 from scgim.benchmark._speed import SpeedBenchmark, SpeedSettings, benchmark_speed
+from scgim.benchmark._world_ceilings import OracleGenerator, ReplicateCeiling
 
 __all__ = [
     "ChemistryBenchmark",
@@ -21,9 +22,11 @@ __all__ = [
     "GenesPredictor",
     "GenesScreen",
     "GenesSettings",
+    "OracleGenerator",
     "ProgramsBenchmark",
     "ProgramsSettings",
     "RealScreenBenchmark",
+    "ReplicateCeiling",
     "SpeedBenchmark",
     "SpeedSettings",
     "StructureCeiling",

@@ -29,6 +29,7 @@ from scgim.benchmark._figures import (
 from scgim.benchmark._held_out_truth import HeldOutTruth
 from scgim.benchmark._programs import PACKAGES
 from scgim.benchmark._result_file import to_records, write_document
+from scgim.benchmark._world_ceilings import ReplicateCeiling
 from scgim.benchmark._world_scores import (
     audit_at_top_dose,
     others,
@@ -38,8 +39,8 @@ from scgim.benchmark._world_scores import (
     value_of,
 )
 from scgim.datasets import ChemistryWorld
+from scgim.evaluation import GIMPredictor, Predictor
 from scgim.evaluation._perturbation_groups import tanimoto_groups
-from scgim.evaluation._predictors import GIMPredictor, Predictor, ReplicateCeiling
 from scgim.evaluation._splits import Split, perturbation_folds
 from scgim.evaluation._splits import split as choose_split
 from scgim.evaluation._stand_ins import ablate_all, with_features

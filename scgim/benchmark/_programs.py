@@ -28,6 +28,7 @@ from scgim.benchmark._figures import (
 from scgim.benchmark._held_out_truth import HeldOutTruth
 from scgim.benchmark._mechanism_scores import MechanismScores
 from scgim.benchmark._result_file import to_records, write_document
+from scgim.benchmark._world_ceilings import OracleGenerator, ReplicateCeiling
 from scgim.benchmark._world_scores import (
     audit_at_top_dose,
     others,
@@ -37,7 +38,7 @@ from scgim.benchmark._world_scores import (
     value_of,
 )
 from scgim.datasets import ProgramsWorld
-from scgim.evaluation._predictors import GIMPredictor, OracleGenerator, Predictor, ReplicateCeiling
+from scgim.evaluation import GIMPredictor, Predictor
 from scgim.evaluation._splits import perturbation_folds
 from scgim.evaluation._stand_ins import ablate_all, with_features
 from scgim.evaluation._training_screen import TrainingScreen

@@ -16,10 +16,8 @@ from scgim.evaluation._perturbation_groups import tanimoto_groups
 from scgim.evaluation._pooled_gim import PooledGIM
 from scgim.evaluation._predictors import (
     GIMPredictor,
-    OracleGenerator,
     Predictor,
     RefittedGIM,
-    ReplicateCeiling,
 )
 from scgim.evaluation._reliability import compute_reliability
 from scgim.evaluation._sanity_checks import (
@@ -69,12 +67,10 @@ __all__ = [
     "MeanOfTreated",
     "NearestPerturbation",
     "NoEffect",
-    "OracleGenerator",
     "OtherContexts",
     "PooledGIM",
     "Predictor",
     "RefittedGIM",
-    "ReplicateCeiling",
     "ReportProgress",
     "ReportSettings",
     "RidgeOnFeatures",
