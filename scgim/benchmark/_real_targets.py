@@ -14,7 +14,6 @@ from rich.table import Table
 from scgim._messages import check_choice
 from scgim.benchmark._left_out_effects import score_left_out_effects
 from scgim.benchmark._real_graphs import GraphScores, score_dream4, score_sachs
-from scgim.benchmark._result_file import to_records, write_document
 from scgim.benchmark._target_rankings import (
     N_RESAMPLES,
     baseline_rankings,
@@ -25,6 +24,7 @@ from scgim.benchmark._target_rankings import (
     to_count_screen,
 )
 from scgim.datasets import hill2018, papalexi2021
+from scgim.evaluation._result_file import to_records, write_document
 from scgim.scm import compute_target_evidence
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from scgim.evaluation._predictors import (
     RefittedGIM,
 )
 from scgim.evaluation._reliability import compute_reliability
+from scgim.evaluation._run_result import RunResult
 from scgim.evaluation._sanity_checks import (
     BetweenVariance,
     ControlAudit,
@@ -74,6 +75,7 @@ __all__ = [
     "ReportProgress",
     "ReportSettings",
     "RidgeOnFeatures",
+    "RunResult",
     "SameClassMean",
     "SameDoseMean",
     "ScoringSettings",
