@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from scgim.cli._quiet import quiet_packages
 from scgim.cli._screen_file import read_screen
 from scgim.cli._tables_from_files import read_groups
-from scgim.evaluation import FeatureAudit, write_report
+from scgim.evaluation import write_report
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.console import Console
 
-    from scgim.evaluation import EvaluationReport, ReportProgress, ReportSettings, ScreenKeys
+    from scgim.evaluation import ReportProgress, ReportSettings, ScreenKeys
 
 NEEDS_FEATURES = {"drug", "perturbation", "group", "claim"}
 NEEDS_GROUPS = {"group", "claim"}
@@ -72,22 +72,7 @@ def run_evaluate(
             about={"file": file.name, "features": keys.features or "not given"},
             progress=show,
         )
-    for part in report.parts.values():
-        _print_split(part, console)
-    if report.parts:
-        console.print(report.verdict.sentence)
-        console.print(f"Open {report.page} in a browser.")
-    else:
-        _print_split(report, console)
-
-
-def _print_split(report: EvaluationReport, console: Console) -> None:
-    console.print(report.verdict.sentence)
-    if isinstance(report.audit, FeatureAudit):
-        console.print(report.audit.sentence)
-    for problem in report.control_problems:
-        console.print(f"[bold]Control cells:[/] {problem}")
-    console.print(f"Done in {report.seconds:.0f} s. Open {report.page} in a browser.")
+    report.print(console)
 
 
 def check_can_predict_unseen(kind: str, *, has_features: bool) -> None:

@@ -6,7 +6,7 @@ import math
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pandas as pd
 
@@ -20,6 +20,7 @@ from scgim.evaluation._claim import (
 from scgim.evaluation._evaluate import run_evaluation
 from scgim.evaluation._feature_audit import FeatureAudit
 from scgim.evaluation._predictors import GIMPredictor
+from scgim.evaluation._run_result import RunResult
 from scgim.evaluation._sanity_checks import audit_control
 from scgim.evaluation._scoring import ScoringSettings
 from scgim.evaluation._split_checks import check_has_column, check_split_argument
@@ -150,8 +151,8 @@ class ReportProgress:
         return f"{self.number}/{self.n_seeds} Seed {self.seed}: {self.doing}"
 
 
-@dataclass(frozen=True)
-class EvaluationReport:
+@dataclass(frozen=True, kw_only=True)
+class EvaluationReport(RunResult):
     """What an evaluation found, and the page about it.
 
     Attributes
@@ -160,25 +161,19 @@ class EvaluationReport:
         File that a browser opens from disk.
     verdict
         Better, on par or worse, by the claim rule.
-    scores
-        Table of :func:`scgim.evaluation.evaluate` for all seeds, and a column ``split``.
     audit
         Whether features are used, or in words why that was not asked; of a claim, that of the split at
         random.
     control_problems
         What speaks against the control cells.
-    seconds
-        How long it took.
     parts
         The reports of both splits of a claim, by split; nothing else has parts.
     """
 
     page: Path
     verdict: Verdict
-    scores: pd.DataFrame
     audit: FeatureAudit | str
     control_problems: list[str]
-    seconds: float
     parts: dict[str, EvaluationReport] = field(default_factory=dict)
 
     @property
@@ -323,20 +318,11 @@ def _write_claim(run: _Run, out: Path, settings: ReportSettings) -> EvaluationRe
         name: _write_split(run, out / name, replace(settings, split=name)) for name in CLAIM_SPLITS
     }
     at_random, by_group = parts.values()
-    scores = pd.concat([part.scores for part in parts.values()], ignore_index=True)
-    joined = EvaluationReport(
-        out / "report.html",
-        at_random.verdict,
-        scores,
-        at_random.audit,
-        at_random.control_problems,
-        at_random.seconds + by_group.seconds,
-        parts,
-    )
+    found = [part.uses_features for part in parts.values()]
     verdict = judge_overall(
         at_random.verdict,
         by_group.verdict,
-        uses_features=joined.uses_features,
+        uses_features=None if None in found else all(found),
         grouping=str(run.groups.name),
     )
     folder = OutputFolder(out)
@@ -349,8 +335,20 @@ def _write_claim(run: _Run, out: Path, settings: ReportSettings) -> EvaluationRe
         add_audit(folder, part.audit, where)
     pages = " and ".join(f"{name}/report.html" for name in parts)
     summary.append(f"Everything else is on the pages {pages}.")
-    folder.write_report(f"{run.title}, the whole claim", summary, run.describe(settings))
-    return replace(joined, verdict=verdict)
+    page = folder.write_report(f"{run.title}, the whole claim", summary, run.describe(settings))
+    printed = [line for part in parts.values() for line in part.shown]
+    scores = pd.concat([part.scores for part in parts.values()], ignore_index=True)
+    return _report(
+        run,
+        settings,
+        page=page,
+        scores=scores,
+        verdict=verdict,
+        audit=at_random.audit,
+        control_problems=at_random.control_problems,
+        shown=[*printed, verdict.sentence, f"Open {page} in a browser."],
+        parts=parts,
+    )
 
 
 def _write_split(run: _Run, out: Path, settings: ReportSettings) -> EvaluationReport:
@@ -365,7 +363,7 @@ def _write_split(run: _Run, out: Path, settings: ReportSettings) -> EvaluationRe
     audit = join_found({result.seed: result.audit for result in results})
     verdict = judge(scores, NAME, uses_features=_passes(audit))
     folder = OutputFolder(out)
-    _write_tables(out / "tables", results, scores, verdict, audit)
+    _write_tables(folder.path / "tables", results, scores, verdict, audit)
     add_differences(folder, verdict)
     add_tables(folder, scores, verdict)
     add_collapse(folder, [result.evaluation for result in results], NAME)
@@ -381,8 +379,57 @@ def _write_split(run: _Run, out: Path, settings: ReportSettings) -> EvaluationRe
         run.describe(settings) | _describe_results(results, time.perf_counter() - start),
     )
     seconds = time.perf_counter() - start
-    scores = scores.assign(split=settings.split)
-    return EvaluationReport(page, verdict, scores, audit, controls.problems, seconds)
+    return _report(
+        run,
+        settings,
+        page=page,
+        scores=scores.assign(split=settings.split),
+        verdict=verdict,
+        audit=audit,
+        control_problems=controls.problems,
+        shown=[
+            verdict.sentence,
+            *([] if isinstance(audit, str) else [audit.sentence]),
+            *(f"[bold]Control cells:[/] {problem}" for problem in controls.problems),
+            f"Done in {seconds:.0f} s. Open {page} in a browser.",
+        ],
+    )
+
+
+def _report(
+    run: _Run,
+    settings: ReportSettings,
+    *,
+    scores: pd.DataFrame,
+    verdict: Verdict,
+    **found: Any,  # noqa: ANN401 - fields of the report
+) -> EvaluationReport:
+    """Put what was found into one value, with all numbers for a JSON file."""
+    differences = verdict.differences
+    return EvaluationReport(
+        scores=scores,
+        tables={"comparison": _compare(scores), "differences": differences},
+        claims=[verdict.sentence],
+        settings=settings,
+        document={
+            "benchmark": "evaluation",
+            "split": settings.split,
+            "verdict": verdict.word,
+            "claims": [verdict.sentence],
+            "settings": run.describe(settings),
+            "differences": differences,
+            "scores": scores,
+        },
+        verdict=verdict,
+        **found,
+    )
+
+
+def _compare(scores: pd.DataFrame) -> pd.DataFrame:
+    """Average all scores of every predictor over conditions and seeds."""
+    return scores.pivot_table(
+        index="predictor", columns=["metric", "split"], values="value", sort=False, dropna=False
+    )
 
 
 def _run_seed(run: _Run, chosen: Split, settings: ReportSettings, number: int) -> _SeedResult:

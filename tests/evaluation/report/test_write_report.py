@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import io
+import json
 import re
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from scgim.datasets import ProgramsWorld
 from scgim.evaluation import ReportProgress, ReportSettings, ScreenKeys, Split, split, write_report
@@ -95,6 +98,20 @@ def test_each_split_is_that_of_its_seed(report, adata, out):
         loaded = Split.load(out / "tables" / f"split_seed{seed}.json")
         expected = split(adata, "perturbation", seed=seed)
         pd.testing.assert_frame_equal(loaded.held_out, expected.held_out)
+
+
+def test_the_report_is_printed_and_written_as_every_result(report, tmp_path):
+    output = io.StringIO()
+    report.print(Console(file=output, width=1000))
+    assert output.getvalue().startswith(report.verdict.sentence)
+    assert f"Open {report.page} in a browser." in output.getvalue()
+    report.write_json(tmp_path / "evaluation.json")
+    document = json.loads((tmp_path / "evaluation.json").read_text())
+    assert document["verdict"] == report.verdict.word
+    assert len(document["scores"]) == len(report.scores)
+    compared = report.comparison().loc["GIM", ("energy distance", "drug")]
+    own = report.scores.query("predictor == 'GIM' and metric == 'energy distance'")
+    assert compared == pytest.approx(own["value"].mean())
 
 
 def test_progress_is_told_in_lines(report, steps):
