@@ -31,11 +31,11 @@ from scgim.benchmark._programs import PACKAGES
 from scgim.benchmark._world_ceilings import ReplicateCeiling
 from scgim.benchmark._world_scores import (
     audit_at_top_dose,
-    others,
     score_predictions,
     score_uncertainty,
     to_rows,
     value_of,
+    world_baselines,
 )
 from scgim.datasets import ChemistryWorld
 from scgim.evaluation import GIMPredictor, Predictor, RunResult
@@ -162,7 +162,7 @@ def benchmark_chemistry(
         world = replace(settings.world, seed=seed)
         adata = world.screen()
         for fold, held_out in enumerate(_folds(world, adata, split)[: settings.n_folds]):
-            run = _Fold(world, adata, held_out, split, settings, _sayer(console, seed, fold))
+            run = _Fold(world, adata, held_out, split, settings, _print_to(console, seed, fold))
             for name in features:
                 run.score_features(name)
             scores.append(pd.DataFrame(run.rows).assign(seed=seed, fold=fold))
@@ -235,9 +235,9 @@ class _Fold:
         held_out: Split,
         split: str,
         settings: ChemistrySettings,
-        say: Callable[[str], None],
+        progress: Callable[[str], None],
     ) -> None:
-        self.world, self.settings, self.split, self.say = world, settings, split, say
+        self.world, self.settings, self.split, self.progress = world, settings, split, progress
         self.rows: list[dict[str, object]] = []
         self.audits: list[dict[str, object]] = []
         self.screen = TrainingScreen(held_out.training(adata))
@@ -255,20 +255,20 @@ class _Fold:
         self._score_model(gim, features)
         if self.split not in DOSE_SPLITS:
             self._score_use_of_features(gim, screen, features)
-        for predictor in self._others():
+        for predictor in self._baselines_and_ceilings():
             predictor.fit(screen)
             self._score(predictor, predictor.predict_shift(self.truth.conditions), features)
         self._add(GIM_NAME, features, {SECONDS: {"": self._seconds}})
 
-    def _others(self) -> list[Predictor]:
+    def _baselines_and_ceilings(self) -> list[Predictor]:
         replicate = ReplicateCeiling(self.world, n_measured=self.world.n_cells)
         if self.split in DOSE_SPLITS:
-            return [*others(), replicate]
+            return [*world_baselines(), replicate]
         oracles: list[Predictor] = [
             ClassOracle(self.world.first_target),
             StructureCeiling(self.world),
         ]
-        return [*others(), *oracles, replicate]
+        return [*world_baselines(), *oracles, replicate]
 
     def _score(self, predictor: Predictor, shift: NDArray[np.float64], features: str) -> None:
         rows = score_predictions(predictor, shift, self.screen, self.truth)
@@ -278,7 +278,7 @@ class _Fold:
         ratio = self._variance_ratio(shift)
         self._add(predictor.name, features, {VARIANCE_RATIO: {self.split: ratio}})
         r2, energy = (value_of(rows, metric, [self.split]) for metric in (R2, ENERGY))
-        self.say(f"{features}, {predictor.name}: R² {r2:.3f}, energy distance {energy:.3f}")
+        self.progress(f"{features}, {predictor.name}: R² {r2:.3f}, energy distance {energy:.3f}")
 
     def _score_model(self, gim: GIMPredictor, features: str) -> None:
         """Score a GIM with what only a GIM says: intervals, abstaining, and feature use."""
@@ -305,7 +305,7 @@ class _Fold:
         audit, effect = audit_at_top_dose(gim, screen, self.truth, seed=self.world.seed)
         self._add(gim.name, features, {EFFECT_OF_FEATURES: {self.split: effect}})
         self.audits.append(audit | {"features": features})
-        self.say(f"{features}, {audit['sentence']}")
+        self.progress(f"{features}, {audit['sentence']}")
 
     def _variance_ratio(self, shift: NDArray[np.float64]) -> float:
         """Variance between drugs at each dose, predicted over true, pooled."""
@@ -359,7 +359,7 @@ def _claim(split: str, features: str, means: pd.DataFrame, scores: pd.DataFrame)
     return f"Unseen drugs, {split} split, {features}: {numbers}."
 
 
-def _sayer(console: Console | None, seed: int, fold: int) -> Callable[[str], None]:
+def _print_to(console: Console | None, seed: int, fold: int) -> Callable[[str], None]:
     if console is None:
         return lambda _: None
     return lambda text: console.print(f"seed {seed}, fold {fold}, {text}", highlight=False)

@@ -30,11 +30,11 @@ from scgim.benchmark._mechanism_scores import MechanismScores
 from scgim.benchmark._world_ceilings import OracleGenerator, ReplicateCeiling
 from scgim.benchmark._world_scores import (
     audit_at_top_dose,
-    others,
     score_predictions,
     score_uncertainty,
     to_rows,
     value_of,
+    world_baselines,
 )
 from scgim.datasets import ProgramsWorld
 from scgim.evaluation import GIMPredictor, Predictor, RunResult
@@ -265,7 +265,7 @@ def _score_world(
     ]
     rows: list[dict[str, object]] = []
     audits: list[dict[str, object]] = []
-    predictors: list[Predictor] = [gim, *others(), *ceilings]
+    predictors: list[Predictor] = [gim, *world_baselines(), *ceilings]
     for predictor in predictors:
         rows += _fit_and_score(predictor, screen, truth, console, world.seed)
     _, lower, upper = gim.predict_interval(truth.conditions, level=0.8)

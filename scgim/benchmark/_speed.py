@@ -116,7 +116,7 @@ def benchmark_speed(
         for size in sizes or DEFAULT_SIZES[device]:
             adata = _screen_of(size, settings.n_genes)
             timings.append(_time_pair(adata, device, settings))
-            _say(console, timings[-1])
+            _print_progress(console, timings[-1])
     return _result(_compare(pd.concat(timings, ignore_index=True)), settings, notes)
 
 
@@ -225,10 +225,10 @@ class _PeakMemory(AbstractContextManager["_PeakMemory"]):
 
 def _choose_devices(devices: Iterable[str] | None) -> tuple[list[str], tuple[str, ...]]:
     has_gpu = torch.cuda.is_available()
-    asked = ["cpu", "cuda"] if devices is None else list(devices)
-    if "cuda" in asked and not has_gpu:
-        return [device for device in asked if device != "cuda"], (NO_GPU,)
-    return asked, ()
+    chosen = ["cpu", "cuda"] if devices is None else list(devices)
+    if "cuda" in chosen and not has_gpu:
+        return [device for device in chosen if device != "cuda"], (NO_GPU,)
+    return chosen, ()
 
 
 def _screen_of(n_cells: int, n_genes: int) -> ad.AnnData:
@@ -367,7 +367,7 @@ def _compare(timings: pd.DataFrame) -> pd.DataFrame:
     return compared[[*keys, *columns]].reset_index(drop=True)
 
 
-def _say(console: Console | None, timings: pd.DataFrame) -> None:
+def _print_progress(console: Console | None, timings: pd.DataFrame) -> None:
     if console is None:
         return
     for row in timings.to_dict("records"):

@@ -62,21 +62,21 @@ def check_differing_perturbations(n_perturbations: int) -> None:
         raise ValueError(msg)
 
 
-def check_decoys(n_rows: int, asked: Sequence[str], known: Collection[str]) -> None:
+def check_decoys(n_rows: int, decoys: Sequence[str], known: Collection[str]) -> None:
     """Raise if a table of targets has no perturbation without an effect.
 
     Parameters
     ----------
     n_rows
         Rows of these perturbations.
-    asked
+    decoys
         Perturbations that are known to do nothing.
     known
         Perturbations of the table.
     """
     if n_rows == 0:
         msg = (
-            f"`targets` has no row of {quote_some(asked)}. It has perturbations such as "
+            f"`targets` has no row of {quote_some(decoys)}. It has perturbations such as "
             f"{quote_some(sorted(set(known))[:3])}. Pass perturbations of the table that do nothing."
         )
         raise ValueError(msg)

@@ -182,14 +182,14 @@ def _compare_metric(
 ) -> list[dict[str, object]]:
     """Compare with the baseline that is best over all seeds, seed by seed."""
     own = table[table["predictor"] == predictor]
-    others = table[table["kind"] == "baseline"]
-    complete = others.groupby("predictor")["gain"].agg(["mean", "size"])
+    baselines = table[table["kind"] == "baseline"]
+    complete = baselines.groupby("predictor")["gain"].agg(["mean", "size"])
     complete = complete[complete["size"] >= len(own)]
     if own.empty or complete.empty:
         return []
     best = str(complete["mean"].idxmax())
-    theirs = others[others["predictor"] == best]
-    paired = own.merge(theirs, on=["seed", "perturbation"], suffixes=("", "_baseline"))
+    of_best = baselines[baselines["predictor"] == best]
+    paired = own.merge(of_best, on=["seed", "perturbation"], suffixes=("", "_baseline"))
     rows = []
     for split_seed, pairs in paired.groupby("seed"):
         difference = (pairs["gain"] - pairs["gain_baseline"]).to_numpy()

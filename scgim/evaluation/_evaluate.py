@@ -31,7 +31,7 @@ from scgim.evaluation._checks import (
 )
 from scgim.evaluation._evaluated import name_predictors, predict_held_out
 from scgim.evaluation._held_out_cells import HeldOutCells, divide_controls
-from scgim.evaluation._predicted_cells import ask
+from scgim.evaluation._predicted_cells import predict_conditions
 from scgim.evaluation._scoring import METRICS, Prediction, Scorer, ScoringSettings
 from scgim.evaluation._simple_baselines import (
     AdditiveShifts,
@@ -213,12 +213,12 @@ def run_evaluation(
     run = _Run(Scorer(screen, truth, settings), progress or (lambda _: None))
     named = name_predictors(predictors)
     ablation = GeneratorOnComponents()
-    others = [*all_baselines(classes), ablation]
-    repeated = Counter([*named, *(other.name for other in others), *CEILINGS])
+    baselines = [*all_baselines(classes), ablation]
+    repeated = Counter([*named, *(baseline.name for baseline in baselines), *CEILINGS])
     check_new_names([name for name, count in repeated.items() if count > 1])
     models = {name: run.add_evaluated(name, value) for name, value in named.items()}
-    for other in others:
-        run.add_predictor(other, ABLATION if other is ablation else BASELINE)
+    for baseline in baselines:
+        run.add_predictor(baseline, ABLATION if baseline is ablation else BASELINE)
     run.add_ceilings([model for model in models.values() if model is not None])
     scores = _with_conditions(pd.concat(run.tables, ignore_index=True), truth)
     return Evaluation(scores.assign(seed=split.seed)[COLUMNS], screen, truth, run.shifts)
@@ -293,7 +293,7 @@ class _Run:
         """Fit a predictor on the training cells and score it."""
         self.progress(predictor.name)
         predictor.fit(self.scorer.screen)
-        self._add(ask(predictor, self.scorer.truth, self.scorer.settings), kind)
+        self._add(predict_conditions(predictor, self.scorer.truth, self.scorer.settings), kind)
 
     def add_ceilings(self, models: list[TrainedGIM]) -> None:
         """Score the ceilings; those of a GIM for the first model that is one."""

@@ -11,7 +11,7 @@ import pandas as pd
 
 from scgim.evaluation._checks import check_not_trained_on, refuse_predictor
 from scgim.evaluation._held_out_cells import HeldOutCells, describe_conditions
-from scgim.evaluation._predicted_cells import ask, read_cells
+from scgim.evaluation._predicted_cells import predict_conditions, read_cells
 from scgim.evaluation._trained_gim import TrainedGIM
 from scgim.model import GIM
 
@@ -45,7 +45,7 @@ def predict_held_out(
     truth
         The held-out cells.
     settings
-        How many cells to ask for.
+        How many cells to predict.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def predict_held_out(
     if isinstance(value, GIM):
         _check_honest(TrainedGIM(value, name), screen, truth)
     predictor.fit(screen)
-    prediction = replace(ask(predictor, truth, settings), name=name)
+    prediction = replace(predict_conditions(predictor, truth, settings), name=name)
     return prediction, predictor if isinstance(predictor, TrainedGIM) else None
 
 
@@ -93,7 +93,7 @@ def _check_honest(gim: TrainedGIM, training: TrainingScreen, truth: HeldOutCells
     keys, screen = training.keys, gim.model.screen
     columns = ["perturbation"] if keys.dose is None else ["perturbation", "dose"]
     allowed = pd.MultiIndex.from_frame(training.conditions[columns])
-    asked = pd.MultiIndex.from_frame(truth.plain[columns])
+    held_out = pd.MultiIndex.from_frame(truth.plain[columns])
     seen = pd.MultiIndex.from_frame(screen.conditions[columns].astype({"perturbation": str}))
-    is_seen = asked.isin(seen) & ~asked.isin(allowed)
+    is_seen = held_out.isin(seen) & ~held_out.isin(allowed)
     check_not_trained_on(describe_conditions(truth.conditions[is_seen]))

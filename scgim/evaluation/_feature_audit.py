@@ -249,8 +249,8 @@ def unseen_perturbations(screen: TrainingScreen, conditions: pd.DataFrame) -> li
     -------
     Perturbations of the conditions, alone or in combination, that training has never seen.
     """
-    asked = _named(screen, conditions[screen.keys.perturbation].astype(str))
-    return sorted(asked - _named(screen, screen.conditions["perturbation"]))
+    held_out = _named(screen, conditions[screen.keys.perturbation].astype(str))
+    return sorted(held_out - _named(screen, screen.conditions["perturbation"]))
 
 
 def _named(screen: TrainingScreen, labels: pd.Series) -> set[str]:
@@ -261,7 +261,7 @@ def _fit(predictor: GIM | Predictor, screen: TrainingScreen, features: pd.DataFr
     """Make a predictor that knows the features of stand-ins; a trained GIM is not trained again."""
     predictor = TrainedGIM(predictor) if isinstance(predictor, GIM) else predictor
     if isinstance(predictor, TrainedGIM) and hasattr(predictor, "model"):
-        trained = predictor.knowing(features)
+        trained = predictor.with_new_features(features)
         trained.fit(screen)
         return trained
     predictor.fit(with_features(screen, pd.concat([screen.features, features])))

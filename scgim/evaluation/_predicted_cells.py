@@ -48,8 +48,10 @@ class _KnowsItsLimits(Protocol):
         """Give a reason per condition, empty where it can predict."""
 
 
-def ask(predictor: Predictor, truth: HeldOutCells, settings: ScoringSettings) -> Prediction:
-    """Ask a fitted predictor for the held-out conditions.
+def predict_conditions(
+    predictor: Predictor, truth: HeldOutCells, settings: ScoringSettings
+) -> Prediction:
+    """Predict the held-out conditions with a fitted predictor.
 
     Parameters
     ----------
@@ -58,7 +60,7 @@ def ask(predictor: Predictor, truth: HeldOutCells, settings: ScoringSettings) ->
     truth
         The held-out cells, of which only the conditions are shown to it.
     settings
-        How many cells to ask for, and the level of intervals.
+        How many cells to predict, and the level of intervals.
 
     Returns
     -------

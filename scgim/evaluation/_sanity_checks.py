@@ -344,8 +344,8 @@ def _distances_from_others(
     size = np.bincount(code, minlength=n_groups)[:, None]
     sums = np.zeros((n_groups, scores.shape[1]))
     np.add.at(sums, code, scores)
-    others = (sums.sum(axis=0) - sums) / np.maximum(len(code) - size, 1)
-    return ((sums / size - others) ** 2).sum(axis=1)
+    mean_of_others = (sums.sum(axis=0) - sums) / np.maximum(len(code) - size, 1)
+    return ((sums / size - mean_of_others) ** 2).sum(axis=1)
 
 
 def _common_shift(

@@ -4,7 +4,7 @@ import pytest
 
 from scgim.evaluation import split
 from scgim.evaluation._evaluate import prepare
-from scgim.evaluation._predicted_cells import ask, read_cells
+from scgim.evaluation._predicted_cells import predict_conditions, read_cells
 from scgim.evaluation._scoring import ScoringSettings
 
 SETTINGS = ScoringSettings(n_cells=6, n_genes=20)
@@ -127,15 +127,15 @@ def test_a_predictor_that_gives_nan_or_too_little_is_named(prepared):
     _, truth = prepared
     shift = np.zeros_like(truth.shift)
     with pytest.raises(ValueError, match="The predictor 'broken' gave 3 shifts for 19"):
-        ask(Broken(shift[:3]), truth, SETTINGS)
+        predict_conditions(Broken(shift[:3]), truth, SETTINGS)
     shift[0] = np.nan
     with pytest.raises(ValueError, match="that are NaN or infinite for 1 of 19 conditions"):
-        ask(Broken(shift), truth, SETTINGS)
+        predict_conditions(Broken(shift), truth, SETTINGS)
 
 
 def test_cells_are_asked_for_in_blocks_and_come_in_order(prepared):
     _, truth = prepared
-    prediction = ask(Broken(np.zeros_like(truth.shift)), truth, SETTINGS)
+    prediction = predict_conditions(Broken(np.zeros_like(truth.shift)), truth, SETTINGS)
     cells = prediction.cells(np.arange(truth.n_conditions))
     assert len(cells) == truth.n_conditions
     assert cells[0].shape == (6, truth.shift.shape[1])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from scgim.evaluation._pooled_gim import PooledGIM
-from scgim.evaluation._predicted_cells import ask
+from scgim.evaluation._predicted_cells import predict_conditions
 from scgim.evaluation._predictors import GIMPredictor
 from scgim.evaluation._scoring import (
     COVERAGE,
@@ -101,7 +101,9 @@ def train_restarts(
     pooled = PooledGIM([TrainedGIM(member.model) for member in members], TOGETHER)
     pooled.fit(evaluation.screen)
     scorer = Scorer(evaluation.screen, truth, scoring)
-    predictions = [ask(predictor, truth, scoring) for predictor in (*members, pooled)]
+    predictions = [
+        predict_conditions(predictor, truth, scoring) for predictor in (*members, pooled)
+    ]
     table = pd.DataFrame([_score(scorer, prediction) for prediction in predictions])
     names = [*(f"training {number + 1}" for number in range(n_trainings)), TOGETHER]
     shifts = np.array([prediction.shift for prediction in predictions[:n_trainings]])

@@ -307,8 +307,8 @@ class _Run:
     def describe(self, settings: ReportSettings) -> dict[str, str]:
         """Say which versions ran with which settings."""
         groups = None if self.groups is None else str(self.groups.name)
-        asked = asdict(self.keys) | asdict(settings) | {"groups": groups}
-        return describe_versions() | describe_settings(asked) | self.about
+        used = asdict(self.keys) | asdict(settings) | {"groups": groups}
+        return describe_versions() | describe_settings(used) | self.about
 
 
 def _write_claim(run: _Run, out: Path, settings: ReportSettings) -> EvaluationReport:
@@ -436,7 +436,7 @@ def _run_seed(run: _Run, chosen: Split, settings: ReportSettings, number: int) -
     seed = chosen.seed
     step = ReportProgress(number, len(settings.seeds), seed, "")
 
-    def tell(doing: str) -> None:
+    def show(doing: str) -> None:
         run.progress(replace(step, doing=doing))
 
     gim = GIMPredictor(
@@ -448,14 +448,14 @@ def _run_seed(run: _Run, chosen: Split, settings: ReportSettings, number: int) -
     )
     scoring = ScoringSettings(seed=seed)
     evaluation = run_evaluation(
-        gim, run.adata, chosen, classes=run.groups, settings=scoring, progress=tell
+        gim, run.adata, chosen, classes=run.groups, settings=scoring, progress=show
     )
     coverage = coverage_at(COVERAGE_LEVELS, gim, evaluation, scoring).assign(seed=seed)
     errors = condition_errors(gim, evaluation, scoring).assign(seed=seed)
-    tell("feature audit")
+    show("feature audit")
     audit = audit_evaluation(gim, evaluation, seed)
     n_trainings = settings.restarts if number == 1 else 1
-    restarts = train_restarts(gim, evaluation, scoring, n_trainings, tell)
+    restarts = train_restarts(gim, evaluation, scoring, n_trainings, show)
     done = f"{len(chosen.held_out)} conditions held out"
     run.progress(replace(step, doing=done, is_done=True))
     return _SeedResult(seed, chosen, evaluation, coverage, errors, audit, restarts)
