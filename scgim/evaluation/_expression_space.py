@@ -78,7 +78,8 @@ def read_expression(adata: ad.AnnData, layer: str | None, space: Space) -> NDArr
 
     Returns
     -------
-    log1p(CP10k) of counts and of normalised counts, everything else as it is; dense.
+    log1p(CP10k) of counts and of normalised counts, everything else as it is; dense, and an array of
+    its own where ``adata`` is a view.
     """
     expression = adata.X if layer is None else adata.layers[layer]
     if space in {"counts", "normalized"}:
@@ -136,7 +137,8 @@ def _stated_space(adata: ad.AnnData) -> Space | None:
 
 
 def _dense(expression: NDArray[np.float32] | sp.spmatrix | sp.sparray) -> NDArray[np.float32]:
-    return expression if isinstance(expression, np.ndarray) else np.asarray(expression.toarray())
+    # np.asarray also makes a plain array of anndata's ArrayView, which scvi-tools cannot load.
+    return np.asarray(expression if isinstance(expression, np.ndarray) else expression.toarray())
 
 
 def _values(expression: NDArray[np.float32] | sp.spmatrix) -> NDArray[np.float32]:

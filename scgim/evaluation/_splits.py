@@ -211,7 +211,7 @@ def split(
     groups
         Group of each perturbation, for ``"group"``.
     context
-        Column of ``obs``, for the kinds with contexts.
+        Column of ``obs``, for the kinds with contexts; by default that of ``keys``.
 
     Returns
     -------
@@ -233,6 +233,8 @@ def split(
     check_choice("kind", kind, get_args(SplitKind))
     check_fraction("fraction", fraction)
     check_split_argument(kind, "groups", is_given=kind != "group" or groups is not None)
+    if context is None and "context" in kind:
+        context = keys.context
     check_split_argument(kind, "context", is_given="context" not in kind or context is not None)
     design = _Design(_treated_conditions(adata, keys, context), keys, context, groups)
     chosen = _CHOICES[kind](design, fraction, np.random.default_rng(seed))

@@ -15,6 +15,7 @@ from scgim.model._applicability import is_new_in_context, why_abstain
 from scgim.model._checks import (
     check_context_has_cells,
     check_do,
+    check_do_context,
     check_do_kind,
     check_is_trained,
     check_something_is_left,
@@ -144,6 +145,7 @@ class PredictionMixin(ModelParts):
         kind: DoKind = "shift",
         n_cells: int = 500,
         adata: AnnData | None = None,
+        context: Mapping[str, object] | None = None,
         output: Output = "counts",
         seed: int | None = None,
     ) -> AnnData:
@@ -164,6 +166,9 @@ class PredictionMixin(ModelParts):
             Cells to draw, without ``adata``.
         adata
             Control cells to predict one by one.
+        context
+            Batch and categorical covariates of the cells, by their columns; cells of all contexts if
+            not given. Not with ``adata``, whose cells have theirs.
         output
             As for :meth:`predict`.
         seed
@@ -179,12 +184,14 @@ class PredictionMixin(ModelParts):
         RuntimeError
             Before training.
         ValueError
-            For a node that is not in the graph, or a number that is not finite.
+            For a node that is not in the graph, a number that is not finite, or a context that the
+            model does not know or has no control cells of.
 
         Examples
         --------
         >>> model.do({"STAT1": -2.0})  # doctest: +SKIP
         >>> model.do({"STAT1": scgim.scm.set_node(0.0), "JAK2": 1.5})  # doctest: +SKIP
+        >>> model.do({"STAT1": -2.0}, context={"cell_line": "K562"})  # doctest: +SKIP
         """
         check_is_trained(self, "do")
         check_do(shifts, self.node_names_)
@@ -194,7 +201,8 @@ class PredictionMixin(ModelParts):
         for name, value in shifts.items():
             single = value if isinstance(value, Intervention) else DO_KINDS[kind](value)
             intervention = intervention.at_node(self.node_names_.index(name), single)
-        table = pd.DataFrame({"intervention": [describe_do(shifts, kind)]})
+        place = check_do_context(context, self.screen, has_cells=adata is not None)
+        table = pd.DataFrame({"intervention": [describe_do(shifts, kind)], **place})
         n_each = n_cells if adata is None else adata.n_obs
         of_cells = intervention.map(lambda values: values.expand(1, n_each, -1))
         return self._predict_cells(table, of_cells, adata, output, seed)

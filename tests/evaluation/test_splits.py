@@ -70,6 +70,20 @@ def test_perturbation_in_context_stays_seen_in_the_other_context(screen):
     assert len(rows) == 6  # two drugs, three doses, one line each
 
 
+@pytest.mark.parametrize("kind", ["context", "perturbation_in_context"])
+def test_the_context_of_the_keys_need_not_be_given_again(screen, kind):
+    by_keys = split(screen, kind, fraction=0.4, seed=1, keys=ScreenKeys(context="line"))
+    by_argument = split(screen, kind, fraction=0.4, seed=1, context="line")
+    pd.testing.assert_frame_equal(by_keys.held_out, by_argument.held_out)
+    assert by_keys.context == "line"
+
+
+def test_the_context_of_the_keys_does_not_tear_other_splits_apart(screen):
+    chosen = split(screen, "top_dose", keys=ScreenKeys(context="line"))
+    assert chosen.context is None
+    assert "line" not in chosen.held_out
+
+
 def test_combination_is_held_out_only_where_its_parts_are_seen(screen):
     assert set(held_out(screen, "combination")["drug"]) == {"A+B"}
 

@@ -299,7 +299,6 @@ class _Run:
                 seed=seed,
                 keys=self.keys,
                 groups=self.groups,
-                context=self.keys.context if "context" in settings.kind else None,
             )
             for seed in settings.seeds
         ]
