@@ -170,7 +170,7 @@ def audit_control(
     problems = [
         f"Control cells of {row['group']!r} differ from the other control cells: their squared distance "
         f"is {row['distance']:.3g}, chance explains {row['band']:.3g}. Look for treated cells among them, "
-        "or register the group as a batch."
+        "or name these groups as contexts (`context`), each with control cells of its own."
         for row in vehicles[vehicles["is_outside"] & (by is not None)].to_dict("records")
     ]
     if share > MAX_COMMON_SHARE and p_value < 1.0 - LEVEL:
