@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scgim.evaluation._checks import check_is_fitted
 from scgim.evaluation._expression_space import log_normalize
-from scgim.evaluation._screen_checks import check_is_fitted
 
 if TYPE_CHECKING:
     import anndata as ad

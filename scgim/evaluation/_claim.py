@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import bootstrap
 
-from scgim.evaluation._checks import check_evaluated
 from scgim.evaluation._scoring import METRICS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 Word = Literal["better", "on par", "worse"]
@@ -291,3 +292,21 @@ def _numbers(differences: pd.DataFrame) -> str:
         )
     text = ", ".join(parts)
     return f"{text[0].upper()}{text[1:]}."
+
+
+def check_evaluated(predictor: str, names: Sequence[str]) -> None:
+    """Raise if scores do not contain a predictor.
+
+    Parameters
+    ----------
+    predictor
+        Name that was asked for.
+    names
+        Names of the evaluated predictors in the scores.
+    """
+    if predictor not in names:
+        msg = (
+            f"`predictor={predictor!r}` is not among the evaluated predictors of `scores`, which are "
+            f"{list(names)}. Pass one of them."
+        )
+        raise ValueError(msg)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from scgim._messages import quote_some
 from scgim.evaluation._baselines import (
     BilinearOnFeatures,
     GeneratorOnComponents,
@@ -24,10 +25,6 @@ from scgim.evaluation._ceilings import (
     ORACLE,
     GIMCeilings,
     score_duplicate,
-)
-from scgim.evaluation._checks import (
-    check_new_names,
-    check_training_remains,
 )
 from scgim.evaluation._evaluated import name_predictors, predict_held_out
 from scgim.evaluation._held_out_cells import HeldOutCells, divide_controls
@@ -46,7 +43,7 @@ from scgim.evaluation._simple_baselines import (
 from scgim.evaluation._training_screen import ScreenKeys, TrainingScreen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     import anndata as ad
     from numpy.typing import NDArray
@@ -334,3 +331,37 @@ def _with_conditions(scores: pd.DataFrame, truth: HeldOutCells) -> pd.DataFrame:
         family=[metric.family for metric in found],
         better=[metric.better for metric in found],
     )
+
+
+def check_training_remains(n_perturbations: int, *, n_held_out: int) -> None:
+    """Raise if a split leaves nothing to learn from.
+
+    Parameters
+    ----------
+    n_perturbations
+        Perturbations in the training cells.
+    n_held_out
+        Held-out conditions.
+    """
+    if n_perturbations == 0:
+        msg = (
+            f"The split holds out all {n_held_out} treated conditions, so no perturbation is left to "
+            "train on and every prediction would be a guess. Hold out fewer."
+        )
+        raise ValueError(msg)
+
+
+def check_new_names(repeated: Collection[str]) -> None:
+    """Raise if a predictor has the name of another.
+
+    Parameters
+    ----------
+    repeated
+        Names that occur more than once.
+    """
+    if repeated:
+        msg = (
+            f"The names {quote_some(sorted(repeated))} are used more than once among predictors, "
+            "baselines and ceilings. Give each predictor a name of its own."
+        )
+        raise ValueError(msg)

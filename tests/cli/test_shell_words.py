@@ -7,7 +7,8 @@ from typer.main import get_command
 from scgim.cli._app import app
 from scgim.cli._errors import plain_messages
 from scgim.cli._shell_words import RULES, in_shell_words
-from scgim.evaluation import _split_checks as checks
+from scgim.evaluation._checks import check_split_argument
+from scgim.evaluation._splits import check_has_groups, check_split_sizes
 
 
 @pytest.mark.parametrize(
@@ -20,14 +21,14 @@ from scgim.evaluation import _split_checks as checks
 )
 def test_what_a_split_needs_is_named_as_an_option(kind, argument, needed, passed):
     with pytest.raises(ValueError, match="which was not given") as caught:
-        checks.check_split_argument(kind, argument, is_given=False)
+        check_split_argument(kind, argument, is_given=False)
     expected = f"`--split {kind}` needs `{needed}`, which was not given. Pass `{passed}`."
     assert in_shell_words(str(caught.value)) == expected
 
 
 def test_groups_are_a_file():
     with pytest.raises(ValueError, match="no entry") as caught:
-        checks.check_has_groups(["A", "B"], pd.Index(["A"]))
+        check_has_groups(["A", "B"], pd.Index(["A"]))
     assert in_shell_words(str(caught.value)) == (
         "`--groups` has no row for 'B'. Pass a CSV file with one row per perturbation of the screen, its "
         "name and its group."
@@ -36,7 +37,7 @@ def test_groups_are_a_file():
 
 def test_a_share_that_is_too_small_or_large_is_an_option():
     with pytest.raises(ValueError, match="holds out no condition") as caught:
-        checks.check_split_sizes("combination", n_held_out=0, n_training=3)
+        check_split_sizes("combination", n_held_out=0, n_training=3)
     assert in_shell_words(str(caught.value)) == (
         "`--split combination` holds out no condition of this screen. Choose another kind of split, or "
         "raise `--fraction`."
@@ -69,5 +70,5 @@ def test_every_option_that_is_named_exists():
 
 def test_an_error_in_the_shell_has_these_words(capsys):
     with pytest.raises(SystemExit), plain_messages():
-        checks.check_split_argument("context", "context", is_given=False)
+        check_split_argument("context", "context", is_given=False)
     assert capsys.readouterr().err.startswith("Error: `--split context` needs `--context`")

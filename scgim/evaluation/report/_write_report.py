@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import pandas as pd
 
 from scgim._messages import check_at_least, check_choice, quote_some, warn
+from scgim.evaluation._checks import check_has_column, check_split_argument
 from scgim.evaluation._claim import (
     MIN_PERTURBATIONS,
     MIN_SHARE_OF_SEEDS,
@@ -23,7 +24,6 @@ from scgim.evaluation._predictors import GIMPredictor
 from scgim.evaluation._run_result import RunResult
 from scgim.evaluation._sanity_checks import audit_control
 from scgim.evaluation._scoring import ScoringSettings
-from scgim.evaluation._split_checks import check_has_column, check_split_argument
 from scgim.evaluation._splits import split
 from scgim.evaluation._training_screen import ScreenKeys
 from scgim.evaluation.report._artifacts import OutputFolder
