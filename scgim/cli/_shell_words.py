@@ -6,7 +6,7 @@ import re
 
 # Each rule is a pattern of what scgim says to a user of Python, and what takes its place.
 RULES = (
-    (r"`kind='([a-z_]+)'`", r"`--split \1`"),
+    (r"`(?:kind|split)='([a-z_]+)'`", r"`--split \1`"),
     (r"`keys\.dose`", "`--dose`"),
     (r"Pass `keys\.dose=\.\.\.`", "Pass `--dose COLUMN`"),
     (r"needs `(context|groups)`", r"needs `--\1`"),

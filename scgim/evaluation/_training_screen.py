@@ -99,7 +99,7 @@ class ScreenKeys:
         Columns of :attr:`design`.
         """
         names = {"perturbation": self.perturbation, "dose": self.dose, "context": self.context}
-        kept = {ours: theirs for ours, theirs in names.items() if theirs is not None}
+        kept = {word: column for word, column in names.items() if column is not None}
         return plain[list(kept)].rename(columns=kept)
 
 

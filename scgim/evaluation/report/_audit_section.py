@@ -31,7 +31,7 @@ AUDIT_NOTE = (
 NOT_NEEDED = (
     "No audit: this split holds out doses, contexts or combinations of perturbations that were trained on. "
     "What these do is known from their own cells; features are not asked, so replacing them would show "
-    "nothing. Audit a split that holds out whole perturbations, such as --split drug."
+    'nothing. Audit a split that holds out whole perturbations, such as "drug".'
 )
 NOT_POSSIBLE = "No audit: GIM could not predict the unseen perturbations of this split: {reason}."
 

@@ -23,7 +23,8 @@ NOT_TESTED = (
     "two doses or more."
 )
 NO_GROUPS = (
-    "Name plates or wells with --plate to have their control cells compared with each other."
+    "Name the column of plates or wells (plate, in the shell --plate) to have their control cells compared "
+    "with each other."
 )
 
 

@@ -56,7 +56,7 @@ FAMILY_NOTES = {
 }
 CLAIM_NOTE = (
     "A claim needs more than one table: unseen perturbations at random and by group, five seeds, and "
-    "a feature audit that passes (--split claim asks for all of it). This page judges one split. Baselines "
+    'a feature audit that passes (the split "claim" asks for all of it). This page judges one split. Baselines '
     "are never left out; rows that lose stay."
 )
 

@@ -262,9 +262,14 @@ def write_report(
     settings, keys = settings or ReportSettings(), keys or ScreenKeys()
     run = _Run(adata, keys, groups, title, dict(about or {}), progress or (lambda _: None))
     run.check(settings)
+    names = CLAIM_SPLITS if settings.split == CLAIM else (settings.split,)
+    # All splits are chosen first: what is wrong with one is known now, and not after a training.
+    splits = {name: run.splits(replace(settings, split=name)) for name in names}
+    for name in names:
+        warn_too_few_held_out(name, splits[name])
     if settings.split == CLAIM:
-        return _write_claim(run, Path(out), settings)
-    return _write_split(run, Path(out), settings)
+        return _write_claim(run, Path(out), settings, splits)
+    return _write_split(run, Path(out), settings, splits[settings.split])
 
 
 @dataclass(frozen=True)
@@ -310,11 +315,14 @@ class _Run:
         return describe_versions() | describe_settings(used) | self.about
 
 
-def _write_claim(run: _Run, out: Path, settings: ReportSettings) -> EvaluationReport:
+def _write_claim(
+    run: _Run, out: Path, settings: ReportSettings, splits: Mapping[ReportSplit, list[Split]]
+) -> EvaluationReport:
     """Evaluate unseen perturbations at random and by group, and join both into the whole claim."""
     assert run.groups is not None
     parts: dict[str, EvaluationReport] = {
-        name: _write_split(run, out / name, replace(settings, split=name)) for name in CLAIM_SPLITS
+        name: _write_split(run, out / name, replace(settings, split=name), splits[name])
+        for name in CLAIM_SPLITS
     }
     at_random, by_group = parts.values()
     found = [part.uses_features for part in parts.values()]
@@ -350,10 +358,10 @@ def _write_claim(run: _Run, out: Path, settings: ReportSettings) -> EvaluationRe
     )
 
 
-def _write_split(run: _Run, out: Path, settings: ReportSettings) -> EvaluationReport:
+def _write_split(
+    run: _Run, out: Path, settings: ReportSettings, splits: list[Split]
+) -> EvaluationReport:
     start = time.perf_counter()
-    splits = run.splits(settings)
-    warn_too_few_held_out(splits)
     controls = audit_control(run.adata, keys=run.keys, by=settings.plate)
     results = [
         _run_seed(run, chosen, settings, number) for number, chosen in enumerate(splits, start=1)
@@ -527,11 +535,13 @@ def check_has_features_for(kind: str, *, has_features: bool) -> None:
         raise ValueError(msg)
 
 
-def warn_too_few_held_out(splits: Sequence[Split]) -> None:
+def warn_too_few_held_out(name: str, splits: Sequence[Split]) -> None:
     """Warn before hours of training if too few perturbations are held out for a verdict.
 
     Parameters
     ----------
+    name
+        Kind of split.
     splits
         The split of each seed.
     """
@@ -543,7 +553,7 @@ def warn_too_few_held_out(splits: Sequence[Split]) -> None:
         )
         names = quote_some(sorted(splits[0].held_out[splits[0].keys.perturbation].unique()))
         warn(
-            f"Too few perturbations are held out for an interval: {counts}, where {MIN_PERTURBATIONS} "
-            f"are needed; seed {splits[0].seed} holds out {names}. The verdict can only be 'on par', "
+            f"Too few perturbations are held out by `split={name!r}` for an interval: {counts}, where "
+            f"{MIN_PERTURBATIONS} are needed; seed {splits[0].seed} holds out {names}. The verdict can only be 'on par', "
             "whatever is predicted. Raise `fraction`, or choose another split."
         )

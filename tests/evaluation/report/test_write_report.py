@@ -183,7 +183,7 @@ def test_too_few_held_out_perturbations_are_said_before_training(adata):
     few = [split(adata, "perturbation", seed=seed) for seed in (0, 1)]
     counts = [chosen.held_out["drug"].nunique() for chosen in few]
     with pytest.warns(UserWarning, match="can only be 'on par'") as caught:
-        _write_report.warn_too_few_held_out(few)
+        _write_report.warn_too_few_held_out("drug", few)
     assert f"{counts[0]} (seed 0), {counts[1]} (seed 1), where 5 are needed" in str(
         caught[0].message
     )
@@ -191,7 +191,7 @@ def test_too_few_held_out_perturbations_are_said_before_training(adata):
 
 @pytest.mark.filterwarnings("error")
 def test_enough_held_out_perturbations_are_no_reason_to_warn(adata):
-    _write_report.warn_too_few_held_out([split(adata, "perturbation", fraction=0.7)])
+    _write_report.warn_too_few_held_out("drug", [split(adata, "perturbation", fraction=0.7)])
 
 
 def test_whole_perturbations_need_features():
