@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["benchmark", "datasets", "evaluation", "metrics", "model", "pl", "pp"]
+__all__ = [
+    "benchmark",
+    "data",
+    "datasets",
+    "evaluation",
+    "metrics",
+    "model",
+    "module",
+    "pl",
+    "pp",
+    "scm",
+    "spaces",
+    "train",
+]
 
 __version__ = version("scgim")
 

@@ -84,6 +84,14 @@ def test_each_public_object_is_on_its_api_page(package: str):
     assert set(re.findall(r"^   (\w+)$", text, flags=re.MULTILINE)) == set(public)
 
 
+def test_each_public_package_is_there_after_importing_scgim():
+    public = [name for name in PACKAGES if name != "cli"]
+    code = f"import scgim; print([getattr(scgim, name).__name__ for name in {public}])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert run.stdout.strip() == str([f"scgim.{name}" for name in public])
+    assert set(public) <= set(dir(scgim))
+
+
 def test_importing_scgim_changes_no_global_state():
     run = subprocess.run([sys.executable, "-c", GLOBAL_STATE], capture_output=True, check=True)
     assert json.loads(run.stdout.splitlines()[-1]) == []

@@ -28,18 +28,18 @@ from scgim.benchmark._figures import (
 )
 from scgim.benchmark._held_out_truth import HeldOutTruth
 from scgim.benchmark._programs import PACKAGES
-from scgim.benchmark._result_file import to_records, write_document
+from scgim.benchmark._world_ceilings import ReplicateCeiling
 from scgim.benchmark._world_scores import (
     audit_at_top_dose,
-    others,
     score_predictions,
     score_uncertainty,
     to_rows,
     value_of,
+    world_baselines,
 )
 from scgim.datasets import ChemistryWorld
+from scgim.evaluation import GIMPredictor, Predictor, RunResult
 from scgim.evaluation._perturbation_groups import tanimoto_groups
-from scgim.evaluation._predictors import GIMPredictor, Predictor, ReplicateCeiling
 from scgim.evaluation._splits import Split, perturbation_folds
 from scgim.evaluation._splits import split as choose_split
 from scgim.evaluation._stand_ins import ablate_all, with_features
@@ -49,7 +49,6 @@ from scgim.pp import molecule_scaffolds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
 
     import anndata as ad
     from numpy.typing import NDArray
@@ -117,109 +116,6 @@ class ChemistrySettings:
         return sizes | settings
 
 
-@dataclass(frozen=True)
-class ChemistryBenchmark:
-    """Scores of the benchmark of World C.
-
-    Attributes
-    ----------
-    scores
-        Tidy table: ``seed``, ``fold``, ``features``, ``predictor``, ``split``, ``metric``, ``value``.
-    audits
-        One row per seed, fold, kind of features and GIM: ``verdict`` and ``sentence``.
-    split
-        Kind of split.
-    settings
-        Sizes it ran with.
-    """
-
-    scores: pd.DataFrame
-    audits: pd.DataFrame
-    split: str
-    settings: ChemistrySettings
-
-    def figures(self) -> pd.DataFrame:
-        """Average the figures over seeds, with the bars of the random split beside them.
-
-        Returns
-        -------
-        One row per kind of features and figure: ``features``, ``figure``, ``mean``, ``sd``, ``worst``,
-        ``n_seeds``, ``bar``, ``moonshot`` and ``reached``.
-        """
-        tables = [
-            chemistry_figures(rows, self.split, str(name)).assign(features=name)
-            for name, rows in self.scores.groupby("features", sort=False)
-        ]
-        table = pd.concat(tables, ignore_index=True)
-        return table[["features", *table.columns.drop("features")]]
-
-    def comparison(self) -> pd.DataFrame:
-        """Average R² and energy distance of every predictor over seeds.
-
-        Returns
-        -------
-        Rows: features and predictor. Columns: ``R2 of the mean shift`` and ``normalised energy
-        distance``.
-        """
-        compared = self.scores[self.scores["metric"].isin([R2, ENERGY])]
-        return compared.pivot_table(
-            index=["features", "predictor"], columns="metric", values="value", sort=False
-        )
-
-    @property
-    def claims(self) -> list[str]:
-        """What may be said of GIM on this split, a sentence per kind of features."""
-        means = self.comparison()
-        return [
-            _claim(self.split, str(name), means.loc[name], rows)
-            for name, rows in self.scores.groupby("features", sort=False)
-        ]
-
-    def write_json(self, path: Path) -> None:
-        """Write scores, audits, figures, claims, settings and versions.
-
-        Parameters
-        ----------
-        path
-            File to write.
-        """
-        document = {
-            "benchmark": "chemistry",
-            "scenario": self.split,
-            "claims": self.claims,
-            "settings": self.settings.describe(),
-            "versions": {name: version(name) for name in PACKAGES},
-            "figures": to_records(self.figures()),
-            "audits": to_records(self.audits),
-            "scores": to_records(self.scores.assign(value=self.scores["value"].round(5))),
-        }
-        write_document(document, path)
-
-    def print(self, console: Console) -> None:
-        """Print the figures with their bars, all predictors, and what may be claimed.
-
-        Parameters
-        ----------
-        console
-            Where to print.
-        """
-        seeds = self.scores["seed"].unique().tolist()
-        title = f"World C, {self.split} split, seeds {seeds}"
-        console.print(figures_table(title, self.figures()))
-        console.print(self._comparison_table())
-        for sentence in [*self.claims, *self.audits["sentence"]]:
-            console.print(sentence, highlight=False)
-
-    def _comparison_table(self) -> Table:
-        title = "R² of the mean shift (1 perfect, 0 no effect) and energy distance (0 replicate, 1 no effect)"
-        table = Table(title=title, title_justify="left")
-        for column in ("features", "predictor", "R²", "energy distance"):
-            table.add_column(column, justify="left" if column[0] in "fp" else "right")
-        for (features, predictor), row in self.comparison().iterrows():
-            table.add_row(features, predictor, f"{row[R2]:.3f}", f"{row[ENERGY]:.3f}")
-        return table
-
-
 def benchmark_chemistry(
     seeds: Iterable[int],
     *,
@@ -227,7 +123,7 @@ def benchmark_chemistry(
     features: Sequence[Features] = FEATURES,
     settings: ChemistrySettings | None = None,
     console: Console | None = None,
-) -> ChemistryBenchmark:
+) -> RunResult:
     """Train GIM and all baselines on simulated effects of real compounds, and score unseen compounds.
 
     Parameters
@@ -266,7 +162,7 @@ def benchmark_chemistry(
         world = replace(settings.world, seed=seed)
         adata = world.screen()
         for fold, held_out in enumerate(_folds(world, adata, split)[: settings.n_folds]):
-            run = _Fold(world, adata, held_out, split, settings, _sayer(console, seed, fold))
+            run = _Fold(world, adata, held_out, split, settings, _print_to(console, seed, fold))
             for name in features:
                 run.score_features(name)
             scores.append(pd.DataFrame(run.rows).assign(seed=seed, fold=fold))
@@ -274,7 +170,59 @@ def benchmark_chemistry(
             audits.append(run_audits.assign(seed=seed, fold=fold))
     table = pd.concat(scores, ignore_index=True)[COLUMNS]
     audited = pd.concat(audits, ignore_index=True)[AUDIT_COLUMNS]
-    return ChemistryBenchmark(table, audited, split, settings)
+    return _result(table, audited, split, settings)
+
+
+def _result(
+    scores: pd.DataFrame, audits: pd.DataFrame, split: str, settings: ChemistrySettings
+) -> RunResult:
+    """Summarise scores for each kind of features; bars were set for the random split."""
+    by_features = {str(name): rows for name, rows in scores.groupby("features", sort=False)}
+    figures = pd.concat(
+        [
+            chemistry_figures(rows, split, name).assign(features=name)
+            for name, rows in by_features.items()
+        ],
+        ignore_index=True,
+    )
+    figures = figures[["features", *figures.columns.drop("features")]]
+    comparison = scores[scores["metric"].isin([R2, ENERGY])].pivot_table(
+        index=["features", "predictor"], columns="metric", values="value", sort=False
+    )
+    claims = [_claim(split, name, comparison.loc[name], rows) for name, rows in by_features.items()]
+    seeds = scores["seed"].unique().tolist()
+    return RunResult(
+        scores=scores,
+        tables={"figures": figures, "comparison": comparison, "audits": audits},
+        claims=claims,
+        settings=settings,
+        document={
+            "benchmark": "chemistry",
+            "scenario": split,
+            "claims": claims,
+            "settings": settings.describe(),
+            "versions": {name: version(name) for name in PACKAGES},
+            "figures": figures,
+            "audits": audits,
+            "scores": scores.assign(value=scores["value"].round(5)),
+        },
+        shown=[
+            figures_table(f"World C, {split} split, seeds {seeds}", figures),
+            _comparison_table(comparison),
+            *claims,
+            *audits["sentence"],
+        ],
+    )
+
+
+def _comparison_table(comparison: pd.DataFrame) -> Table:
+    title = "R² of the mean shift (1 perfect, 0 no effect) and energy distance (0 replicate, 1 no effect)"
+    table = Table(title=title, title_justify="left")
+    for column in ("features", "predictor", "R²", "energy distance"):
+        table.add_column(column, justify="left" if column[0] in "fp" else "right")
+    for (features, predictor), row in comparison.iterrows():
+        table.add_row(features, predictor, f"{row[R2]:.3f}", f"{row[ENERGY]:.3f}")
+    return table
 
 
 class _Fold:
@@ -287,9 +235,9 @@ class _Fold:
         held_out: Split,
         split: str,
         settings: ChemistrySettings,
-        say: Callable[[str], None],
+        progress: Callable[[str], None],
     ) -> None:
-        self.world, self.settings, self.split, self.say = world, settings, split, say
+        self.world, self.settings, self.split, self.progress = world, settings, split, progress
         self.rows: list[dict[str, object]] = []
         self.audits: list[dict[str, object]] = []
         self.screen = TrainingScreen(held_out.training(adata))
@@ -307,20 +255,20 @@ class _Fold:
         self._score_model(gim, features)
         if self.split not in DOSE_SPLITS:
             self._score_use_of_features(gim, screen, features)
-        for predictor in self._others():
+        for predictor in self._baselines_and_ceilings():
             predictor.fit(screen)
             self._score(predictor, predictor.predict_shift(self.truth.conditions), features)
         self._add(GIM_NAME, features, {SECONDS: {"": self._seconds}})
 
-    def _others(self) -> list[Predictor]:
+    def _baselines_and_ceilings(self) -> list[Predictor]:
         replicate = ReplicateCeiling(self.world, n_measured=self.world.n_cells)
         if self.split in DOSE_SPLITS:
-            return [*others(), replicate]
+            return [*world_baselines(), replicate]
         oracles: list[Predictor] = [
             ClassOracle(self.world.first_target),
             StructureCeiling(self.world),
         ]
-        return [*others(), *oracles, replicate]
+        return [*world_baselines(), *oracles, replicate]
 
     def _score(self, predictor: Predictor, shift: NDArray[np.float64], features: str) -> None:
         rows = score_predictions(predictor, shift, self.screen, self.truth)
@@ -330,7 +278,7 @@ class _Fold:
         ratio = self._variance_ratio(shift)
         self._add(predictor.name, features, {VARIANCE_RATIO: {self.split: ratio}})
         r2, energy = (value_of(rows, metric, [self.split]) for metric in (R2, ENERGY))
-        self.say(f"{features}, {predictor.name}: R² {r2:.3f}, energy distance {energy:.3f}")
+        self.progress(f"{features}, {predictor.name}: R² {r2:.3f}, energy distance {energy:.3f}")
 
     def _score_model(self, gim: GIMPredictor, features: str) -> None:
         """Score a GIM with what only a GIM says: intervals, abstaining, and feature use."""
@@ -357,7 +305,7 @@ class _Fold:
         audit, effect = audit_at_top_dose(gim, screen, self.truth, seed=self.world.seed)
         self._add(gim.name, features, {EFFECT_OF_FEATURES: {self.split: effect}})
         self.audits.append(audit | {"features": features})
-        self.say(f"{features}, {audit['sentence']}")
+        self.progress(f"{features}, {audit['sentence']}")
 
     def _variance_ratio(self, shift: NDArray[np.float64]) -> float:
         """Variance between drugs at each dose, predicted over true, pooled."""
@@ -411,7 +359,7 @@ def _claim(split: str, features: str, means: pd.DataFrame, scores: pd.DataFrame)
     return f"Unseen drugs, {split} split, {features}: {numbers}."
 
 
-def _sayer(console: Console | None, seed: int, fold: int) -> Callable[[str], None]:
+def _print_to(console: Console | None, seed: int, fold: int) -> Callable[[str], None]:
     if console is None:
         return lambda _: None
     return lambda text: console.print(f"seed {seed}, fold {fold}, {text}", highlight=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from scgim.benchmark._figures import (
@@ -18,6 +17,8 @@ from scgim.benchmark._figures import (
     SHUFFLED_NAME,
     VARIANCE_RATIO,
     Figure,
+    read_bars,
+    set_bars,
     summarize,
 )
 
@@ -25,10 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CLASS_ORACLE, FEATURE_CEILING = "class oracle", "feature ceiling"
+AGAINST_BEST = "energy distance / best of the others"
 NOT_BASELINES = (GIM_NAME, SHUFFLED_NAME, CLASS_ORACLE, FEATURE_CEILING, "replicate ceiling")
-COVERAGE_BAR = (0.70, 0.90)
-SHUFFLED_BAR = (-0.02, 0.07)
-R2_BARS = {"structure": 0.18, "annotations": 0.45}
 
 
 def chemistry_figures(scores: pd.DataFrame, split: str, features: str) -> pd.DataFrame:
@@ -50,21 +49,21 @@ def chemistry_figures(scores: pd.DataFrame, split: str, features: str) -> pd.Dat
     keys = ["seed", "predictor", "split", "metric"]
     by_seed = scores.groupby(keys, sort=False)["value"].mean().reset_index()
     figures = [
-        Figure(f"R², {features}", R2, split, bar=(R2_BARS[features], math.inf)),
+        Figure(f"R², {features}", R2, split),
         Figure("R², class oracle", R2, split, predictor=CLASS_ORACLE),
         Figure("R², what these features allow", R2, split, predictor=FEATURE_CEILING),
         Figure("energy distance", ENERGY, split),
         *_against_baselines(by_seed, split),
-        Figure("80 % intervals cover, genes that move most", COVERAGE, split, bar=COVERAGE_BAR),
+        Figure("80 % intervals cover, genes that move most", COVERAGE, split),
         Figure("80 % intervals cover, all genes", COVERAGE_ALL, split),
         Figure("abstains from", ABSTAINED, split),
         Figure("R² lost with shuffled features", EFFECT_OF_FEATURES, split),
         Figure("variance between drugs, predicted over true", VARIANCE_RATIO, split),
         Figure("feature-use share", FEATURE_USE, split),
-        Figure("features shuffled: R²", R2, split, predictor=SHUFFLED_NAME, bar=SHUFFLED_BAR),
+        Figure("features shuffled: R²", R2, split, predictor=SHUFFLED_NAME),
         Figure("seconds to fit", SECONDS, ""),
     ]
-    return summarize(by_seed, figures, with_bars=split == "random")
+    return summarize(by_seed, set_bars("chemistry", figures), with_bars=split == "random")
 
 
 def best_baseline(scores: pd.DataFrame, metric: str) -> str | None:
@@ -93,4 +92,5 @@ def _against_baselines(scores: pd.DataFrame, split: str) -> list[Figure]:
     if name is None:
         return []
     label = f"energy distance / {name}, the best of the others"
-    return [Figure(label, ENERGY, split, over=name, bar=(-math.inf, 1.0))]
+    bar = read_bars("chemistry")[AGAINST_BEST].bar
+    return [Figure(label, ENERGY, split, over=name, bar=bar)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import pandas as pd
 from rich.table import Table
@@ -29,8 +31,21 @@ FEATURE_USE = "feature-use share"
 SECONDS = "seconds to fit"
 SECONDS_AFTER = "seconds after training"
 
+BARS = Path(__file__).with_name("bars.json")
+"""What each figure has to reach, and what is hoped for: lowest and highest value, null for no limit."""
+
 GIM_NAME = "GIM"
 SHUFFLED_NAME = "GIM, features shuffled"
+
+
+Interval: TypeAlias = tuple[float, float]
+
+
+class Bars(NamedTuple):
+    """What a figure has to reach, and what is hoped for, if anything."""
+
+    bar: Interval
+    moonshot: Interval | None = None
 
 
 @dataclass(frozen=True)
@@ -60,8 +75,8 @@ class Figure:
     split: str
     predictor: str = GIM_NAME
     over: str | None = None
-    bar: tuple[float, float] = (-math.inf, math.inf)
-    moonshot: tuple[float, float] | None = None
+    bar: Interval = (-math.inf, math.inf)
+    moonshot: Interval | None = None
 
     def by_seed(self, scores: pd.DataFrame) -> pd.Series:
         """Pick the values of this figure.
@@ -102,129 +117,95 @@ class Figure:
         return scores[is_wanted].set_index("seed")["value"]
 
 
-def _at_least(value: float) -> tuple[float, float]:
-    return (value, math.inf)
+def read_bars(benchmark: str) -> dict[str, Bars]:
+    """Read the bars that were set for a benchmark before it ran, from ``bars.json``.
+
+    Parameters
+    ----------
+    benchmark
+        ``"programs"`` or ``"chemistry"``.
+
+    Returns
+    -------
+    The bars of each figure that has one.
+    """
+    document = json.loads(BARS.read_text(encoding="utf-8"))[benchmark]
+    return {
+        label: Bars(**{name: _read_range(ends) for name, ends in ranges.items()})
+        for label, ranges in document.items()
+    }
 
 
-def _at_most(value: float) -> tuple[float, float]:
-    return (-math.inf, value)
+def _read_range(ends: list[float | None]) -> Interval:
+    low, high = ends
+    return -math.inf if low is None else low, math.inf if high is None else high
 
 
-PROGRAMS_FIGURES = (
-    Figure(
-        "R², interior dose", R2, "interior_dose", bar=_at_least(0.96), moonshot=_at_least(0.985)
-    ),
-    Figure("R², top dose", R2, "top_dose", bar=_at_least(0.94), moonshot=_at_least(0.985)),
-    Figure("R², unseen drug", R2, "unseen_drug", bar=_at_least(0.95), moonshot=_at_least(0.98)),
-    Figure(
-        "R², sum of two classes", R2, "unseen_sum", bar=_at_least(0.90), moonshot=_at_least(0.98)
-    ),
-    Figure("R², unseen class", R2, "unseen_class"),
-    Figure("energy distance, interior dose", ENERGY, "interior_dose"),
-    Figure("energy distance, top dose", ENERGY, "top_dose"),
-    Figure(
-        "energy distance, unseen drug",
-        ENERGY,
-        "unseen_drug",
-        bar=_at_most(0.05),
-        moonshot=_at_most(0.015),
-    ),
-    Figure(
-        "energy distance, sum of two classes",
-        ENERGY,
-        "unseen_sum",
-        bar=_at_most(0.08),
-        moonshot=_at_most(0.02),
-    ),
-    Figure("energy distance, unseen class", ENERGY, "unseen_class"),
-    Figure(
-        "energy distance of unseen drugs / MLP ensemble",
-        ENERGY,
-        "unseen_drug",
-        over="MLP ensemble",
-        bar=_at_most(0.6),
-        moonshot=_at_most(0.2),
-    ),
-    Figure(
-        "energy distance of unseen drugs / generator on PCA",
-        ENERGY,
-        "unseen_drug",
-        over="generator on PCA",
-        bar=_at_most(1.0),
-        moonshot=_at_most(0.4),
-    ),
-    Figure(
-        "80 % intervals cover, unseen drug",
-        COVERAGE,
-        "unseen_drug",
-        bar=(0.70, 0.92),
-        moonshot=(0.77, 0.83),
-    ),
-    Figure(
-        "80 % intervals cover, sum of two classes",
-        COVERAGE,
-        "unseen_sum",
-        bar=(0.65, 0.95),
-        moonshot=(0.77, 0.83),
-    ),
-    Figure("80 % intervals cover, unseen class", COVERAGE, "unseen_class"),
-    Figure("abstains from unseen drugs", ABSTAINED, "unseen_drug"),
-    Figure("abstains from sums of two classes", ABSTAINED, "unseen_sum"),
-    Figure("abstains from an unseen class", ABSTAINED, "unseen_class"),
-    Figure(
-        "target average precision, training drugs",
-        TARGET_AP,
-        "training",
-        bar=_at_least(0.95),
-        moonshot=_at_least(0.99),
-    ),
-    Figure(
-        "target average precision, unseen drugs",
-        TARGET_AP,
-        "unseen_drug",
-        bar=_at_least(0.92),
-        moonshot=_at_least(0.99),
-    ),
-    Figure("target average precision, sums of two classes", TARGET_AP, "unseen_sum"),
-    Figure("graph average precision", GRAPH_AP, "", bar=_at_least(0.88), moonshot=_at_least(0.97)),
-    Figure("mean correlation of nodes", MCC, ""),
-    Figure(
-        "largest change of a log-rate through fix_gauge",
-        GAUGE_DRIFT,
-        "",
-        bar=_at_most(1e-4),
-        moonshot=_at_most(1e-5),
-    ),
-    Figure("dose 0 against control", DOSE_ZERO, "", bar=_at_most(0.0)),
-    Figure(
-        "EC50 of seen drugs, Spearman",
-        EC50,
-        "training",
-        bar=_at_least(0.8),
-        moonshot=_at_least(0.95),
-    ),
-    Figure("feature-use share", FEATURE_USE, ""),
-    Figure(
-        "features shuffled: R², unseen drug",
-        R2,
-        "unseen_drug",
-        predictor=SHUFFLED_NAME,
-        bar=_at_most(0.1),
-    ),
-    Figure(
-        "features shuffled: feature-use share",
-        FEATURE_USE,
-        "",
-        predictor=SHUFFLED_NAME,
-        bar=_at_most(0.3),
-    ),
-    Figure("seconds to fit", SECONDS, ""),
-    Figure(
-        "seconds after training",
-        SECONDS_AFTER,
-        "",
-        bar=_at_most(40.0),
-        moonshot=_at_most(5.0),
+def set_bars(benchmark: str, figures: Iterable[Figure]) -> tuple[Figure, ...]:
+    """Put the bars of a benchmark beside its figures.
+
+    Parameters
+    ----------
+    benchmark
+        As for :func:`read_bars`.
+    figures
+        What is measured.
+
+    Returns
+    -------
+    The same figures; those without a bar as they were.
+    """
+    bars = read_bars(benchmark)
+    return tuple(
+        replace(figure, **bars[figure.label]._asdict()) if figure.label in bars else figure
+        for figure in figures
+    )
+
+
+PROGRAMS_FIGURES = set_bars(
+    "programs",
+    (
+        Figure("R², interior dose", R2, "interior_dose"),
+        Figure("R², top dose", R2, "top_dose"),
+        Figure("R², unseen drug", R2, "unseen_drug"),
+        Figure("R², sum of two classes", R2, "unseen_sum"),
+        Figure("R², unseen class", R2, "unseen_class"),
+        Figure("energy distance, interior dose", ENERGY, "interior_dose"),
+        Figure("energy distance, top dose", ENERGY, "top_dose"),
+        Figure("energy distance, unseen drug", ENERGY, "unseen_drug"),
+        Figure("energy distance, sum of two classes", ENERGY, "unseen_sum"),
+        Figure("energy distance, unseen class", ENERGY, "unseen_class"),
+        Figure(
+            "energy distance of unseen drugs / MLP ensemble",
+            ENERGY,
+            "unseen_drug",
+            over="MLP ensemble",
+        ),
+        Figure(
+            "energy distance of unseen drugs / generator on PCA",
+            ENERGY,
+            "unseen_drug",
+            over="generator on PCA",
+        ),
+        Figure("80 % intervals cover, unseen drug", COVERAGE, "unseen_drug"),
+        Figure("80 % intervals cover, sum of two classes", COVERAGE, "unseen_sum"),
+        Figure("80 % intervals cover, unseen class", COVERAGE, "unseen_class"),
+        Figure("abstains from unseen drugs", ABSTAINED, "unseen_drug"),
+        Figure("abstains from sums of two classes", ABSTAINED, "unseen_sum"),
+        Figure("abstains from an unseen class", ABSTAINED, "unseen_class"),
+        Figure("target average precision, training drugs", TARGET_AP, "training"),
+        Figure("target average precision, unseen drugs", TARGET_AP, "unseen_drug"),
+        Figure("target average precision, sums of two classes", TARGET_AP, "unseen_sum"),
+        Figure("graph average precision", GRAPH_AP, ""),
+        Figure("mean correlation of nodes", MCC, ""),
+        Figure("largest change of a log-rate through fix_gauge", GAUGE_DRIFT, ""),
+        Figure("dose 0 against control", DOSE_ZERO, ""),
+        Figure("EC50 of seen drugs, Spearman", EC50, "training"),
+        Figure("feature-use share", FEATURE_USE, ""),
+        Figure("features shuffled: R², unseen drug", R2, "unseen_drug", predictor=SHUFFLED_NAME),
+        Figure("features shuffled: feature-use share", FEATURE_USE, "", predictor=SHUFFLED_NAME),
+        Figure("seconds to fit", SECONDS, ""),
+        Figure("seconds after training", SECONDS_AFTER, ""),
     ),
 )
 
@@ -307,7 +288,7 @@ def _reached(mean: float, figure: Figure) -> str:
     return "bar" if figure.bar[0] <= mean <= figure.bar[1] else "missed"
 
 
-def _describe(interval: tuple[float, float]) -> str:
+def _describe(interval: Interval) -> str:
     low, high = interval
     if math.isinf(low):
         return f"≤ {high:g}"

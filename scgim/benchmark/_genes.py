@@ -40,9 +40,9 @@ from scgim.benchmark._genes_predictors import (
     true_targets,
 )
 from scgim.benchmark._named_genes import to_array
-from scgim.benchmark._result_file import to_records, write_document
 from scgim.datasets import GenesWorld
 from scgim.evaluation._reliability import compute_reliability
+from scgim.evaluation._result_file import to_records, write_document
 from scgim.metrics import (
     edge_f1,
     graph_average_precision,

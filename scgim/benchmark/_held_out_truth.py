@@ -89,10 +89,10 @@ class HeldOutTruth:
         above = held_out["dose"] > doses[doses > 0].min()
         conditions = held_out[above].reset_index(drop=True)
         control = conditions.assign(drug=screen.keys.control, dose=0.0)
-        asked = (conditions, conditions, control)
+        sampled = (conditions, conditions, control)
         cells, replicate, unperturbed = (
             project(screen, _expression(world, table, n_cells, seed))
-            for table, seed in zip(asked, TRUTH_SEEDS, strict=True)
+            for table, seed in zip(sampled, TRUTH_SEEDS, strict=True)
         )
         return cls(
             conditions=conditions,

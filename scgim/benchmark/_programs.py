@@ -27,24 +27,23 @@ from scgim.benchmark._figures import (
 )
 from scgim.benchmark._held_out_truth import HeldOutTruth
 from scgim.benchmark._mechanism_scores import MechanismScores
-from scgim.benchmark._result_file import to_records, write_document
+from scgim.benchmark._world_ceilings import OracleGenerator, ReplicateCeiling
 from scgim.benchmark._world_scores import (
     audit_at_top_dose,
-    others,
     score_predictions,
     score_uncertainty,
     to_rows,
     value_of,
+    world_baselines,
 )
 from scgim.datasets import ProgramsWorld
-from scgim.evaluation._predictors import GIMPredictor, OracleGenerator, Predictor, ReplicateCeiling
+from scgim.evaluation import GIMPredictor, Predictor, RunResult
 from scgim.evaluation._splits import perturbation_folds
 from scgim.evaluation._stand_ins import ablate_all, with_features
 from scgim.evaluation._training_screen import TrainingScreen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from rich.console import Console
 
@@ -122,126 +121,6 @@ class ProgramsSettings:
         return sizes | settings
 
 
-@dataclass(frozen=True)
-class ProgramsBenchmark:
-    """Scores of the benchmark of World P.
-
-    Attributes
-    ----------
-    scores
-        Tidy table: ``seed``, ``scenario``, ``predictor``, ``split``, ``metric``, ``value``.
-    scenario
-        Kind of mechanisms and interventions.
-    settings
-        Sizes it ran with.
-    split
-        What was held out.
-    audits
-        Verdict on the use of features, one row per seed and GIM: ``seed``, ``predictor``, ``verdict``
-        and ``sentence``; empty where features were not audited.
-    """
-
-    scores: pd.DataFrame
-    scenario: str
-    settings: ProgramsSettings
-    split: ProgramsSplit
-    audits: pd.DataFrame
-
-    def figures(self) -> pd.DataFrame:
-        """Average the figures over seeds, with the bars of the linear scenario beside them.
-
-        Returns
-        -------
-        One row per figure: ``figure``, ``mean``, ``sd``, ``worst``, ``n_seeds``, ``bar``,
-        ``moonshot`` and ``reached``.
-        """
-        return summarize(self.scores, PROGRAMS_FIGURES, with_bars=self.scenario == "linear")
-
-    def comparison(self) -> pd.DataFrame:
-        """Average R² and energy distance of every predictor over seeds.
-
-        Returns
-        -------
-        Rows: predictors. Columns: metric, split, and ``mean`` or ``sd`` over seeds.
-        """
-        compared = self.scores[self.scores["metric"].isin([R2, ENERGY])]
-        table = compared.pivot_table(
-            index="predictor",
-            columns=["metric", "split"],
-            values="value",
-            aggfunc=["mean", "std"],
-            sort=False,
-            dropna=False,
-        )
-        return table.reorder_levels([1, 2, 0], axis=1).rename(columns={"std": "sd"})
-
-    @property
-    def claims(self) -> list[str]:
-        """What may not be said, in words; empty where figures speak for themselves."""
-        if self.split != "class":
-            return []
-        means = self.comparison().xs("mean", axis=1, level=2)
-        r2 = means[R2, "unseen_class"].drop(["oracle", "replicate ceiling"])
-        best = r2.drop(GIM_NAME).idxmax()
-        abstained = self.scores.loc[self.scores["metric"] == ABSTAINED, "value"].mean()
-        sentence = (
-            "No claim for drugs of an unseen mechanism class: features do not reach a mechanism that no "
-            f"training drug has (R² {r2[GIM_NAME]:.3f} of GIM, {r2[best]:.3f} of {best}, 0 of no "
-            f"effect). GIM abstains from {abstained:.0%} of these conditions."
-        )
-        return [sentence]
-
-    def write_json(self, path: Path) -> None:
-        """Write scores, figures, settings and versions.
-
-        Parameters
-        ----------
-        path
-            File to write.
-        """
-        document = {
-            "benchmark": "programs",
-            "scenario": self.scenario,
-            "split": self.split,
-            "claims": self.claims,
-            "settings": self.settings.describe(),
-            "versions": {name: version(name) for name in PACKAGES} | {"python": _python()},
-            "figures": to_records(self.figures()),
-            "audits": to_records(self.audits),
-            "scores": to_records(self.scores),
-        }
-        write_document(document, path)
-
-    def print(self, console: Console) -> None:
-        """Print the figures with their bars, and all predictors beside each other.
-
-        Parameters
-        ----------
-        console
-            Where to print.
-        """
-        seeds = self.scores["seed"].unique().tolist()
-        title = f"World P, scenario {self.scenario}, seeds {seeds}"
-        console.print(figures_table(title, self.figures()))
-        console.print(self._comparison_table())
-        for sentence in [*self.claims, *self.audits["sentence"]]:
-            console.print(sentence, highlight=False)
-
-    def _comparison_table(self) -> Table:
-        comparison = self.comparison()
-        title = "R² of the mean shift (1 perfect, 0 no effect) / energy distance (0 replicate, 1 no effect)"
-        table = Table(title=title, title_justify="left")
-        table.add_column("predictor")
-        shown = [split for split in SPLIT_LABELS if (R2, split, "mean") in comparison]
-        for split in shown:
-            table.add_column(SPLIT_LABELS[split], justify="right")
-        for predictor, row in comparison.iterrows():
-            values = [(row[R2, split, "mean"], row[ENERGY, split, "mean"]) for split in shown]
-            cells = ["-" if np.isnan(r2) else f"{r2:.3f} / {energy:.3f}" for r2, energy in values]
-            table.add_row(str(predictor), *cells)
-        return table
-
-
 def benchmark_programs(
     seeds: Iterable[int],
     *,
@@ -249,7 +128,7 @@ def benchmark_programs(
     split: ProgramsSplit = "conditions",
     settings: ProgramsSettings | None = None,
     console: Console | None = None,
-) -> ProgramsBenchmark:
+) -> RunResult:
     """Train GIM and all baselines on simulated screens and score them on what was held out.
 
     Parameters
@@ -284,13 +163,93 @@ def benchmark_programs(
         rows, audited = _score_world(world, split, settings, console)
         scores.append(pd.DataFrame(rows).assign(seed=seed, scenario=scenario))
         audits.append(pd.DataFrame(audited, columns=AUDIT_COLUMNS).assign(seed=seed))
-    return ProgramsBenchmark(
+    return _result(
         pd.concat(scores, ignore_index=True)[COLUMNS],
-        scenario,
-        settings,
-        split,
         pd.concat(audits, ignore_index=True)[AUDIT_COLUMNS],
+        scenario,
+        split,
+        settings,
     )
+
+
+def _result(
+    scores: pd.DataFrame,
+    audits: pd.DataFrame,
+    scenario: str,
+    split: ProgramsSplit,
+    settings: ProgramsSettings,
+) -> RunResult:
+    """Summarise scores; bars were set for the linear scenario."""
+    figures = summarize(scores, PROGRAMS_FIGURES, with_bars=scenario == "linear")
+    comparison = _compare(scores)
+    claims = _claims(scores, comparison) if split == "class" else []
+    seeds = scores["seed"].unique().tolist()
+    return RunResult(
+        scores=scores,
+        tables={"figures": figures, "comparison": comparison, "audits": audits},
+        claims=claims,
+        settings=settings,
+        document={
+            "benchmark": "programs",
+            "scenario": scenario,
+            "split": split,
+            "claims": claims,
+            "settings": settings.describe(),
+            "versions": {name: version(name) for name in PACKAGES}
+            | {"python": platform.python_version()},
+            "figures": figures,
+            "audits": audits,
+            "scores": scores,
+        },
+        shown=[
+            figures_table(f"World P, scenario {scenario}, seeds {seeds}", figures),
+            _comparison_table(comparison),
+            *claims,
+            *audits["sentence"],
+        ],
+    )
+
+
+def _compare(scores: pd.DataFrame) -> pd.DataFrame:
+    """Average R² and energy distance of every predictor over seeds, by metric, split, mean and sd."""
+    table = scores[scores["metric"].isin([R2, ENERGY])].pivot_table(
+        index="predictor",
+        columns=["metric", "split"],
+        values="value",
+        aggfunc=["mean", "std"],
+        sort=False,
+        dropna=False,
+    )
+    return table.reorder_levels([1, 2, 0], axis=1).rename(columns={"std": "sd"})
+
+
+def _claims(scores: pd.DataFrame, comparison: pd.DataFrame) -> list[str]:
+    """Say what may not be claimed of an unseen class."""
+    r2 = comparison[R2, "unseen_class", "mean"].drop(["oracle", "replicate ceiling"])
+    best = r2.drop(GIM_NAME).idxmax()
+    abstained = scores.loc[scores["metric"] == ABSTAINED, "value"].mean()
+    sentence = (
+        "No claim for drugs of an unseen mechanism class: features do not reach a mechanism that no "
+        f"training drug has (R² {r2[GIM_NAME]:.3f} of GIM, {r2[best]:.3f} of {best}, 0 of no "
+        f"effect). GIM abstains from {abstained:.0%} of these conditions."
+    )
+    return [sentence]
+
+
+def _comparison_table(comparison: pd.DataFrame) -> Table:
+    title = (
+        "R² of the mean shift (1 perfect, 0 no effect) / energy distance (0 replicate, 1 no effect)"
+    )
+    table = Table(title=title, title_justify="left")
+    table.add_column("predictor")
+    shown = [split for split in SPLIT_LABELS if (R2, split, "mean") in comparison]
+    for split in shown:
+        table.add_column(SPLIT_LABELS[split], justify="right")
+    for predictor, row in comparison.iterrows():
+        values = [(row[R2, split, "mean"], row[ENERGY, split, "mean"]) for split in shown]
+        cells = ["-" if np.isnan(r2) else f"{r2:.3f} / {energy:.3f}" for r2, energy in values]
+        table.add_row(str(predictor), *cells)
+    return table
 
 
 def _score_world(
@@ -306,7 +265,7 @@ def _score_world(
     ]
     rows: list[dict[str, object]] = []
     audits: list[dict[str, object]] = []
-    predictors: list[Predictor] = [gim, *others(), *ceilings]
+    predictors: list[Predictor] = [gim, *world_baselines(), *ceilings]
     for predictor in predictors:
         rows += _fit_and_score(predictor, screen, truth, console, world.seed)
     _, lower, upper = gim.predict_interval(truth.conditions, level=0.8)
@@ -369,7 +328,3 @@ def _shuffle_features(
     rng = np.random.default_rng([world.seed, 5])
     shuffled = with_features(screen, ablate_all(screen.features, "shuffled", rng))
     return settings.gim(SHUFFLED_NAME, seed=world.seed), shuffled
-
-
-def _python() -> str:
-    return platform.python_version()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal
 
@@ -14,8 +14,8 @@ from rich.table import Table
 
 from scgim import pl
 from scgim._messages import check_at_least, check_choice
-from scgim.benchmark._result_file import to_records, write_document
 from scgim.datasets import papalexi2021, sciplex2_a549
+from scgim.evaluation import RunResult
 from scgim.evaluation._ceilings import AUTOENCODER
 from scgim.evaluation._evaluate import evaluate
 from scgim.evaluation._expression_space import log_normalize
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     import anndata as ad
     from numpy.typing import NDArray
-    from rich.console import Console
 
 RealScreen = Literal["sciplex2", "papalexi"]
 
@@ -50,78 +49,9 @@ SILENT_TARGETS = "silent knock-outs with a confident target"
 OTHER_TARGETS = "other knock-outs with a confident target"
 
 
-@dataclass(frozen=True)
-class RealScreenBenchmark:
-    """Scores on a real screen.
-
-    Attributes
-    ----------
-    screen
-        ``"sciplex2"`` or ``"papalexi"``.
-    scores
-        Tidy table: ``seed``, ``predictor``, ``split``, ``metric``, ``value``.
-    tables
-        What else is shown, by title.
-    """
-
-    screen: RealScreen
-    scores: pd.DataFrame
-    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
-
-    def write_json(self, path: Path) -> None:
-        """Write scores, tables and versions.
-
-        Parameters
-        ----------
-        path
-            File to write.
-        """
-        document = {
-            "benchmark": "real",
-            "screen": self.screen,
-            "versions": {name: version(name) for name in PACKAGES},
-            "scores": to_records(self.scores),
-            "tables": {title: to_records(table) for title, table in self.tables.items()},
-        }
-        write_document(document, path)
-
-    def write_figure(self, path: Path) -> None:
-        """Draw the fitted curves of known genes over the data; nothing for a screen without doses.
-
-        Parameters
-        ----------
-        path
-            Image to write.
-        """
-        if self.screen != "sciplex2":
-            return
-        curve, observed = self.tables[CURVES], self.tables[MEANS]
-        figure = Figure(figsize=FIGURE_INCHES, layout="constrained")
-        axes = figure.subplots()
-        pl.dose_response(curve, observed=observed, dose_unit="µM", ax=axes)
-        axes.set_ylabel("shift of mean log1p(CP10k)")
-        figure.savefig(path, dpi=150)
-
-    def print(self, console: Console) -> None:
-        """Print the scores, mean ± sd over seeds, and the table of knock-outs.
-
-        Parameters
-        ----------
-        console
-            Where to print.
-        """
-        shown = self.scores.pivot_table(
-            index="predictor", columns="metric", values="value", aggfunc=_mean_and_sd, sort=False
-        )
-        seeds = self.scores["seed"].unique().tolist()
-        console.print(_table(f"{self.screen}, seeds {seeds}", shown.reset_index()))
-        for title in set(self.tables) - {CURVES, MEANS}:
-            console.print(_table(title, self.tables[title].round(3)))
-
-
 def benchmark_real(
     screen: RealScreen, seeds: Iterable[int], *, max_epochs: int | None = None
-) -> RealScreenBenchmark:
+) -> RunResult:
     """Train on a real screen, read through ``SCGIM_DATA``, and score what can be scored.
 
     ``"sciplex2"``: two interior doses of dexamethasone are held out and predicted beside all
@@ -140,7 +70,7 @@ def benchmark_real(
 
     Returns
     -------
-    The scores.
+    The scores; in ``tables``, by title, what else is shown; and the figure of the fitted curves.
     """
     check_choice("screen", screen, SCREENS)
     seeds = list(seeds)
@@ -149,7 +79,42 @@ def benchmark_real(
     return run(seeds, max_epochs)
 
 
-def _sciplex2(seeds: list[int], max_epochs: int | None) -> RealScreenBenchmark:
+def _result(screen: RealScreen, scores: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> RunResult:
+    """Put scores and tables together; there are curves to draw where there are doses."""
+    shown = scores.pivot_table(
+        index="predictor", columns="metric", values="value", aggfunc=_mean_and_sd, sort=False
+    )
+    seeds = scores["seed"].unique().tolist()
+    printed = [
+        _table(title, table.round(3))
+        for title, table in tables.items()
+        if title not in {CURVES, MEANS}
+    ]
+    return RunResult(
+        scores=scores,
+        tables=tables,
+        document={
+            "benchmark": "real",
+            "screen": screen,
+            "versions": {name: version(name) for name in PACKAGES},
+            "scores": scores,
+            "tables": tables,
+        },
+        shown=[_table(f"{screen}, seeds {seeds}", shown.reset_index()), *printed],
+        draw=partial(_draw_curves, tables) if CURVES in tables else None,
+    )
+
+
+def _draw_curves(tables: dict[str, pd.DataFrame], path: Path) -> None:
+    """Draw the fitted curves of known genes over the data."""
+    figure = Figure(figsize=FIGURE_INCHES, layout="constrained")
+    axes = figure.subplots()
+    pl.dose_response(tables[CURVES], observed=tables[MEANS], dose_unit="µM", ax=axes)
+    axes.set_ylabel("shift of mean log1p(CP10k)")
+    figure.savefig(path, dpi=150)
+
+
+def _sciplex2(seeds: list[int], max_epochs: int | None) -> RunResult:
     adata = sciplex2_a549()
     keys = ScreenKeys("perturbation", "control", "dose", features=None)
     held_out = pd.DataFrame({"perturbation": DRUG, "dose": HELD_OUT_DOSES})
@@ -165,7 +130,7 @@ def _sciplex2(seeds: list[int], max_epochs: int | None) -> RealScreenBenchmark:
         scores.append(mean.assign(seed=seed, split="interior_dose"))
     tables = _dose_curves(_train(adata, seeds[0], max_epochs, dose_key="dose"), adata)
     columns = ["seed", "predictor", "split", "metric", "value"]
-    return RealScreenBenchmark("sciplex2", pd.concat(scores, ignore_index=True)[columns], tables)
+    return _result("sciplex2", pd.concat(scores, ignore_index=True)[columns], tables)
 
 
 def _dose_curves(model: GIM, adata: ad.AnnData) -> dict[str, pd.DataFrame]:
@@ -199,7 +164,7 @@ def _by_gene(doses: NDArray[np.float64], genes: list[str]) -> pd.DataFrame:
     )
 
 
-def _papalexi(seeds: list[int], max_epochs: int | None) -> RealScreenBenchmark:
+def _papalexi(seeds: list[int], max_epochs: int | None) -> RunResult:
     adata = papalexi2021()
     found, shifts = [], []
     for seed in seeds:
@@ -219,7 +184,7 @@ def _papalexi(seeds: list[int], max_epochs: int | None) -> RealScreenBenchmark:
         ]
     )
     knock_outs_table = _describe_knock_outs(found, shifts)
-    return RealScreenBenchmark("papalexi", scores, {"knock-outs": knock_outs_table})
+    return _result("papalexi", scores, {"knock-outs": knock_outs_table})
 
 
 def _count_called(seed: int, found: pd.DataFrame) -> list[dict[str, object]]:

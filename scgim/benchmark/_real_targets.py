@@ -15,7 +15,6 @@ from scgim._messages import check_choice, warn
 from scgim.benchmark._left_out_effects import score_left_out_effects
 from scgim.benchmark._named_genes import to_array, train_named_genes
 from scgim.benchmark._real_graphs import GraphScores, score_dream4, score_sachs
-from scgim.benchmark._result_file import to_records, write_document
 from scgim.benchmark._target_rankings import (
     CONTROL,
     N_RESAMPLES,
@@ -28,6 +27,7 @@ from scgim.benchmark._target_rankings import (
     to_count_screen,
 )
 from scgim.datasets import hill2018, papalexi2021
+from scgim.evaluation._result_file import to_records, write_document
 from scgim.model import GraphSearch
 from scgim.spaces import NamedNodesFit
 

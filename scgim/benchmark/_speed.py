@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import threading
 import time
@@ -22,6 +21,7 @@ from scvi.model import SCVI
 
 from scgim._messages import check_at_least
 from scgim.datasets import ProgramsWorld
+from scgim.evaluation import RunResult
 from scgim.model import GIM
 
 if TYPE_CHECKING:
@@ -71,83 +71,13 @@ class SpeedSettings:
     n_repeats: int = 3
 
 
-@dataclass(frozen=True)
-class SpeedBenchmark:
-    """Speed of GIM beside scVI.
-
-    Attributes
-    ----------
-    table
-        One row per device, number of cells, task and model: ``device``, ``n_cells``, ``task``,
-        ``model``, ``seconds``, ``cells_per_second``, ``peak_memory_mb`` and ``time_over_scvi``.
-    settings
-        What both models were given.
-    notes
-        What was left out, in words.
-    """
-
-    table: pd.DataFrame
-    settings: SpeedSettings
-    notes: tuple[str, ...]
-
-    def write_json(self, path: Path) -> None:
-        """Write the table, the settings and versions.
-
-        Parameters
-        ----------
-        path
-            File to write.
-        """
-        table = self.table.astype(object).where(self.table.notna(), None)
-        document = {
-            "benchmark": "speed",
-            "settings": asdict(self.settings),
-            "versions": {name: version(name) for name in PACKAGES}
-            | {"python": platform.python_version()},
-            "n_threads": torch.get_num_threads(),
-            "notes": list(self.notes),
-            "table": table.to_dict("records"),
-        }
-        path.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
-
-    def print(self, console: Console) -> None:
-        """Print the table and what was left out.
-
-        Parameters
-        ----------
-        console
-            Where to print.
-        """
-        title = (
-            f"Cells per second, {self.settings.n_genes} genes, minibatches of "
-            f"{self.settings.batch_size}, best of {self.settings.n_repeats} interleaved runs"
-        )
-        table = Table(title=title, title_justify="left")
-        for column in ("device", "cells", "task", "model", "cells/s", "time / scVI", "peak MB"):
-            is_text = column in ("device", "task", "model")
-            table.add_column(column, justify="left" if is_text else "right")
-        for row in self.table.to_dict("records"):
-            table.add_row(
-                row["device"],
-                f"{row['n_cells']:,}",
-                row["task"],
-                row["model"],
-                f"{row['cells_per_second']:,.0f}",
-                f"{row['time_over_scvi']:.2f}",
-                "" if np.isnan(row["peak_memory_mb"]) else f"{row['peak_memory_mb']:,.0f}",
-            )
-        console.print(table)
-        for note in self.notes:
-            console.print(note)
-
-
 def benchmark_speed(
     n_cells: Iterable[int] | None = None,
     *,
     devices: Iterable[str] | None = None,
     settings: SpeedSettings | None = None,
     console: Console | None = None,
-) -> SpeedBenchmark:
+) -> RunResult:
     """Time training epochs and prediction of GIM and scVI on simulated screens.
 
     Training is the time of one epoch, measured inside the trainer. Prediction samples as many counts
@@ -168,7 +98,9 @@ def benchmark_speed(
 
     Returns
     -------
-    The timings, and a note in words where no GPU was present.
+    The timings in ``scores``, one row per device, number of cells, task and model: ``device``,
+    ``n_cells``, ``task``, ``model``, ``seconds``, ``cells_per_second``, ``peak_memory_mb`` and
+    ``time_over_scvi``; what was left out is printed in words.
 
     See Also
     --------
@@ -184,8 +116,47 @@ def benchmark_speed(
         for size in sizes or DEFAULT_SIZES[device]:
             adata = _screen_of(size, settings.n_genes)
             timings.append(_time_pair(adata, device, settings))
-            _say(console, timings[-1])
-    return SpeedBenchmark(_compare(pd.concat(timings, ignore_index=True)), settings, notes)
+            _print_progress(console, timings[-1])
+    return _result(_compare(pd.concat(timings, ignore_index=True)), settings, notes)
+
+
+def _result(timings: pd.DataFrame, settings: SpeedSettings, notes: tuple[str, ...]) -> RunResult:
+    versions = {name: version(name) for name in PACKAGES}
+    return RunResult(
+        scores=timings,
+        settings=settings,
+        document={
+            "benchmark": "speed",
+            "settings": asdict(settings),
+            "versions": versions | {"python": platform.python_version()},
+            "n_threads": torch.get_num_threads(),
+            "notes": list(notes),
+            "table": timings,
+        },
+        shown=[_timings_table(timings, settings), *notes],
+    )
+
+
+def _timings_table(timings: pd.DataFrame, settings: SpeedSettings) -> Table:
+    title = (
+        f"Cells per second, {settings.n_genes} genes, minibatches of "
+        f"{settings.batch_size}, best of {settings.n_repeats} interleaved runs"
+    )
+    table = Table(title=title, title_justify="left")
+    for column in ("device", "cells", "task", "model", "cells/s", "time / scVI", "peak MB"):
+        is_text = column in ("device", "task", "model")
+        table.add_column(column, justify="left" if is_text else "right")
+    for row in timings.to_dict("records"):
+        table.add_row(
+            row["device"],
+            f"{row['n_cells']:,}",
+            row["task"],
+            row["model"],
+            f"{row['cells_per_second']:,.0f}",
+            f"{row['time_over_scvi']:.2f}",
+            "" if np.isnan(row["peak_memory_mb"]) else f"{row['peak_memory_mb']:,.0f}",
+        )
+    return table
 
 
 class _EpochTimer(Callback):
@@ -254,10 +225,10 @@ class _PeakMemory(AbstractContextManager["_PeakMemory"]):
 
 def _choose_devices(devices: Iterable[str] | None) -> tuple[list[str], tuple[str, ...]]:
     has_gpu = torch.cuda.is_available()
-    asked = ["cpu", "cuda"] if devices is None else list(devices)
-    if "cuda" in asked and not has_gpu:
-        return [device for device in asked if device != "cuda"], (NO_GPU,)
-    return asked, ()
+    chosen = ["cpu", "cuda"] if devices is None else list(devices)
+    if "cuda" in chosen and not has_gpu:
+        return [device for device in chosen if device != "cuda"], (NO_GPU,)
+    return chosen, ()
 
 
 def _screen_of(n_cells: int, n_genes: int) -> ad.AnnData:
@@ -396,7 +367,7 @@ def _compare(timings: pd.DataFrame) -> pd.DataFrame:
     return compared[[*keys, *columns]].reset_index(drop=True)
 
 
-def _say(console: Console | None, timings: pd.DataFrame) -> None:
+def _print_progress(console: Console | None, timings: pd.DataFrame) -> None:
     if console is None:
         return
     for row in timings.to_dict("records"):

@@ -26,7 +26,7 @@ CELL_SEED = 1
 N_AUDIT_DRAWS = 3
 
 
-def others() -> list[MovedControl]:
+def world_baselines() -> list[MovedControl]:
     """Make what GIM is compared with: every baseline, and its generator without a causal model.
 
     Returns
@@ -132,12 +132,12 @@ def audit_at_top_dose(
     is_top = (dose == dose.max()).to_numpy()
     conditions = truth.conditions.loc[is_top, ["drug", "dose"]].reset_index(drop=True)
     audit = audit_on(gim, screen, conditions, truth.shift[is_top], n_draws=N_AUDIT_DRAWS, seed=seed)
-    said: dict[str, object] = {
+    row: dict[str, object] = {
         "predictor": audit.predictor,
         "verdict": audit.verdict,
         "sentence": audit.sentence,
     }
-    return said, float(audit.effects.set_index("ablation").loc["shuffled", "effect"])
+    return row, float(audit.effects.set_index("ablation").loc["shuffled", "effect"])
 
 
 def to_rows(predictor: str, by_metric: dict[str, dict[str, float]]) -> list[dict[str, object]]:

@@ -225,25 +225,20 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a shell command
 
     Writes one page that a browser opens from disk, with tables and splits beside it.
     """
-    from scgim.cli._evaluate import EvaluateSettings, run_evaluate  # noqa: PLC0415 - heavy
+    from scgim.cli._evaluate import run_evaluate  # noqa: PLC0415 - heavy
+    from scgim.evaluation import ReportSettings, ScreenKeys  # noqa: PLC0415 - heavy
 
-    settings = EvaluateSettings(
-        perturbation=perturbation,
-        control=control,
-        dose=dose,
-        features=features,
-        context=context,
-        plate=plate,
-        layer=layer,
+    settings = ReportSettings(
         split=split,
-        groups=groups,
         fraction=fraction,
         seeds=tuple(seeds),
         restarts=restarts,
         n_nodes=n_nodes,
         max_epochs=max_epochs,
+        plate=plate,
     )
-    run_evaluate(file, out, settings, Console())
+    keys = ScreenKeys(perturbation, control, dose, features, context, layer)
+    run_evaluate(file, out, keys, settings, groups, Console())
 
 
 @app.command()

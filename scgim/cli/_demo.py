@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from scgim import pl
+from scgim.benchmark import ReplicateCeiling
 from scgim.benchmark._held_out_truth import HeldOutTruth, project
 from scgim.benchmark._mechanism_scores import MechanismScores
 from scgim.cli._aligned import AlignedTables
@@ -30,7 +31,6 @@ from scgim.evaluation import (
     NearestPerturbation,
     NoEffect,
     Predictor,
-    ReplicateCeiling,
     RidgeOnFeatures,
     SameDoseMean,
     TrainingScreen,

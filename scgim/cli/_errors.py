@@ -11,6 +11,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from scgim.cli._shell_words import in_shell_words
+
 USER_ERROR_CODE = 2
 PACKAGE = Path(__file__).parents[1]
 
@@ -103,4 +105,4 @@ class _EachWarningOnce:
 
 def _print_message(kind: str, style: str, message: str) -> None:
     console = Console(stderr=True)
-    console.print(Text.assemble((f"{kind}: ", style), message), soft_wrap=True)
+    console.print(Text.assemble((f"{kind}: ", style), in_shell_words(message)), soft_wrap=True)

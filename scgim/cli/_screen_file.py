@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Protocol
 
 import anndata as ad
 
 from scgim.cli._tables_from_files import place_features
+from scgim.evaluation.report._report import describe_settings, describe_versions
 from scgim.pp._checks import check_layer
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any, ClassVar
-
-PACKAGES = ("scgim", "scvi-tools", "torch", "scikit-learn", "anndata")
 
 
 class ScreenSettings(Protocol):
@@ -65,9 +63,4 @@ def describe_run(file: Path, settings: ScreenSettings) -> dict[str, str]:
     -------
     Name to value, for the end of a report.
     """
-    packages = {name: version(name) for name in PACKAGES}
-    asked = {
-        name.replace("_", " "): "not given" if value is None else str(value)
-        for name, value in asdict(settings).items()
-    }
-    return packages | {"file": file.name} | asked
+    return describe_versions() | {"file": file.name} | describe_settings(asdict(settings))

@@ -13,8 +13,8 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.neural_network import MLPRegressor
 
+from scgim.evaluation._checks import check_has_features
 from scgim.evaluation._moved_control import MovedControl
-from scgim.evaluation._screen_checks import check_has_features
 from scgim.evaluation._training_screen import group_means
 from scgim.scm._dose_response import hill_response_of_arrays
 from scgim.scm.generator._empirical_bayes import ConditionStatistics

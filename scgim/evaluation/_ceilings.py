@@ -26,6 +26,7 @@ CEILINGS = (DUPLICATE, AUTOENCODER, ORACLE)
 ONLY_FOR_GIM = "only for a GIM"
 MAX_CONTROL_CELLS = 1000
 N_SHIFT_CELLS = 512
+N_DRAWN = 100
 
 
 def score_duplicate(scorer: Scorer) -> pd.DataFrame:
@@ -126,7 +127,7 @@ class GIMCeilings:
         -------
         What the causal model makes of the best shift of its mechanisms: no features can tell more.
         """
-        model, starts = self._gim.model, self._truth.starts
+        starts, contexts = self._truth.starts, self._truth.plain["context"]
         residual = self._residual(self._held_out)
         control = {
             context: self._residual(cells).mean(axis=0) for context, cells in self._control.items()
@@ -134,23 +135,49 @@ class GIMCeilings:
         shifts = np.array(
             [
                 residual[start:stop].mean(axis=0) - control[context]
-                for start, stop, context in zip(
-                    starts[:-1], starts[1:], self._truth.plain["context"], strict=True
-                )
+                for start, stop, context in zip(starts[:-1], starts[1:], contexts, strict=True)
             ]
         )
-        statistics = model.fitted.statistics
-        population = Population(model.module, statistics, n_cells=N_SHIFT_CELLS)
-        mean = population.mean_shift(shift_nodes(torch.as_tensor(shifts))).numpy()
 
         def cells(rows: NDArray[np.int64]) -> list[NDArray[np.float32]]:
-            return [self._draw(shifts[row], seed=int(row)) for row in rows]
+            return [self._draw(shifts[row], contexts[row], seed=int(row)) for row in rows]
 
-        return Prediction(ORACLE, mean.astype(np.float64), [""] * len(shifts), cells)
+        return Prediction(ORACLE, self._mean_shift(shifts), [""] * len(shifts), cells)
 
-    def _draw(self, shift: NDArray[np.float64], seed: int) -> NDArray[np.float32]:
-        named = dict(zip(self._gim.model.node_names_, shift.tolist(), strict=True))
-        return self._gim.read(self._gim.model.do(named, n_cells=100, seed=seed))
+    def _mean_shift(self, shifts: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Mean shift of expression by a shift of the mechanisms, over control cells of its context."""
+        model, contexts = self._gim.model, self._truth.plain["context"].to_numpy()
+        mean = np.empty_like(self._truth.shift)
+        for context in self._control:
+            rows = np.flatnonzero(contexts == context)
+            population = Population(
+                model.module,
+                model.fitted.statistics,
+                n_cells=N_SHIFT_CELLS,
+                is_member=self._is_member(context),
+            )
+            mean[rows] = population.mean_shift(shift_nodes(torch.as_tensor(shifts[rows]))).numpy()
+        return mean
+
+    def _is_member(self, context: str) -> NDArray[np.bool_] | None:
+        """Which control cells of the training are of a context; ``None`` if the model knows of none."""
+        key, screen = self._screen.keys.context, self._gim.model.screen
+        statistics = self._gim.model.fitted.statistics
+        if key is not None and key == screen.batch_key:
+            code, values = statistics.control_batch, screen.batches
+        elif key in screen.categorical_covariates:
+            column = list(screen.categorical_covariates).index(key)
+            code = statistics.control_categories[:, column]
+            values = screen.categorical_covariates[key]
+        else:
+            return None
+        return code == list(map(str, values)).index(context)
+
+    def _draw(self, shift: NDArray[np.float64], context: str, seed: int) -> NDArray[np.float32]:
+        model, key = self._gim.model, self._screen.keys.context
+        named = dict(zip(model.node_names_, shift.tolist(), strict=True))
+        place = None if self._is_member(context) is None else {str(key): context}
+        return self._gim.read(model.do(named, n_cells=N_DRAWN, context=place, seed=seed))
 
     def _residual(self, cells: ad.AnnData) -> NDArray[np.float64]:
         """Compute what the mechanisms leave of the nodes of given cells, in noise deviations."""

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import bootstrap
 
-from scgim.evaluation._checks import check_evaluated
 from scgim.evaluation._scoring import METRICS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 Word = Literal["better", "on par", "worse"]
@@ -182,14 +183,14 @@ def _compare_metric(
 ) -> list[dict[str, object]]:
     """Compare with the baseline that is best over all seeds, seed by seed."""
     own = table[table["predictor"] == predictor]
-    others = table[table["kind"] == "baseline"]
-    complete = others.groupby("predictor")["gain"].agg(["mean", "size"])
+    baselines = table[table["kind"] == "baseline"]
+    complete = baselines.groupby("predictor")["gain"].agg(["mean", "size"])
     complete = complete[complete["size"] >= len(own)]
     if own.empty or complete.empty:
         return []
     best = str(complete["mean"].idxmax())
-    theirs = others[others["predictor"] == best]
-    paired = own.merge(theirs, on=["seed", "perturbation"], suffixes=("", "_baseline"))
+    of_best = baselines[baselines["predictor"] == best]
+    paired = own.merge(of_best, on=["seed", "perturbation"], suffixes=("", "_baseline"))
     rows = []
     for split_seed, pairs in paired.groupby("seed"):
         difference = (pairs["gain"] - pairs["gain_baseline"]).to_numpy()
@@ -291,3 +292,21 @@ def _numbers(differences: pd.DataFrame) -> str:
         )
     text = ", ".join(parts)
     return f"{text[0].upper()}{text[1:]}."
+
+
+def check_evaluated(predictor: str, names: Sequence[str]) -> None:
+    """Raise if scores do not contain a predictor.
+
+    Parameters
+    ----------
+    predictor
+        Name that was asked for.
+    names
+        Names of the evaluated predictors in the scores.
+    """
+    if predictor not in names:
+        msg = (
+            f"`predictor={predictor!r}` is not among the evaluated predictors of `scores`, which are "
+            f"{list(names)}. Pass one of them."
+        )
+        raise ValueError(msg)

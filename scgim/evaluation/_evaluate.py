@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from scgim._messages import quote_some
 from scgim.evaluation._baselines import (
     BilinearOnFeatures,
     GeneratorOnComponents,
@@ -25,13 +26,9 @@ from scgim.evaluation._ceilings import (
     GIMCeilings,
     score_duplicate,
 )
-from scgim.evaluation._checks import (
-    check_new_names,
-    check_training_remains,
-)
 from scgim.evaluation._evaluated import name_predictors, predict_held_out
 from scgim.evaluation._held_out_cells import HeldOutCells, divide_controls
-from scgim.evaluation._predicted_cells import ask
+from scgim.evaluation._predicted_cells import predict_conditions
 from scgim.evaluation._scoring import METRICS, Prediction, Scorer, ScoringSettings
 from scgim.evaluation._simple_baselines import (
     AdditiveShifts,
@@ -46,7 +43,7 @@ from scgim.evaluation._simple_baselines import (
 from scgim.evaluation._training_screen import ScreenKeys, TrainingScreen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     import anndata as ad
     from numpy.typing import NDArray
@@ -185,7 +182,7 @@ def run_evaluation(
     *,
     classes: pd.Series | None = None,
     settings: ScoringSettings | None = None,
-    say: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Evaluate as :func:`evaluate` does, and keep what reports show beside the scores.
 
@@ -201,7 +198,7 @@ def run_evaluation(
         Class of each perturbation, if any is known.
     settings
         Sizes.
-    say
+    progress
         Told the name of each predictor before it is scored.
 
     Returns
@@ -210,15 +207,15 @@ def run_evaluation(
     """
     settings = settings or ScoringSettings()
     screen, truth = prepare(adata, split, settings)
-    run = _Run(Scorer(screen, truth, settings), say or (lambda _: None))
+    run = _Run(Scorer(screen, truth, settings), progress or (lambda _: None))
     named = name_predictors(predictors)
     ablation = GeneratorOnComponents()
-    others = [*all_baselines(classes), ablation]
-    repeated = Counter([*named, *(other.name for other in others), *CEILINGS])
+    baselines = [*all_baselines(classes), ablation]
+    repeated = Counter([*named, *(baseline.name for baseline in baselines), *CEILINGS])
     check_new_names([name for name, count in repeated.items() if count > 1])
     models = {name: run.add_evaluated(name, value) for name, value in named.items()}
-    for other in others:
-        run.add_predictor(other, ABLATION if other is ablation else BASELINE)
+    for baseline in baselines:
+        run.add_predictor(baseline, ABLATION if baseline is ablation else BASELINE)
     run.add_ceilings([model for model in models.values() if model is not None])
     scores = _with_conditions(pd.concat(run.tables, ignore_index=True), truth)
     return Evaluation(scores.assign(seed=split.seed)[COLUMNS], screen, truth, run.shifts)
@@ -273,15 +270,15 @@ def evaluation_keys(split: Split) -> ScreenKeys:
 class _Run:
     """Collects the scores of one evaluation."""
 
-    def __init__(self, scorer: Scorer, say: Callable[[str], None]) -> None:
+    def __init__(self, scorer: Scorer, progress: Callable[[str], None]) -> None:
         self.scorer = scorer
-        self.say = say
+        self.progress = progress
         self.tables: list[pd.DataFrame] = []
         self.shifts: dict[str, NDArray[np.float64]] = {}
 
     def add_evaluated(self, name: str, value: Evaluated) -> TrainedGIM | None:
         """Score what was handed over; returns a GIM that ceilings can be taken from."""
-        self.say(name)
+        self.progress(name)
         scorer = self.scorer
         prediction, gim = predict_held_out(
             name, value, scorer.screen, scorer.truth, scorer.settings
@@ -291,13 +288,13 @@ class _Run:
 
     def add_predictor(self, predictor: Predictor, kind: str) -> None:
         """Fit a predictor on the training cells and score it."""
-        self.say(predictor.name)
+        self.progress(predictor.name)
         predictor.fit(self.scorer.screen)
-        self._add(ask(predictor, self.scorer.truth, self.scorer.settings), kind)
+        self._add(predict_conditions(predictor, self.scorer.truth, self.scorer.settings), kind)
 
     def add_ceilings(self, models: list[TrainedGIM]) -> None:
         """Score the ceilings; those of a GIM for the first model that is one."""
-        self.say(DUPLICATE)
+        self.progress(DUPLICATE)
         duplicate = score_duplicate(self.scorer)
         self.tables.append(duplicate.assign(predictor=DUPLICATE, kind=CEILING))
         if not models:
@@ -308,7 +305,7 @@ class _Run:
         ceilings = GIMCeilings(models[0], self.scorer.screen, self.scorer.truth)
         for make in (ceilings.autoencoder, ceilings.oracle_intervention):
             prediction = make()
-            self.say(prediction.name)
+            self.progress(prediction.name)
             self._add(prediction, CEILING)
 
     def _add(self, prediction: Prediction, kind: str) -> None:
@@ -334,3 +331,37 @@ def _with_conditions(scores: pd.DataFrame, truth: HeldOutCells) -> pd.DataFrame:
         family=[metric.family for metric in found],
         better=[metric.better for metric in found],
     )
+
+
+def check_training_remains(n_perturbations: int, *, n_held_out: int) -> None:
+    """Raise if a split leaves nothing to learn from.
+
+    Parameters
+    ----------
+    n_perturbations
+        Perturbations in the training cells.
+    n_held_out
+        Held-out conditions.
+    """
+    if n_perturbations == 0:
+        msg = (
+            f"The split holds out all {n_held_out} treated conditions, so no perturbation is left to "
+            "train on and every prediction would be a guess. Hold out fewer."
+        )
+        raise ValueError(msg)
+
+
+def check_new_names(repeated: Collection[str]) -> None:
+    """Raise if a predictor has the name of another.
+
+    Parameters
+    ----------
+    repeated
+        Names that occur more than once.
+    """
+    if repeated:
+        msg = (
+            f"The names {quote_some(sorted(repeated))} are used more than once among predictors, "
+            "baselines and ceilings. Give each predictor a name of its own."
+        )
+        raise ValueError(msg)

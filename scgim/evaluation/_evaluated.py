@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import anndata as ad
 import pandas as pd
 
-from scgim.evaluation._checks import check_not_trained_on, refuse_predictor
+from scgim._messages import quote_some
 from scgim.evaluation._held_out_cells import HeldOutCells, describe_conditions
-from scgim.evaluation._predicted_cells import ask, read_cells
+from scgim.evaluation._predicted_cells import predict_conditions, read_cells
 from scgim.evaluation._trained_gim import TrainedGIM
 from scgim.model import GIM
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import TypeAlias
 
     from scgim.evaluation._predictors import Predictor
@@ -45,7 +46,7 @@ def predict_held_out(
     truth
         The held-out cells.
     settings
-        How many cells to ask for.
+        How many cells to predict.
 
     Returns
     -------
@@ -59,7 +60,7 @@ def predict_held_out(
     if isinstance(value, GIM):
         _check_honest(TrainedGIM(value, name), screen, truth)
     predictor.fit(screen)
-    prediction = replace(ask(predictor, truth, settings), name=name)
+    prediction = replace(predict_conditions(predictor, truth, settings), name=name)
     return prediction, predictor if isinstance(predictor, TrainedGIM) else None
 
 
@@ -93,7 +94,43 @@ def _check_honest(gim: TrainedGIM, training: TrainingScreen, truth: HeldOutCells
     keys, screen = training.keys, gim.model.screen
     columns = ["perturbation"] if keys.dose is None else ["perturbation", "dose"]
     allowed = pd.MultiIndex.from_frame(training.conditions[columns])
-    asked = pd.MultiIndex.from_frame(truth.plain[columns])
+    held_out = pd.MultiIndex.from_frame(truth.plain[columns])
     seen = pd.MultiIndex.from_frame(screen.conditions[columns].astype({"perturbation": str}))
-    is_seen = asked.isin(seen) & ~asked.isin(allowed)
+    is_seen = held_out.isin(seen) & ~held_out.isin(allowed)
     check_not_trained_on(describe_conditions(truth.conditions[is_seen]))
+
+
+def check_not_trained_on(seen: Sequence[str]) -> None:
+    """Raise if a model was trained on conditions that are held out.
+
+    Parameters
+    ----------
+    seen
+        Held-out conditions that the model has seen, in words.
+    """
+    if seen:
+        msg = (
+            f"This GIM was trained on {len(seen)} of the held-out conditions: {quote_some(seen)}. Its "
+            "score would be that of memory. Train it on `split.training(adata)`."
+        )
+        raise ValueError(msg)
+
+
+def refuse_predictor(value: object) -> TypeError:
+    """Word the error for something that cannot be evaluated.
+
+    Parameters
+    ----------
+    value
+        What was passed.
+
+    Returns
+    -------
+    The error, to be raised.
+    """
+    msg = (
+        f"An object of type {type(value).__name__!r} cannot be evaluated. Pass a trained `scgim.model.GIM`, an AnnData of "
+        "predicted cells, an object with `name`, `fit`, `predict_shift` and `predict_cells`, or a "
+        "dictionary from names to these."
+    )
+    return TypeError(msg)

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from scgim.evaluation._checks import check_comparable_space, check_finite_expression
-
 if TYPE_CHECKING:
     import anndata as ad
     import scipy.sparse as sp
@@ -21,6 +19,16 @@ MAX_LOG1P = 20.0
 """Larger values are not logarithms: log1p of counts per million stays below 14."""
 MAX_NEGATIVE_SHARE = 0.2
 """Predictions of log expression may dip below 0; centred genes are below 0 about half of the time."""
+
+
+SPACES = {
+    "counts": "counts (whole numbers)",
+    "normalized": "normalised counts without a logarithm",
+    "log1p": "log1p of normalised counts",
+    "scaled": "scaled expression (centred genes, a fifth or more of the values below 0)",
+}
+SAME_TOTAL = (500.0, 30_000.0)
+"""Totals that log1p(CP10k) can have: means of logarithms lie below, rounding hardly above 10,000."""
 
 
 def log_normalize(counts: NDArray[np.float32] | sp.spmatrix | sp.sparray) -> NDArray[np.float32]:
@@ -78,7 +86,8 @@ def read_expression(adata: ad.AnnData, layer: str | None, space: Space) -> NDArr
 
     Returns
     -------
-    log1p(CP10k) of counts and of normalised counts, everything else as it is; dense.
+    log1p(CP10k) of counts and of normalised counts, everything else as it is; dense, and an array of
+    its own where ``adata`` is a view.
     """
     expression = adata.X if layer is None else adata.layers[layer]
     if space in {"counts", "normalized"}:
@@ -136,8 +145,60 @@ def _stated_space(adata: ad.AnnData) -> Space | None:
 
 
 def _dense(expression: NDArray[np.float32] | sp.spmatrix | sp.sparray) -> NDArray[np.float32]:
-    return expression if isinstance(expression, np.ndarray) else np.asarray(expression.toarray())
+    # np.asarray also makes a plain array of anndata's ArrayView, which scvi-tools cannot load.
+    return np.asarray(expression if isinstance(expression, np.ndarray) else expression.toarray())
 
 
 def _values(expression: NDArray[np.float32] | sp.spmatrix) -> NDArray[np.float32]:
     return expression if isinstance(expression, np.ndarray) else np.asarray(expression.data)
+
+
+def check_comparable_space(
+    found: str, expected: str, *, n_genes: int, total: float | None = None
+) -> None:
+    """Raise where predictions are in a space that cannot be compared with that of the screen.
+
+    Parameters
+    ----------
+    found
+        Space of the predictions.
+    expected
+        Space of the screen.
+    n_genes
+        Number of genes, which the totals are taken over.
+    total
+        Median total of predictions after their logarithm is undone, if they have one.
+    """
+    if total is not None and not SAME_TOTAL[0] <= total <= SAME_TOTAL[1]:
+        msg = (
+            f"`predictions` hold {SPACES['log1p']}, with a median total of {total:.0f} over the "
+            f"{n_genes} genes, but `adata` is scored as log1p of counts per 10,000 over these genes. "
+            "Predict counts, or normalise to 10,000 before the logarithm."
+        )
+        raise ValueError(msg)
+    is_counted = expected in {"counts", "normalized"}
+    is_comparable = found != "scaled" if is_counted else found in {"log1p", "scaled"}
+    if not is_comparable:
+        scored = "log1p of counts per 10,000" if is_counted else "it is"
+        msg = (
+            f"`predictions` hold {SPACES[found]}, but `adata` holds {SPACES[expected]} and is scored "
+            f"as {scored}. Predict in that space, or undo the transformation before evaluating."
+        )
+        raise ValueError(msg)
+
+
+def check_finite_expression(values: NDArray[np.generic]) -> None:
+    """Raise if predicted expression has missing or infinite values.
+
+    Parameters
+    ----------
+    values
+        Values of the predictions.
+    """
+    n_bad = int(np.size(values) - np.isfinite(np.asarray(values, dtype=float)).sum())
+    if n_bad:
+        msg = (
+            f"`predictions` have {n_bad} values that are NaN or infinite. A model that diverged has "
+            "no score: repair or retrain it, or leave out these conditions for all predictors."
+        )
+        raise ValueError(msg)

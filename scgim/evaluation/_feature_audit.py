@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from scgim.evaluation._audit_checks import check_can_be_audited
+from scgim._messages import quote_some
 from scgim.evaluation._claim import MIN_SHARE_OF_SEEDS
 from scgim.evaluation._evaluate import prepare
 from scgim.evaluation._scoring import ScoringSettings
@@ -20,7 +20,7 @@ from scgim.metrics import largest_shifts
 from scgim.model import GIM
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     import anndata as ad
     from numpy.typing import NDArray
@@ -249,8 +249,8 @@ def unseen_perturbations(screen: TrainingScreen, conditions: pd.DataFrame) -> li
     -------
     Perturbations of the conditions, alone or in combination, that training has never seen.
     """
-    asked = _named(screen, conditions[screen.keys.perturbation].astype(str))
-    return sorted(asked - _named(screen, screen.conditions["perturbation"]))
+    held_out = _named(screen, conditions[screen.keys.perturbation].astype(str))
+    return sorted(held_out - _named(screen, screen.conditions["perturbation"]))
 
 
 def _named(screen: TrainingScreen, labels: pd.Series) -> set[str]:
@@ -261,7 +261,7 @@ def _fit(predictor: GIM | Predictor, screen: TrainingScreen, features: pd.DataFr
     """Make a predictor that knows the features of stand-ins; a trained GIM is not trained again."""
     predictor = TrainedGIM(predictor) if isinstance(predictor, GIM) else predictor
     if isinstance(predictor, TrainedGIM) and hasattr(predictor, "model"):
-        trained = predictor.knowing(features)
+        trained = predictor.with_new_features(features)
         trained.fit(screen)
         return trained
     predictor.fit(with_features(screen, pd.concat([screen.features, features])))
@@ -353,3 +353,39 @@ def _describe_loss(how: str, shuffled: pd.DataFrame) -> str:
 
 def _in_words(verdict: FeatureVerdict) -> str:
     return {"cannot tell": "may or may not use features"}.get(verdict, verdict)
+
+
+def check_can_be_audited(
+    unseen: Sequence[str], known: Collection[str], *, has_features: bool
+) -> None:
+    """Raise unless there are unseen perturbations that only their features tell about.
+
+    Parameters
+    ----------
+    unseen
+        Held-out perturbations that are not in training.
+    known
+        Perturbations with features.
+    has_features
+        Whether the screen has features at all.
+    """
+    if not has_features:
+        msg = (
+            "The screen has no features of perturbations (`keys.features` is None), so there is "
+            "nothing to audit. Name the entry of `adata.uns` that holds them in `ScreenKeys`."
+        )
+        raise ValueError(msg)
+    if not unseen:
+        msg = (
+            "The split holds out no perturbation as a whole: all of its held-out conditions are of "
+            "perturbations seen in training, for which features are not needed. Audit on a split "
+            'such as `split(adata, "perturbation")`.'
+        )
+        raise ValueError(msg)
+    missing = [name for name in unseen if name not in known]
+    if missing:
+        msg = (
+            f"{quote_some(missing)} are held out and have no row of features, so no predictor can "
+            "predict them. Add the rows."
+        )
+        raise ValueError(msg)

@@ -137,7 +137,7 @@ def evaluate_generator(
             for name in names:
                 predictions[name][test] = predicted[name]
             baseline[test] = values[train].mean(0)
-    if design["context"].nunique() > 1:
+    if len(design["context"].unique()) > 1:
         predictions[OTHER_CONTEXTS] = _predict_from_other_contexts(values, design)
     scores = [
         {"context": context, "predictor": name}
@@ -225,7 +225,7 @@ def _slope_terms(
     target: str,
     left_out: str,
 ) -> tuple[float, float]:
-    """Sums of products and squares for the slope of one context on the mean of the rest."""
+    """Sum products and squares for the slope of one context on the mean of the rest."""
     here = contexts == target
     rest = ~here & (contexts != left_out)
     if not rest.any():
@@ -280,7 +280,9 @@ def _read_effects(
 
 def _column(obs: pd.DataFrame, key: str) -> NDArray[np.object_]:
     if key not in obs:
-        message = f"`obs` has no column {key!r}; its columns are {list(obs.columns)}. Name one of them."
+        message = (
+            f"`obs` has no column {key!r}; its columns are {list(obs.columns)}. Name one of them."
+        )
         raise ValueError(message)
     return obs[key].astype(str).to_numpy()
 

@@ -8,17 +8,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scgim.evaluation._checks import check_disjoint_controls, check_held_out_cells
+from scgim._messages import quote_some
 from scgim.evaluation._expression_space import read_expression
 from scgim.evaluation._training_screen import group_means
 from scgim.metrics import ChangedGenes, Moments, effect_weights, find_changed_genes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import anndata as ad
     import pandas as pd
     from numpy.typing import NDArray
 
     from scgim.evaluation._training_screen import ScreenKeys, TrainingScreen
+
+
+MIN_CONTROL_CELLS = 4
 
 
 def divide_controls(adata: ad.AnnData, keys: ScreenKeys, seed: int) -> NDArray[np.bool_]:
@@ -250,3 +255,39 @@ def describe_conditions(conditions: pd.DataFrame) -> list[str]:
         ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in row)
         for row in rows
     ]
+
+
+def check_disjoint_controls(context: str, n_cells: int) -> None:
+    """Raise where there are too few control cells for predictions and truth to have their own.
+
+    Parameters
+    ----------
+    context
+        Context of the control cells, empty without contexts.
+    n_cells
+        Control cells in it.
+    """
+    if n_cells < MIN_CONTROL_CELLS:
+        place = f" in the context {context!r}" if context else ""
+        msg = (
+            f"`adata` has {n_cells} control cells{place}, but at least {MIN_CONTROL_CELLS} are needed: "
+            "half of them for the predictors and the other half for the truth. With identical controls "
+            "on both sides their shared noise counts as success. Add control cells."
+        )
+        raise ValueError(msg)
+
+
+def check_held_out_cells(empty: Sequence[str]) -> None:
+    """Raise if held-out conditions have no cells.
+
+    Parameters
+    ----------
+    empty
+        Held-out conditions without cells, in words.
+    """
+    if empty:
+        msg = (
+            f"{len(empty)} held-out conditions have no cells in `adata`: {quote_some(empty)}. Use the "
+            "screen that the split was made for, or make a new split."
+        )
+        raise ValueError(msg)

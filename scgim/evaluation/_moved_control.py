@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scgim.evaluation._screen_checks import check_is_fitted
+from scgim.evaluation._checks import check_is_fitted
 
 if TYPE_CHECKING:
     import pandas as pd

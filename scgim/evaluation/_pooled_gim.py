@@ -76,7 +76,7 @@ class PooledGIM(TrainedGIM):
         ]
         return np.concatenate(cells, axis=1)
 
-    def knowing(self, features: pd.DataFrame) -> PooledGIM:
+    def with_new_features(self, features: pd.DataFrame) -> PooledGIM:
         """Make the same predictor with features of more perturbations.
 
         Parameters
@@ -88,7 +88,7 @@ class PooledGIM(TrainedGIM):
         -------
         Another predictor, with the same models.
         """
-        return PooledGIM([member.knowing(features) for member in self.members], self.name)
+        return PooledGIM([member.with_new_features(features) for member in self.members], self.name)
 
     def _predicted_shift(self, conditions: pd.DataFrame, level: float) -> ad.AnnData:
         models = [member.model for member in self.members]

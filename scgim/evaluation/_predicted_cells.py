@@ -7,19 +7,15 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
-from scgim.evaluation._checks import (
-    check_no_copied_cells,
-    check_predicted_columns,
-    check_predicted_conditions,
-    check_predicted_genes,
-    check_predicted_shift,
-    warn_own_controls,
-)
+from scgim._messages import closest, quote_some, warn
+from scgim.evaluation._checks import check_predicted_genes
 from scgim.evaluation._expression_space import Space, read_predictions
 from scgim.evaluation._held_out_cells import describe_conditions
 from scgim.evaluation._scoring import Prediction, ScoringSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     import anndata as ad
     from numpy.typing import NDArray
 
@@ -48,8 +44,10 @@ class _KnowsItsLimits(Protocol):
         """Give a reason per condition, empty where it can predict."""
 
 
-def ask(predictor: Predictor, truth: HeldOutCells, settings: ScoringSettings) -> Prediction:
-    """Ask a fitted predictor for the held-out conditions.
+def predict_conditions(
+    predictor: Predictor, truth: HeldOutCells, settings: ScoringSettings
+) -> Prediction:
+    """Predict the held-out conditions with a fitted predictor.
 
     Parameters
     ----------
@@ -58,7 +56,7 @@ def ask(predictor: Predictor, truth: HeldOutCells, settings: ScoringSettings) ->
     truth
         The held-out cells, of which only the conditions are shown to it.
     settings
-        How many cells to ask for, and the level of intervals.
+        How many cells to predict, and the level of intervals.
 
     Returns
     -------
@@ -172,3 +170,113 @@ def _check_copies(
         control=screen.keys.control,
     )
     warn_own_controls(int(is_control.sum()), screen.keys.control)
+
+
+def check_predicted_shift(name: str, shift: NDArray[np.float64], *, expected: int) -> None:
+    """Raise if a predictor gives NaN without saying why, or the wrong number of conditions.
+
+    Parameters
+    ----------
+    name
+        Name of the predictor.
+    shift
+        Its shifts, conditions that it cannot predict left out.
+    expected
+        Number of conditions that it was asked for.
+    """
+    if len(shift) != expected:
+        msg = (
+            f"The predictor {name!r} gave {len(shift)} shifts for {expected} conditions. Return one "
+            "row per condition, in the order of the table."
+        )
+        raise ValueError(msg)
+    n_bad = int((~np.isfinite(shift)).any(axis=1).sum())
+    if n_bad:
+        msg = (
+            f"The predictor {name!r} gave shifts that are NaN or infinite for {n_bad} of {expected} "
+            "conditions. Repair it, or let its `why_not` say why it cannot predict them."
+        )
+        raise ValueError(msg)
+
+
+def check_predicted_columns(missing: Sequence[str], columns: Collection[str]) -> None:
+    """Raise if predictions do not say which condition a cell belongs to.
+
+    Parameters
+    ----------
+    missing
+        Columns that are needed and not there.
+    columns
+        Columns of the predictions.
+    """
+    if missing:
+        msg = (
+            f"`predictions.obs` has no column {missing[0]!r}; the columns closest to it are "
+            f"{closest(missing[0], columns)}. Name perturbation, dose and context as in `adata.obs`."
+        )
+        raise ValueError(msg)
+
+
+def check_predicted_conditions(missing: Sequence[str], n_expected: int) -> None:
+    """Raise if predictions lack conditions that are held out.
+
+    Parameters
+    ----------
+    missing
+        Held-out conditions without predicted cells, in words.
+    n_expected
+        Number of held-out conditions.
+    """
+    if missing:
+        msg = (
+            f"`predictions` have no cells for {len(missing)} of {n_expected} held-out conditions: "
+            f"{quote_some(missing)}. Predict them all, with `obs` columns named as in `adata`: a score "
+            "over conditions that a predictor chose itself cannot be compared."
+        )
+        raise ValueError(msg)
+
+
+def check_no_copied_cells(*, n_control: int, n_held_out: int, control: str) -> None:
+    """Raise if predictions contain cells of the screen itself.
+
+    Parameters
+    ----------
+    n_control
+        Predicted control cells that equal control cells of the screen.
+    n_held_out
+        Predicted cells that equal held-out cells.
+    control
+        Label of the control.
+    """
+    if n_held_out:
+        msg = (
+            f"{n_held_out} cells of `predictions` are copies of held-out cells of `adata`. Their score "
+            "would be that of the truth. Pass predictions of a model that did not see these cells."
+        )
+        raise ValueError(msg)
+    if n_control:
+        msg = (
+            f"`predictions` contain {n_control} cells of the control {control!r} that are identical to "
+            "control cells of `adata`. Predictions and truth must not be compared with the same "
+            "control cells: their shared noise counts as success and can be gamed. Leave the control "
+            "out, scgim uses disjoint control cells for both: "
+            f"`predictions[predictions.obs[perturbation] != {control!r}]`."
+        )
+        raise ValueError(msg)
+
+
+def warn_own_controls(n_cells: int, control: str) -> None:
+    """Warn that a predictor's own control cells are not used.
+
+    Parameters
+    ----------
+    n_cells
+        Predicted control cells.
+    control
+        Label of the control.
+    """
+    if n_cells:
+        warn(
+            f"`predictions` bring {n_cells} control cells ({control!r}) of their own. They are not "
+            "used: all shifts are taken from control cells of `adata`."
+        )

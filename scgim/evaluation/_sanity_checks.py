@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from scgim.evaluation._audit_checks import check_decoys, check_differing_perturbations
+from scgim._messages import quote_some
 from scgim.evaluation._training_screen import ScreenKeys, TrainingScreen, group_means
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     import anndata as ad
     from numpy.typing import NDArray
@@ -170,7 +170,7 @@ def audit_control(
     problems = [
         f"Control cells of {row['group']!r} differ from the other control cells: their squared distance "
         f"is {row['distance']:.3g}, chance explains {row['band']:.3g}. Look for treated cells among them, "
-        "or register the group as a batch."
+        "or name these groups as contexts (`context`), each with control cells of its own."
         for row in vehicles[vehicles["is_outside"] & (by is not None)].to_dict("records")
     ]
     if share > MAX_COMMON_SHARE and p_value < 1.0 - LEVEL:
@@ -344,8 +344,8 @@ def _distances_from_others(
     size = np.bincount(code, minlength=n_groups)[:, None]
     sums = np.zeros((n_groups, scores.shape[1]))
     np.add.at(sums, code, scores)
-    others = (sums.sum(axis=0) - sums) / np.maximum(len(code) - size, 1)
-    return ((sums / size - others) ** 2).sum(axis=1)
+    mean_of_others = (sums.sum(axis=0) - sums) / np.maximum(len(code) - size, 1)
+    return ((sums / size - mean_of_others) ** 2).sum(axis=1)
 
 
 def _common_shift(
@@ -380,3 +380,39 @@ def _common_shift(
     ]
     p_value = (1 + sum(value >= observed for value in permuted)) / (1 + n_permutations)
     return float(common / max(added.sum(axis=1).mean(), 1e-12)), float(p_value)
+
+
+def check_differing_perturbations(n_perturbations: int) -> None:
+    """Raise unless there are perturbations to tell apart.
+
+    Parameters
+    ----------
+    n_perturbations
+        Number of different perturbations.
+    """
+    if n_perturbations < 2:
+        msg = (
+            f"Differences between perturbations need at least two of them, but there is "
+            f"{n_perturbations}. Pass the conditions of more perturbations."
+        )
+        raise ValueError(msg)
+
+
+def check_decoys(n_rows: int, decoys: Sequence[str], known: Collection[str]) -> None:
+    """Raise if a table of targets has no perturbation without an effect.
+
+    Parameters
+    ----------
+    n_rows
+        Rows of these perturbations.
+    decoys
+        Perturbations that are known to do nothing.
+    known
+        Perturbations of the table.
+    """
+    if n_rows == 0:
+        msg = (
+            f"`targets` has no row of {quote_some(decoys)}. It has perturbations such as "
+            f"{quote_some(sorted(set(known))[:3])}. Pass perturbations of the table that do nothing."
+        )
+        raise ValueError(msg)

@@ -98,8 +98,8 @@ class SameDoseMean(MovedControl):
         self._means = np.array([screen.shift[dose == one].mean(axis=0) for one in doses])
 
     def _shift_of(self, screen: TrainingScreen, single: pd.DataFrame) -> NDArray[np.float64]:
-        asked = screen.log10_dose(single["dose"].to_numpy())
-        return self._means[np.abs(asked[:, None] - self._doses).argmin(axis=1)]
+        log10_dose = screen.log10_dose(single["dose"].to_numpy())
+        return self._means[np.abs(log10_dose[:, None] - self._doses).argmin(axis=1)]
 
 
 class SameClassMean(MovedControl):
@@ -138,21 +138,21 @@ class SameClassMean(MovedControl):
         del context
         if not screen.split(label) or dose == 0:
             return ""
-        missing = [name for name in screen.split(label) if not self._others(name).any()]
+        missing = [name for name in screen.split(label) if not self._same_class(name).any()]
         return (
             f"no other perturbation of the class of {missing[0]!r} in training" if missing else ""
         )
 
     def _shift_of(self, screen: TrainingScreen, single: pd.DataFrame) -> NDArray[np.float64]:
-        asked = screen.log10_dose(single["dose"].to_numpy())
+        log10_dose = screen.log10_dose(single["dose"].to_numpy())
         return np.array(
             [
-                self._mean_at(self._others(name), dose)
-                for name, dose in zip(single["perturbation"], asked, strict=True)
+                self._mean_at(self._same_class(name), dose)
+                for name, dose in zip(single["perturbation"], log10_dose, strict=True)
             ]
         )
 
-    def _others(self, name: str) -> NDArray[np.bool_]:
+    def _same_class(self, name: str) -> NDArray[np.bool_]:
         """Training conditions of other perturbations of the same class."""
         assert self.classes is not None
         same = (self._rows["class"] == self.classes.get(name)).to_numpy(dtype=bool)
@@ -229,8 +229,8 @@ class OtherContexts(_WholeLabel):
 
     def _elsewhere(self, label: str, context: str) -> list[str]:
         """Contexts other than the given one in which a perturbation was measured."""
-        others = [other for other in self._contexts if other != context]
-        return [other for other in others if self._measured.doses(label, other)]
+        elsewhere = [name for name in self._contexts if name != context]
+        return [name for name in elsewhere if self._measured.doses(label, name)]
 
 
 class DoseInterpolation(_WholeLabel):
@@ -279,8 +279,8 @@ class _MeasuredShifts:
 
     def at_nearest_dose(self, name: str, context: str, dose: float) -> NDArray[np.float64]:
         log10_dose = self._log10_dose[name, context]
-        asked = np.log10(dose) if self._has_doses else 0.0
-        return self._shift[name, context][np.abs(log10_dose - asked).argmin()]
+        wanted = np.log10(dose) if self._has_doses else 0.0
+        return self._shift[name, context][np.abs(log10_dose - wanted).argmin()]
 
     def interpolate(self, name: str, context: str, dose: float) -> NDArray[np.float64]:
         log10_dose, shift = self._log10_dose[name, context], self._shift[name, context]

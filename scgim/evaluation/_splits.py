@@ -9,21 +9,13 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from scgim._messages import check_at_least, check_choice
+from scgim._messages import check_at_least, check_choice, quote_some
 from scgim.data import split_combination
-from scgim.evaluation._screen_checks import check_design_is_known, check_screen_labels
-from scgim.evaluation._split_checks import (
-    check_fraction,
-    check_has_column,
-    check_has_groups,
-    check_same_conditions,
-    check_split_argument,
-    check_split_sizes,
-)
+from scgim.evaluation._checks import check_has_column, check_screen_labels, check_split_argument
 from scgim.evaluation._training_screen import ScreenKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     import anndata as ad
@@ -211,7 +203,7 @@ def split(
     groups
         Group of each perturbation, for ``"group"``.
     context
-        Column of ``obs``, for the kinds with contexts.
+        Column of ``obs``, for the kinds with contexts; by default that of ``keys``.
 
     Returns
     -------
@@ -233,6 +225,8 @@ def split(
     check_choice("kind", kind, get_args(SplitKind))
     check_fraction("fraction", fraction)
     check_split_argument(kind, "groups", is_given=kind != "group" or groups is not None)
+    if context is None and "context" in kind:
+        context = keys.context
     check_split_argument(kind, "context", is_given="context" not in kind or context is not None)
     design = _Design(_treated_conditions(adata, keys, context), keys, context, groups)
     chosen = _CHOICES[kind](design, fraction, np.random.default_rng(seed))
@@ -447,3 +441,99 @@ def _as_plain(obs: pd.DataFrame) -> pd.DataFrame:
             for column, number in zip(obs.columns, is_number, strict=True)
         }
     )
+
+
+def check_design_is_known(column: str, *, n_missing: int) -> None:
+    """Raise if cells do not say what was done to them.
+
+    Parameters
+    ----------
+    column
+        Column of ``obs`` with perturbation, dose or context.
+    n_missing
+        Cells without a value there.
+    """
+    if n_missing:
+        msg = (
+            f"`adata.obs[{column!r}]` has no value for {n_missing} cells, so it is not known which "
+            "condition they belong to. Fill in the values, or leave these cells out."
+        )
+        raise ValueError(msg)
+
+
+def check_fraction(name: str, value: float) -> None:
+    """Raise unless a number lies strictly between 0 and 1.
+
+    Parameters
+    ----------
+    name
+        Name of the argument.
+    value
+        Number that was passed.
+    """
+    if not 0.0 < value < 1.0:
+        msg = f"`{name}={value!r}` is not a share. Pass a number above 0 and below 1, such as 0.2."
+        raise ValueError(msg)
+
+
+def check_has_groups(perturbations: Sequence[str], grouped: Collection[str]) -> None:
+    """Raise if perturbations have no group.
+
+    Parameters
+    ----------
+    perturbations
+        Perturbations of the screen.
+    grouped
+        Perturbations with a group.
+    """
+    missing = [name for name in perturbations if name not in grouped]
+    if missing:
+        msg = (
+            f"`groups` has no entry for {quote_some(missing)}. "
+            "Pass a Series with one group per perturbation of the screen."
+        )
+        raise ValueError(msg)
+
+
+def check_split_sizes(kind: str, *, n_held_out: int, n_training: int) -> None:
+    """Raise if a split leaves nothing to train on or nothing to test on.
+
+    Parameters
+    ----------
+    kind
+        Kind of split.
+    n_held_out
+        Conditions held out.
+    n_training
+        Treated conditions left for training.
+    """
+    if n_held_out == 0:
+        msg = (
+            f"`kind={kind!r}` holds out no condition of this screen. "
+            "Choose another kind of split, or raise `fraction`."
+        )
+        raise ValueError(msg)
+    if n_training == 0:
+        msg = (
+            f"`kind={kind!r}` leaves no treated condition to train on: all {n_held_out} are held out. "
+            "Choose another kind of split, or lower `fraction`."
+        )
+        raise ValueError(msg)
+
+
+def check_same_conditions(found: int, expected: int) -> None:
+    """Raise if a split names conditions that a screen does not have.
+
+    Parameters
+    ----------
+    found
+        Held-out conditions that the screen has.
+    expected
+        Held-out conditions of the split.
+    """
+    if found != expected:
+        msg = (
+            f"This split holds out {expected} conditions, of which `adata` has {found}. "
+            "Use the screen that it was made for."
+        )
+        raise ValueError(msg)

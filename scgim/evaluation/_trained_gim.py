@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scgim._messages import warn
 from scgim.evaluation._checks import check_predicted_genes
 from scgim.evaluation._expression_space import log_normalize, read_expression
 from scgim.model._applicability import why_abstain
@@ -164,7 +165,7 @@ class TrainedGIM:
             return self._in_order(log_normalize(predicted.X))
         return self._in_order(read_expression(predicted, None, "log1p"))
 
-    def knowing(self, features: pd.DataFrame) -> TrainedGIM:
+    def with_new_features(self, features: pd.DataFrame) -> TrainedGIM:
         """Make the same predictor with features of more perturbations.
 
         Parameters
@@ -177,6 +178,21 @@ class TrainedGIM:
         Another predictor, with the same model.
         """
         return TrainedGIM(self.model, self.name, new_features=features)
+
+    def knowing(self, features: pd.DataFrame) -> TrainedGIM:
+        """Do as :meth:`with_new_features`, the name of which this was in 0.1; gone from 0.3 on.
+
+        Parameters
+        ----------
+        features
+            As there.
+
+        Returns
+        -------
+        As there.
+        """
+        warn("`knowing` is `with_new_features` since 0.2 and goes in 0.3.", FutureWarning)
+        return self.with_new_features(features)
 
     def _predicted_shift(self, conditions: pd.DataFrame, level: float) -> ad.AnnData:
         return self.model.predict_shift(conditions, level=level, features=self.new_features)

@@ -11,21 +11,19 @@ import pandas as pd
 import scipy.sparse as sp
 from sklearn.decomposition import PCA
 
+from scgim._messages import closest
 from scgim.data import split_combination
+from scgim.evaluation._checks import check_has_features, check_screen_labels
 from scgim.evaluation._expression_space import (
     Space,
     detect_space,
     log_normalize,
     read_expression,
 )
-from scgim.evaluation._screen_checks import (
-    check_has_control_cells,
-    check_has_feature_table,
-    check_has_features,
-    check_screen_labels,
-)
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import anndata as ad
     from numpy.typing import NDArray
 
@@ -101,7 +99,7 @@ class ScreenKeys:
         Columns of :attr:`design`.
         """
         names = {"perturbation": self.perturbation, "dose": self.dose, "context": self.context}
-        kept = {ours: theirs for ours, theirs in names.items() if theirs is not None}
+        kept = {word: column for word, column in names.items() if column is not None}
         return plain[list(kept)].rename(columns=kept)
 
 
@@ -322,3 +320,42 @@ def group_means(
         (1.0 / n_rows[group], (group, np.arange(len(group)))), shape=(n_groups, len(group))
     )
     return membership @ values
+
+
+def check_has_feature_table(key: str | None, tables: Collection[str]) -> None:
+    """Raise if the features of perturbations are not where they are said to be.
+
+    Parameters
+    ----------
+    key
+        Entry of ``uns``; ``None`` without features.
+    tables
+        Entries of ``uns``.
+    """
+    if key is not None and key not in tables:
+        msg = (
+            f"`features={key!r}` is not an entry of `adata.uns`. The entries closest to it are "
+            f"{closest(key, tables)}. Pass one of them, or `features=None` for a screen without features."
+        )
+        raise ValueError(msg)
+
+
+def check_has_control_cells(argument: str | None, context: str, *, n_cells: int) -> None:
+    """Raise if a context has no control cells to compare with.
+
+    Parameters
+    ----------
+    argument
+        Column of ``obs`` with contexts.
+    context
+        Name of the context.
+    n_cells
+        Control cells in it.
+    """
+    if n_cells == 0:
+        msg = (
+            f"No control cell of `adata` has {context!r} in `adata.obs[{argument!r}]`, so effects "
+            "there have nothing to be compared with. Add control cells of this context, or leave it "
+            "out."
+        )
+        raise ValueError(msg)

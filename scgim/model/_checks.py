@@ -270,6 +270,50 @@ def check_do_genes(genes: Mapping[str, object], kind: str) -> None:
         raise ValueError(message)
 
 
+def check_do_context(
+    context: Mapping[str, object] | None, screen: Screen, *, has_cells: bool
+) -> dict[str, list[str]]:
+    """Raise where cells are to be drawn from a context that the model does not know.
+
+    Parameters
+    ----------
+    context
+        What the user passed to ``GIM.do``.
+    screen
+        The training screen.
+    has_cells
+        Whether the user also passed cells.
+
+    Returns
+    -------
+    Columns of one condition.
+    """
+    if context and has_cells:
+        message = (
+            "`context` says which control cells to draw, but `adata` already brings cells, with "
+            "covariates of their own. Pass one of the two."
+        )
+        raise ValueError(message)
+    known = {} if screen.batch_key is None else {screen.batch_key: screen.batches}
+    known |= screen.categorical_covariates
+    for key, value in (context or {}).items():
+        if key not in known:
+            message = (
+                f"`context` has {key!r}, which is no batch or categorical covariate of the model; "
+                f"those are {list(known)}. Pass one of them, or name {key!r} in "
+                "`GIM.setup_anndata` and train."
+            )
+            raise ValueError(message)
+        names = [str(category) for category in known[key]]
+        if str(value) not in names:
+            message = (
+                f"`context[{key!r}]` is {str(value)!r}, which was not in training. The values "
+                f"closest to it are {closest(value, names)}. Pass one of them."
+            )
+            raise ValueError(message)
+    return {key: [str(value)] for key, value in (context or {}).items()}
+
+
 def check_do_kind(kind: str, factors: Iterable[float]) -> None:
     """Raise unless the kind of an intervention by hand is known and fits its numbers.
 

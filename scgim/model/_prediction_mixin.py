@@ -15,6 +15,7 @@ from scgim.model._applicability import is_new_in_context, why_abstain
 from scgim.model._checks import (
     check_context_has_cells,
     check_do,
+    check_do_context,
     check_do_genes,
     check_do_kind,
     check_is_trained,
@@ -153,6 +154,7 @@ class PredictionMixin(ModelParts):
         kind: DoKind = "shift",
         n_cells: int = 500,
         adata: AnnData | None = None,
+        context: Mapping[str, object] | None = None,
         output: Output = "counts",
         seed: int | None = None,
     ) -> AnnData:
@@ -175,6 +177,9 @@ class PredictionMixin(ModelParts):
             Cells to draw, without ``adata``.
         adata
             Control cells to predict one by one.
+        context
+            Batch and categorical covariates of the cells, by their columns; cells of all contexts if
+            not given. Not with ``adata``, whose cells have theirs.
         output
             As for :meth:`predict`.
         seed
@@ -190,14 +195,16 @@ class PredictionMixin(ModelParts):
         RuntimeError
             Before training.
         ValueError
-            For a name that is neither a node nor a measured gene, a number that is not finite, or
-            anything but a shift of a gene that is no node.
+            For a name that is neither a node nor a measured gene, a number that is not finite,
+            anything but a shift of a gene that is no node, or a context that the model does not know
+            or has no control cells of.
 
         Examples
         --------
         >>> model.do({"STAT1": -2.0})  # doctest: +SKIP
         >>> model.do({"STAT1": scgim.scm.set_node(0.0), "JAK2": 1.5})  # doctest: +SKIP
         >>> model.do({"program_3": 1.0, "STAT1": -0.7})  # a model of programs  # doctest: +SKIP
+        >>> model.do({"STAT1": -2.0}, context={"cell_line": "K562"})  # doctest: +SKIP
         """
         check_is_trained(self, "do")
         gene_names = self._gene_names() if self.fitted.acts_on_genes else []
@@ -214,7 +221,8 @@ class PredictionMixin(ModelParts):
                 continue
             single = value if isinstance(value, Intervention) else DO_KINDS[kind](value)
             intervention = intervention.at_node(self.node_names_.index(name), single)
-        table = pd.DataFrame({"intervention": [describe_do(shifts, kind)]})
+        place = check_do_context(context, self.screen, has_cells=adata is not None)
+        table = pd.DataFrame({"intervention": [describe_do(shifts, kind)], **place})
         n_each = n_cells if adata is None else adata.n_obs
         of_cells = intervention.map(lambda values: values.expand(1, n_each, -1))
         direct = gene_shift if genes else None

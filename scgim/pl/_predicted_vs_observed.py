@@ -97,12 +97,12 @@ def _check_labels(predicted: object, observed: object) -> None:
             )
             raise TypeError(msg)
     for axis in ("index", "columns"):
-        ours, theirs = getattr(predicted, axis), getattr(observed, axis)
-        if not (ours.is_unique and theirs.is_unique):
+        of_predicted, of_observed = getattr(predicted, axis), getattr(observed, axis)
+        if not (of_predicted.is_unique and of_observed.is_unique):
             msg = f"`predicted` and `observed` need unique {axis}, but some occur twice."
             raise ValueError(msg)
-        different = ours.symmetric_difference(theirs)
-        if len(different) or not len(ours):
+        different = of_predicted.symmetric_difference(of_observed)
+        if len(different) or not len(of_predicted):
             msg = (
                 f"`predicted` and `observed` differ in their {axis}: {quote_some(list(different))} "
                 "occur in one only. Pass the same conditions and genes to both."

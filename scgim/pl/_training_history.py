@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 
@@ -10,15 +11,22 @@ from scgim._messages import closest
 from scgim.pl import _style
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from matplotlib.axes import Axes
+
+
+class _Trained(Protocol):
+    """A model, or anything else that remembers its training."""
+
+    history: Any
+
 
 DEFAULT_METRICS = ("elbo_train", "elbo_validation")
 
 
 def training_history(
-    history: Mapping[str, pd.DataFrame],
+    history: Mapping[str, pd.DataFrame] | _Trained,
     *,
     metrics: Sequence[str] | None = None,
     label: str | None = None,
@@ -30,7 +38,8 @@ def training_history(
     Parameters
     ----------
     history
-        ``model.history``: name of a metric to a DataFrame with one column, indexed by epoch.
+        A model, or its ``model.history``: name of a metric to a DataFrame with one column, indexed by
+        epoch.
     metrics
         Metrics to draw on one scale; ``elbo_train`` and ``elbo_validation`` by default.
     label
@@ -43,7 +52,17 @@ def training_history(
     Returns
     -------
     The axes, with one line per metric. A diamond marks the last epoch of each.
+
+    Raises
+    ------
+    RuntimeError
+        When the model is not trained.
+    TypeError
+        For neither a model nor a history.
+    ValueError
+        For a metric that was not logged.
     """
+    history = _history_of(history)
     if not history:
         msg = "`history` is empty, so there is nothing to draw. Call `GIM.train` first."
         raise RuntimeError(msg)
@@ -74,6 +93,17 @@ def training_history(
     _style.style_axes(ax, xlabel=_index_name(history, metrics), ylabel=label)
     ax.legend(frameon=False, fontsize=_style.SMALL_FONT_SIZE, handlelength=2.6)
     return ax
+
+
+def _history_of(given: Mapping[str, pd.DataFrame] | _Trained) -> Mapping[str, pd.DataFrame]:
+    history = getattr(given, "history", given) or {}
+    if not isinstance(history, Mapping):
+        msg = (
+            f"`history` is of type {type(given).__name__!r}, which remembers no training. Pass a trained "
+            "`scgim.model.GIM`, or its `history`."
+        )
+        raise TypeError(msg)
+    return history
 
 
 def _index_name(history: Mapping[str, pd.DataFrame], metrics: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from scgim.benchmark import ChemistrySettings, benchmark_chemistry
-from scgim.benchmark._chemistry import _groups
+from scgim.benchmark._chemistry import _groups, _result
 from scgim.benchmark._figures import ENERGY, GIM_NAME, R2, SHUFFLED_NAME
 from scgim.datasets import ChemistryWorld
 
@@ -125,7 +125,7 @@ def test_impossible_arguments_are_named(arguments, message):
 def test_bars_stand_beside_figures_of_the_random_split_only(result):
     assert (result.figures()["bar"] == "").all()
     scores = result.scores.assign(split=np.where(result.scores["split"] == "", "", "random"))
-    figures = type(result)(scores, result.audits, "random", result.settings).figures()
+    figures = _result(scores, result.audits, "random", ChemistrySettings()).figures()
     bars = pd.Series(figures["bar"].to_numpy(), index=figures["figure"])
     assert bars["R², annotations"] == "≥ 0.45"
     assert bars["features shuffled: R²"] == "-0.02 to 0.07"

@@ -9,6 +9,7 @@ from scgim.benchmark._figures import (
     PROGRAMS_FIGURES,
     R2,
     Figure,
+    read_bars,
     summarize,
 )
 
@@ -69,3 +70,21 @@ def test_two_sided_bars(value, reached):
     assert table.loc[0, "reached"] == reached
     assert table.loc[0, "bar"] == "0.7 to 0.92"
     assert math.isnan(table.loc[0, "sd"])
+
+
+def test_every_bar_of_the_file_belongs_to_a_figure():
+    bars = read_bars("programs")
+    by_label = {figure.label: figure for figure in PROGRAMS_FIGURES}
+    assert set(bars) <= set(by_label)
+    assert by_label["R², unseen drug"].bar == (0.95, math.inf)
+    assert by_label["80 % intervals cover, unseen drug"].moonshot == (0.77, 0.83)
+    assert sum(math.isfinite(sum(figure.bar)) for figure in by_label.values()) == 2
+
+
+@pytest.mark.parametrize("benchmark", ["programs", "chemistry"])
+def test_what_is_hoped_for_lies_within_what_has_to_be_reached(benchmark):
+    for ranges in read_bars(benchmark).values():
+        low, high = ranges.bar
+        assert low < high
+        hoped_low, hoped_high = ranges.moonshot or ranges.bar
+        assert low <= hoped_low < hoped_high <= high

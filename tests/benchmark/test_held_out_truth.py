@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from scgim.benchmark import OracleGenerator, ReplicateCeiling
 from scgim.benchmark._held_out_truth import HeldOutTruth, project
 from scgim.evaluation import NoEffect
-from scgim.evaluation._predictors import OracleGenerator, ReplicateCeiling
 
 
 @pytest.fixture(scope="module")

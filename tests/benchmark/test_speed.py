@@ -16,17 +16,17 @@ def result():
 
 
 def test_both_models_are_timed_at_both_tasks(result):
-    assert sorted(zip(result.table["task"], result.table["model"], strict=True)) == [
+    assert sorted(zip(result.scores["task"], result.scores["model"], strict=True)) == [
         ("prediction", "GIM"),
         ("prediction", "scVI"),
         ("training", "GIM"),
         ("training", "scVI"),
     ]
-    assert (result.table["cells_per_second"] > 0).all()
+    assert (result.scores["cells_per_second"] > 0).all()
 
 
 def test_time_is_compared_with_scvi_on_the_same_task(result):
-    table = result.table.set_index(["task", "model"])
+    table = result.scores.set_index(["task", "model"])
     ratio = table.loc[("training", "GIM"), "seconds"] / table.loc[("training", "scVI"), "seconds"]
     assert table.loc[("training", "GIM"), "time_over_scvi"] == pytest.approx(ratio)
     assert table.loc[("prediction", "scVI"), "time_over_scvi"] == 1

@@ -4,10 +4,10 @@ import pytest
 from scgim.benchmark._figures import ABSTAINED, COVERAGE, ENERGY, R2
 from scgim.benchmark._held_out_truth import HeldOutTruth
 from scgim.benchmark._world_scores import (
-    others,
     score_predictions,
     score_uncertainty,
     value_of,
+    world_baselines,
 )
 from scgim.evaluation import DoseInterpolation, NoEffect
 
@@ -22,7 +22,7 @@ def scores_of(predictor, screen, truth):
 
 
 def test_baselines_and_the_ablation_have_names_of_their_own():
-    names = [predictor.name for predictor in others()]
+    names = [predictor.name for predictor in world_baselines()]
     assert len(set(names)) == len(names)
     assert names[-1] == "generator on PCA"
 

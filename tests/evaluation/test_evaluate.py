@@ -1,3 +1,5 @@
+import re
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -14,7 +16,13 @@ from scgim.evaluation import (
     judge,
     split,
 )
-from scgim.evaluation._evaluate import all_baselines, prepare, run_evaluation
+from scgim.evaluation._evaluate import (
+    all_baselines,
+    check_new_names,
+    check_training_remains,
+    prepare,
+    run_evaluation,
+)
 from scgim.evaluation._scoring import METRICS, ScoringSettings
 
 SETTINGS = ScoringSettings(n_cells=10, n_genes=20)
@@ -264,3 +272,21 @@ def test_an_unseen_perturbation_without_features_is_no_crash(knock_outs):
     scores = evaluate(gim, knock_outs, chosen, settings=SETTINGS)
     reasons = set(scores.query("predictor == 'GIM'")["reason"])
     assert reasons == {f"not in training, and without features: {name!r}"}
+
+
+def test_a_split_without_training_perturbations_is_refused():
+    message = (
+        "The split holds out all 9 treated conditions, so no perturbation is left to train on and "
+        "every prediction would be a guess. Hold out fewer."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_training_remains(0, n_held_out=9)
+
+
+def test_names_that_are_taken_are_refused():
+    message = (
+        "The names 'ridge' are used more than once among predictors, baselines and ceilings. Give each "
+        "predictor a name of its own."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_new_names({"ridge"})

@@ -1,10 +1,17 @@
+import re
+
 import anndata as ad
 import numpy as np
 import pytest
 
 from scgim.evaluation import NoEffect, RidgeOnFeatures, split
 from scgim.evaluation._evaluate import prepare
-from scgim.evaluation._evaluated import name_predictors, predict_held_out
+from scgim.evaluation._evaluated import (
+    check_not_trained_on,
+    name_predictors,
+    predict_held_out,
+    refuse_predictor,
+)
 from scgim.evaluation._scoring import ScoringSettings
 
 SETTINGS = ScoringSettings(n_cells=10)
@@ -41,3 +48,22 @@ def test_what_cannot_be_evaluated_is_refused(prepared):
         name_predictors(3)
     with pytest.raises(TypeError, match="An object of type 'str' cannot be evaluated"):
         predict_held_out("mine", "model", *prepared, SETTINGS)
+
+
+def test_a_model_that_saw_the_answer_is_refused():
+    message = (
+        "This GIM was trained on 1 of the held-out conditions: 'A, dose 1'. Its score would be that "
+        "of memory. Train it on `split.training(adata)`."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_not_trained_on(["A, dose 1"])
+
+
+def test_what_cannot_be_evaluated_is_named():
+    message = (
+        "An object of type 'int' cannot be evaluated. Pass a trained `scgim.model.GIM`, an AnnData of "
+        "predicted cells, an object with `name`, `fit`, `predict_shift` and `predict_cells`, or a "
+        "dictionary from names to these."
+    )
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        raise refuse_predictor(3)

@@ -15,7 +15,7 @@ from scgim.evaluation import (
     join_audits,
     split,
 )
-from scgim.evaluation._feature_audit import audit_on, unseen_perturbations
+from scgim.evaluation._feature_audit import audit_on, check_can_be_audited, unseen_perturbations
 
 
 @pytest.fixture(scope="module")
@@ -232,3 +232,43 @@ def test_the_sentence_of_several_seeds_has_their_means_and_outer_ends():
         "GIM uses features: R² of 8 unseen perturbations, mean of 2 seeds, is 0.550; predicted again "
         "with shuffled features, R² falls by 0.300 (95 % intervals from 0.100 to 0.500)."
     )
+
+
+@pytest.mark.parametrize(
+    ("unseen", "has_features", "message"),
+    [
+        (
+            ["A"],
+            False,
+            (
+                "The screen has no features of perturbations (`keys.features` is None), so there is "
+                "nothing to audit. Name the entry of `adata.uns` that holds them in `ScreenKeys`."
+            ),
+        ),
+        (
+            [],
+            True,
+            (
+                "The split holds out no perturbation as a whole: all of its held-out conditions are of "
+                "perturbations seen in training, for which features are not needed. Audit on a split "
+                'such as `split(adata, "perturbation")`.'
+            ),
+        ),
+        (
+            ["A", "B"],
+            True,
+            (
+                "'B' are held out and have no row of features, so no predictor can predict them. Add "
+                "the rows."
+            ),
+        ),
+    ],
+)
+def test_messages_say_what_cannot_be_audited(unseen, has_features, message):
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole message is compared
+        check_can_be_audited(unseen, ["A"], has_features=has_features)
+    assert str(error.value) == message
+
+
+def test_unseen_perturbations_with_features_can_be_audited():
+    check_can_be_audited(["A"], ["A", "B"], has_features=True)

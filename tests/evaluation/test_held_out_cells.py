@@ -1,3 +1,5 @@
+import re
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -6,6 +8,8 @@ from scipy.stats import ttest_ind
 
 from scgim.evaluation._held_out_cells import (
     HeldOutCells,
+    check_disjoint_controls,
+    check_held_out_cells,
     describe_conditions,
     divide_controls,
     moments_of,
@@ -89,3 +93,22 @@ def test_moments_agree_with_numpy_and_one_cell_has_no_variance():
 def test_conditions_are_described_with_short_numbers():
     table = pd.DataFrame({"drug": ["A"], "dose": [0.30000000000000004]})
     assert describe_conditions(table) == ["A, 0.3"]
+
+
+def test_too_few_control_cells_to_share_are_refused():
+    message = (
+        "`adata` has 3 control cells in the context 'A549', but at least 4 are needed: half of them for "
+        "the predictors and the other half for the truth. With identical controls on both sides their "
+        "shared noise counts as success. Add control cells."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_disjoint_controls("A549", 3)
+
+
+def test_held_out_conditions_without_cells_are_named():
+    message = (
+        "1 held-out conditions have no cells in `adata`: 'A, dose 1'. Use the screen that the split "
+        "was made for, or make a new split."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_held_out_cells(["A, dose 1"])

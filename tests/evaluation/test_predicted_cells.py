@@ -1,10 +1,20 @@
+import re
+
 import anndata as ad
 import numpy as np
 import pytest
 
 from scgim.evaluation import split
 from scgim.evaluation._evaluate import prepare
-from scgim.evaluation._predicted_cells import ask, read_cells
+from scgim.evaluation._predicted_cells import (
+    check_no_copied_cells,
+    check_predicted_columns,
+    check_predicted_conditions,
+    check_predicted_shift,
+    predict_conditions,
+    read_cells,
+    warn_own_controls,
+)
 from scgim.evaluation._scoring import ScoringSettings
 
 SETTINGS = ScoringSettings(n_cells=6, n_genes=20)
@@ -127,15 +137,81 @@ def test_a_predictor_that_gives_nan_or_too_little_is_named(prepared):
     _, truth = prepared
     shift = np.zeros_like(truth.shift)
     with pytest.raises(ValueError, match="The predictor 'broken' gave 3 shifts for 19"):
-        ask(Broken(shift[:3]), truth, SETTINGS)
+        predict_conditions(Broken(shift[:3]), truth, SETTINGS)
     shift[0] = np.nan
     with pytest.raises(ValueError, match="that are NaN or infinite for 1 of 19 conditions"):
-        ask(Broken(shift), truth, SETTINGS)
+        predict_conditions(Broken(shift), truth, SETTINGS)
 
 
 def test_cells_are_asked_for_in_blocks_and_come_in_order(prepared):
     _, truth = prepared
-    prediction = ask(Broken(np.zeros_like(truth.shift)), truth, SETTINGS)
+    prediction = predict_conditions(Broken(np.zeros_like(truth.shift)), truth, SETTINGS)
     cells = prediction.cells(np.arange(truth.n_conditions))
     assert len(cells) == truth.n_conditions
     assert cells[0].shape == (6, truth.shift.shape[1])
+
+
+def test_a_predictor_that_gives_nan_without_a_reason_is_named():
+    message = (
+        "The predictor 'mine' gave shifts that are NaN or infinite for 1 of 2 conditions. Repair it, "
+        "or let its `why_not` say why it cannot predict them."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_predicted_shift("mine", np.array([[np.nan, 1.0], [0.0, 0.0]]), expected=2)
+
+
+def test_a_predictor_that_skips_conditions_is_named():
+    message = (
+        "The predictor 'mine' gave 1 shifts for 2 conditions. Return one row per condition, in the "
+        "order of the table."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_predicted_shift("mine", np.zeros((1, 3)), expected=2)
+
+
+def test_conditions_without_predictions_are_named():
+    message = (
+        "`predictions` have no cells for 1 of 3 held-out conditions: 'A, dose 1'. Predict them all, "
+        "with `obs` columns named as in `adata`: a score over conditions that a predictor chose itself "
+        "cannot be compared."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_predicted_conditions(["A, dose 1"], 3)
+
+
+def test_identical_controls_are_refused():
+    message = (
+        "`predictions` contain 7 cells of the control 'vehicle' that are identical to control cells of "
+        "`adata`. Predictions and truth must not be compared with the same control cells: their shared "
+        "noise counts as success and can be gamed. Leave the control out, scgim uses disjoint control "
+        "cells for both: `predictions[predictions.obs[perturbation] != 'vehicle']`."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_no_copied_cells(n_control=7, n_held_out=0, control="vehicle")
+
+
+def test_copies_of_the_truth_are_counted():
+    message = (
+        "3 cells of `predictions` are copies of held-out cells of `adata`. Their score would be that "
+        "of the truth. Pass predictions of a model that did not see these cells."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_no_copied_cells(n_control=0, n_held_out=3, control="vehicle")
+
+
+def test_own_controls_are_said_not_to_be_used():
+    message = (
+        "`predictions` bring 5 control cells ('vehicle') of their own. They are not used: all shifts "
+        "are taken from control cells of `adata`."
+    )
+    with pytest.warns(UserWarning, match=f"^{re.escape(message)}$"):
+        warn_own_controls(5, "vehicle")
+
+
+def test_predictions_without_a_column_of_the_design_are_told_its_name():
+    message = (
+        "`predictions.obs` has no column 'drug'; the columns closest to it are ['Drug']. Name "
+        "perturbation, dose and context as in `adata.obs`."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_predicted_columns(["drug"], ["Drug", "plate"])

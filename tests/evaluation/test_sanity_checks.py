@@ -12,6 +12,7 @@ from scgim.evaluation import (
     compare_between_variance,
     false_target_rate,
 )
+from scgim.evaluation._sanity_checks import check_decoys, check_differing_perturbations
 
 
 @pytest.fixture(scope="module")
@@ -165,3 +166,25 @@ def test_decoys_are_control_cells_with_the_doses_and_features_of_a_drug(adata):
     assert {tuple(row) for row in features.loc[["decoy 0", "decoy 2"]].to_numpy()} <= known
     assert "decoy 0" not in adata.uns["drug_features"].index
     assert (with_decoys.X != adata.X).nnz == 0
+
+
+def test_one_perturbation_has_none_to_differ_from():
+    message = (
+        "Differences between perturbations need at least two of them, but there is 1. Pass the "
+        "conditions of more perturbations."
+    )
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole message is compared
+        check_differing_perturbations(1)
+    assert str(error.value) == message
+    check_differing_perturbations(2)
+
+
+def test_targets_of_other_perturbations_only_are_named():
+    message = (
+        "`targets` has no row of 'decoy 0'. It has perturbations such as 'A', 'B'. Pass "
+        "perturbations of the table that do nothing."
+    )
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole message is compared
+        check_decoys(0, ["decoy 0"], ["B", "A"])
+    assert str(error.value) == message
+    check_decoys(3, ["A"], ["A"])

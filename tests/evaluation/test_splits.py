@@ -1,9 +1,20 @@
+import re
+
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
 
-from scgim.evaluation._splits import Split, perturbation_folds, split
+from scgim.evaluation._splits import (
+    Split,
+    check_design_is_known,
+    check_fraction,
+    check_has_groups,
+    check_same_conditions,
+    check_split_sizes,
+    perturbation_folds,
+    split,
+)
 from scgim.evaluation._training_screen import ScreenKeys
 
 
@@ -68,6 +79,20 @@ def test_perturbation_in_context_stays_seen_in_the_other_context(screen):
         assert len(set(lines)) == 1
         assert drug in "ABCDE"
     assert len(rows) == 6  # two drugs, three doses, one line each
+
+
+@pytest.mark.parametrize("kind", ["context", "perturbation_in_context"])
+def test_the_context_of_the_keys_need_not_be_given_again(screen, kind):
+    by_keys = split(screen, kind, fraction=0.4, seed=1, keys=ScreenKeys(context="line"))
+    by_argument = split(screen, kind, fraction=0.4, seed=1, context="line")
+    pd.testing.assert_frame_equal(by_keys.held_out, by_argument.held_out)
+    assert by_keys.context == "line"
+
+
+def test_the_context_of_the_keys_does_not_tear_other_splits_apart(screen):
+    chosen = split(screen, "top_dose", keys=ScreenKeys(context="line"))
+    assert chosen.context is None
+    assert "line" not in chosen.held_out
 
 
 def test_combination_is_held_out_only_where_its_parts_are_seen(screen):
@@ -177,3 +202,52 @@ def test_treated_cells_without_a_dose_are_counted_and_control_cells_need_none(sc
     screen.obs.loc[screen.obs_names[4], "dose"] = np.nan
     with pytest.raises(ValueError, match=r"`adata.obs\['dose'\]` has no value for 1 cells"):
         held_out(screen, "top_dose")
+
+
+def test_cells_of_an_unknown_condition_are_counted():
+    message = (
+        "`adata.obs['dose']` has no value for 3 cells, so it is not known which condition they belong "
+        "to. Fill in the values, or leave these cells out."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_design_is_known("dose", n_missing=3)
+    check_design_is_known("dose", n_missing=0)
+
+
+def test_a_fraction_of_one_is_refused():
+    message = "`fraction=1.0` is not a share. Pass a number above 0 and below 1, such as 0.2."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_fraction("fraction", 1.0)
+
+
+def test_perturbations_without_a_group_are_named():
+    message = "`groups` has no entry for 'B'. Pass a Series with one group per perturbation of the screen."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_has_groups(["A", "B"], {"A"})
+
+
+def test_a_split_that_holds_out_nothing_is_refused():
+    message = (
+        "`kind='top_dose'` holds out no condition of this screen. Choose another kind of split, or "
+        "raise `fraction`."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_split_sizes("top_dose", n_held_out=0, n_training=5)
+
+
+def test_a_split_that_leaves_nothing_to_train_on_is_refused():
+    message = (
+        "`kind='context'` leaves no treated condition to train on: all 5 are held out. Choose another "
+        "kind of split, or lower `fraction`."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_split_sizes("context", n_held_out=5, n_training=0)
+
+
+def test_a_split_of_another_screen_is_refused():
+    message = (
+        "This split holds out 5 conditions, of which `adata` has 3. Use the screen that it was made "
+        "for."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_same_conditions(3, 5)

@@ -37,3 +37,10 @@ def test_genes_in_another_order_are_put_in_the_order_of_the_screen(gim, small_sc
     np.testing.assert_array_equal(reordered.predict_shift(asked)[:, ::-1], gim.predict_shift(asked))
     cells = [p.predict_cells(asked, 5, seed=1) for p in (reordered, gim)]
     np.testing.assert_array_equal(cells[0][..., ::-1], cells[1])
+
+
+def test_the_name_of_0_1_still_works(predictor, small_screen):
+    features = small_screen.features.iloc[:1].set_axis(["new"])
+    with pytest.warns(FutureWarning, match="`knowing` is `with_new_features` since 0.2"):
+        old = predictor.knowing(features)
+    assert old.new_features is predictor.with_new_features(features).new_features

@@ -1,9 +1,17 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from scgim.evaluation._training_screen import ScreenKeys, TrainingScreen, log_normalize
+from scgim.evaluation._training_screen import (
+    ScreenKeys,
+    TrainingScreen,
+    check_has_control_cells,
+    check_has_feature_table,
+    log_normalize,
+)
 
 
 def test_log_normalize_counts_per_ten_thousand_for_sparse_and_dense():
@@ -78,3 +86,22 @@ def test_training_perturbation_without_features_is_named(tiny):
 def test_features_that_are_not_there_are_named_at_once(tiny):
     with pytest.raises(ValueError, match=r"`features='drugs'` is not an entry of `adata.uns`"):
         TrainingScreen(tiny.adata, ScreenKeys(features="drugs"))
+
+
+def test_features_that_are_not_there_are_told_the_closest():
+    message = (
+        "`features='drug_feature'` is not an entry of `adata.uns`. The entries closest to it are "
+        "['drug_features']. Pass one of them, or `features=None` for a screen without features."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_has_feature_table("drug_feature", ["drug_features", "pca"])
+    check_has_feature_table(None, [])
+
+
+def test_a_context_without_control_cells_is_named():
+    message = (
+        "No control cell of `adata` has 'A549' in `adata.obs['line']`, so effects there have nothing "
+        "to be compared with. Add control cells of this context, or leave it out."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_has_control_cells("line", "A549", n_cells=0)

@@ -11,6 +11,7 @@ from scgim.model._checks import (
     check_conditions,
     check_context_has_cells,
     check_do,
+    check_do_context,
     check_do_kind,
     check_genes,
     check_is_trained,
@@ -294,3 +295,22 @@ def test_named_genes_have_no_proteins_beside_them():
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         check_no_proteins("genes")
+
+
+def test_a_context_of_an_intervention_is_one_that_the_model_knows(screen):
+    place = check_do_context({"lane": "lane_2", "donor": 1}, screen, has_cells=False)
+    assert place == {"lane": ["lane_2"], "donor": ["1"]}
+    assert check_do_context(None, screen, has_cells=True) == {}
+    message = (
+        "`context` has 'line', which is no batch or categorical covariate of the model; those "
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}are " + r"\['lane', 'donor'\]"):
+        check_do_context({"line": "K562"}, screen, has_cells=False)
+    message = (
+        "`context['lane']` is 'lane_3', which was not in training. The values closest to it are "
+        "['lane_2', 'lane_1']. Pass one of them."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_do_context({"lane": "lane_3"}, screen, has_cells=False)
+    with pytest.raises(ValueError, match=r"`adata` already brings cells.* Pass one of the two\.$"):
+        check_do_context({"lane": "lane_2"}, screen, has_cells=True)

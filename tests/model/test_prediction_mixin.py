@@ -458,6 +458,20 @@ def test_a_drug_that_was_never_run_in_a_known_batch_is_marked_and_still_predicte
     assert kept.obs["is_new_in_context"].tolist()[1]
 
 
+def test_an_intervention_by_hand_is_made_on_cells_of_the_context_that_is_named(covariate_model):
+    node = covariate_model.node_names_[0]
+    for lane in ("lane_1", "lane_2"):
+        control = pd.DataFrame({"drug": ["vehicle"], "dose": [0.0], "lane": [lane]})
+        expected = covariate_model.predict(control, n_cells=6, output="normalized", seed=0)
+        cells = covariate_model.do(
+            {node: 0.0}, n_cells=6, context={"lane": lane}, output="normalized", seed=0
+        )
+        np.testing.assert_allclose(cells.X, expected.X, rtol=1e-5)
+        assert cells.obs["lane"].tolist() == [lane] * 6
+    with pytest.raises(ValueError, match="`context` has 'lan'"):
+        covariate_model.do({node: 0.0}, context={"lan": "lane_1"})
+
+
 def test_mean_shift_of_a_batch_is_over_its_control_cells(covariate_model, monkeypatch):
     lanes = pd.DataFrame({"drug": "drug_a", "dose": 100.0, "lane": ["lane_1", "lane_2", "lane_1"]})
     by_lane = covariate_model.predict_shift(lanes)

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -46,3 +48,17 @@ def test_history_without_elbo_draws_what_there_is():
 def test_untrained_model_is_told_to_train():
     with pytest.raises(RuntimeError, match=r"Call `GIM.train` first\."):
         training_history({})
+
+
+def test_a_model_may_be_given_in_place_of_its_history(history):
+    drawn = training_history(SimpleNamespace(history=history))
+    assert [line.get_label() for line in drawn.lines] == ["elbo_train", "elbo_validation"]
+    with pytest.raises(RuntimeError, match=r"Call `GIM.train` first\."):
+        training_history(SimpleNamespace(history=None))
+
+
+def test_what_has_no_history_is_refused():
+    with pytest.raises(
+        TypeError, match=r"`history` is of type 'int', which remembers no training\."
+    ):
+        training_history(3)

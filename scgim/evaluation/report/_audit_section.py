@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from scgim.evaluation import FeatureAudit, GIMPredictor, RefittedGIM, join_audits
-from scgim.evaluation._feature_audit import audit_on, unseen_perturbations
+from scgim.evaluation._feature_audit import (
+    FeatureAudit,
+    audit_on,
+    join_audits,
+    unseen_perturbations,
+)
+from scgim.evaluation._predictors import GIMPredictor, RefittedGIM
 from scgim.evaluation.report._report import ReportTable, ReportText, title_at
 
 if TYPE_CHECKING:
@@ -26,7 +31,7 @@ AUDIT_NOTE = (
 NOT_NEEDED = (
     "No audit: this split holds out doses, contexts or combinations of perturbations that were trained on. "
     "What these do is known from their own cells; features are not asked, so replacing them would show "
-    "nothing. Audit a split that holds out whole perturbations, such as --split drug."
+    'nothing. Audit a split that holds out whole perturbations, such as "drug".'
 )
 NOT_POSSIBLE = "No audit: GIM could not predict the unseen perturbations of this split: {reason}."
 

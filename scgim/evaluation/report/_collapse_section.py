@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scgim.evaluation import compare_between_variance
+from scgim.evaluation._sanity_checks import compare_between_variance
 from scgim.evaluation.report._report import ReportTable, ReportText
 
 if TYPE_CHECKING:

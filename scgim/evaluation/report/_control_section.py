@@ -9,7 +9,7 @@ import numpy as np
 from scgim.evaluation.report._report import ReportTable, ReportText
 
 if TYPE_CHECKING:
-    from scgim.evaluation import ControlAudit
+    from scgim.evaluation._sanity_checks import ControlAudit
     from scgim.evaluation.report._artifacts import OutputFolder
 
 TITLE = "Are the control cells what they say?"
@@ -23,7 +23,8 @@ NOT_TESTED = (
     "two doses or more."
 )
 NO_GROUPS = (
-    "Name plates or wells with --plate to have their control cells compared with each other."
+    "Name the column of plates or wells (plate, in the shell --plate) to have their control cells compared "
+    "with each other."
 )
 
 

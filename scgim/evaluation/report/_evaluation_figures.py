@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from scgim.evaluation import ScoringSettings, TrainedGIM, Verdict
+    from scgim.evaluation._claim import Verdict
     from scgim.evaluation._evaluate import Evaluation
+    from scgim.evaluation._scoring import ScoringSettings
+    from scgim.evaluation._trained_gim import TrainedGIM
     from scgim.evaluation.report._artifacts import OutputFolder
 
 COVERAGE_LEVELS = (0.5, 0.65, 0.8, 0.9, 0.95)
@@ -47,11 +49,11 @@ def condition_errors(
     Columns ``error`` (mean square over moving genes, less the sampling variance of the truth) and
     ``uncertainty`` (mean half-width of the interval), over conditions that can be predicted.
     """
-    asked = _Predictable.of(gim, evaluation, settings)
-    if asked.conditions.empty:
+    predictable = _Predictable.of(gim, evaluation, settings)
+    if predictable.conditions.empty:
         return pd.DataFrame({"error": [], "uncertainty": []})
-    mean, half_width = asked.predict(gim, settings.level)
-    error = (mean - asked.shift) ** 2 - asked.standard_error**2
+    mean, half_width = predictable.predict(gim, settings.level)
+    error = (mean - predictable.shift) ** 2 - predictable.standard_error**2
     return pd.DataFrame({"error": error.mean(axis=1), "uncertainty": half_width.mean(axis=1)})
 
 
@@ -78,14 +80,14 @@ def coverage_at(
     -------
     Columns ``level`` and ``coverage`` over conditions that can be predicted and moving genes.
     """
-    asked = _Predictable.of(gim, evaluation, settings)
-    if asked.conditions.empty:
+    predictable = _Predictable.of(gim, evaluation, settings)
+    if predictable.conditions.empty:
         return pd.DataFrame({"level": [], "coverage": []})
     rows = []
     for level in levels:
-        mean, half_width = asked.predict(gim, level)
-        allowed = np.hypot(half_width, norm.ppf(0.5 + level / 2) * asked.standard_error)
-        rows.append((level, float((np.abs(mean - asked.shift) <= allowed).mean())))
+        mean, half_width = predictable.predict(gim, level)
+        allowed = np.hypot(half_width, norm.ppf(0.5 + level / 2) * predictable.standard_error)
+        rows.append((level, float((np.abs(mean - predictable.shift) <= allowed).mean())))
     return pd.DataFrame(rows, columns=["level", "coverage"])
 
 

@@ -10,7 +10,8 @@ from scgim.evaluation._scoring import COVERAGE, METRICS
 from scgim.evaluation.report._report import ReportTable, ReportText, title_at
 
 if TYPE_CHECKING:
-    from scgim.evaluation import FeatureAudit, Verdict
+    from scgim.evaluation._claim import Verdict
+    from scgim.evaluation._feature_audit import FeatureAudit
     from scgim.evaluation.report._artifacts import OutputFolder
 
 KIND_ORDER = ("evaluated", "baseline", "ablation", "ceiling")
@@ -55,7 +56,7 @@ FAMILY_NOTES = {
 }
 CLAIM_NOTE = (
     "A claim needs more than one table: unseen perturbations at random and by group, five seeds, and "
-    "a feature audit that passes (--split claim asks for all of it). This page judges one split. Baselines "
+    'a feature audit that passes (the split "claim" asks for all of it). This page judges one split. Baselines '
     "are never left out; rows that lose stay."
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import jinja2
@@ -13,10 +14,12 @@ from rich import box
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from matplotlib.figure import Figure
 
+PACKAGES = ("scgim", "scvi-tools", "torch", "scikit-learn", "anndata")
 RESOLUTION = 200
 """Dots per inch of figures."""
 
@@ -167,6 +170,34 @@ class Report:
             File to write.
         """
         path.write_text(self.to_html(), encoding="utf-8")
+
+
+def describe_versions() -> dict[str, str]:
+    """Say which versions are installed.
+
+    Returns
+    -------
+    Name to version, for the end of a report.
+    """
+    return {name: version(name) for name in PACKAGES}
+
+
+def describe_settings(settings: Mapping[str, object]) -> dict[str, str]:
+    """Say with which settings something was run.
+
+    Parameters
+    ----------
+    settings
+        Name to value.
+
+    Returns
+    -------
+    Name to value in words, for the end of a report.
+    """
+    return {
+        name.replace("_", " "): "not given" if value is None else str(value)
+        for name, value in settings.items()
+    }
 
 
 def title_at(title: str, where: str) -> str:

@@ -8,9 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scgim.evaluation import GIMPredictor, PooledGIM, ScoringSettings, TrainedGIM
-from scgim.evaluation._predicted_cells import ask
-from scgim.evaluation._scoring import COVERAGE, HALF_WIDTH, R2_CONTROL, WMSE, Prediction, Scorer
+from scgim.evaluation._pooled_gim import PooledGIM
+from scgim.evaluation._predicted_cells import predict_conditions
+from scgim.evaluation._predictors import GIMPredictor
+from scgim.evaluation._scoring import (
+    COVERAGE,
+    HALF_WIDTH,
+    R2_CONTROL,
+    WMSE,
+    Prediction,
+    Scorer,
+    ScoringSettings,
+)
+from scgim.evaluation._trained_gim import TrainedGIM
 from scgim.evaluation.report._evaluation_figures import COVERAGE_LEVELS, coverage_at
 from scgim.evaluation.report._report import ReportTable
 
@@ -52,7 +62,7 @@ def train_restarts(
     evaluation: Evaluation,
     scoring: ScoringSettings,
     n_trainings: int,
-    say: Callable[[str], None],
+    progress: Callable[[str], None],
 ) -> Restarts | None:
     """Train again with other seeds, and score each training and all together.
 
@@ -66,7 +76,7 @@ def train_restarts(
         Sizes.
     n_trainings
         Trainings in all.
-    say
+    progress
         Told what is going on.
 
     Returns
@@ -78,7 +88,7 @@ def train_restarts(
         return None
     members: list[TrainedGIM] = [gim]
     for number in range(1, n_trainings):
-        say(f"training {number + 1}")
+        progress(f"training {number + 1}")
         other = GIMPredictor(
             f"training {number + 1}",
             n_nodes=gim.n_nodes,
@@ -91,7 +101,9 @@ def train_restarts(
     pooled = PooledGIM([TrainedGIM(member.model) for member in members], TOGETHER)
     pooled.fit(evaluation.screen)
     scorer = Scorer(evaluation.screen, truth, scoring)
-    predictions = [ask(predictor, truth, scoring) for predictor in (*members, pooled)]
+    predictions = [
+        predict_conditions(predictor, truth, scoring) for predictor in (*members, pooled)
+    ]
     table = pd.DataFrame([_score(scorer, prediction) for prediction in predictions])
     names = [*(f"training {number + 1}" for number in range(n_trainings)), TOGETHER]
     shifts = np.array([prediction.shift for prediction in predictions[:n_trainings]])

@@ -3,7 +3,7 @@ import json
 import pandas as pd
 import pytest
 
-from scgim.benchmark._result_file import to_records, write_document
+from scgim.evaluation._result_file import to_records, write_document
 
 
 def test_what_was_not_measured_is_null_in_the_file(tmp_path):

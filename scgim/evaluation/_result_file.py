@@ -1,15 +1,15 @@
-"""The file format of benchmark results: one JSON document per run."""
+"""The file format of results: one JSON document per run."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    import pandas as pd
 
 
 def to_records(table: pd.DataFrame) -> list[dict[str, object]]:
@@ -33,8 +33,18 @@ def write_document(document: Mapping[str, object], path: Path) -> None:
     Parameters
     ----------
     document
-        What JSON can say; numbers that are not finite are refused.
+        What JSON can say, and tables; numbers that are not finite are refused.
     path
         File to write.
     """
-    path.write_text(json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    plain = json.dumps(
+        document, indent=1, allow_nan=False, ensure_ascii=False, default=_table_to_records
+    )
+    path.write_text(plain + "\n")
+
+
+def _table_to_records(value: object) -> list[dict[str, object]]:
+    if isinstance(value, pd.DataFrame):
+        return to_records(value)
+    msg = f"A result of type {type(value).__name__!r} cannot be written as JSON."
+    raise TypeError(msg)
