@@ -261,7 +261,7 @@ def check_do_genes(genes: Mapping[str, object], kind: str) -> None:
         is_number = isinstance(value, (int, float, np.number))
         if is_number and kind == "shift":
             continue
-        found = f"`kind={kind!r}`" if is_number else f"a {type(value).__name__}"
+        found = f"`kind={kind!r}`" if is_number else "an intervention on a node"
         message = (
             f"{name!r} is a gene, a leaf of the causal graph, but got {found}. What can be done to a "
             "gene is a shift of its log-rate: pass a number, with `kind='shift'`, for example "

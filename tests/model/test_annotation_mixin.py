@@ -23,6 +23,8 @@ def test_annotation_writes_the_entries_of_its_key(annotated, screen):
         "ec50",
         "causal_graph",
         "causal_graph_probability",
+        "direct_effects",
+        "mechanism_share",
         "causal_graph_ambiguous",
         "gene_programs",
         "settings",

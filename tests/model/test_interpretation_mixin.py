@@ -1,7 +1,11 @@
+from dataclasses import replace
+
 import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
+
+from scgim.data import PerturbationDirections
 
 TARGET_COLUMNS = [
     "perturbation",
@@ -141,3 +145,72 @@ def test_gene_programs_are_genes_by_nodes_around_their_median(model):
     assert programs.index.tolist() == [f"gene_{i}" for i in range(24)]
     assert programs.columns.tolist() == model.node_names_
     np.testing.assert_allclose(programs.median(), 0, atol=1e-6)
+
+
+def test_direct_targets_are_a_row_per_perturbation_and_gene(model):
+    table = model.get_intervention_targets(level="genes")
+    assert list(table) == [
+        "perturbation",
+        "gene",
+        "effect",
+        "lower",
+        "upper",
+        "false_sign_rate",
+        "evidence",
+        "share",
+        "is_target",
+    ]
+    assert len(table) == 5 * 24
+    assert (table.lower <= table.effect).all()
+    assert (table.effect <= table.upper).all()
+    assert table.false_sign_rate.between(0, 1).all()
+    shares = table.groupby("perturbation").share.sum()
+    np.testing.assert_allclose(shares[shares > 0.5], 1, rtol=1e-5)
+    assert not table.is_target[table.false_sign_rate > 0.1].any()
+
+
+def test_direct_targets_of_what_was_not_run_are_refused(model):
+    with pytest.raises(ValueError, match=r"'drug_x' was not in training, and direct effects"):
+        model.get_intervention_targets(["drug_x"], level="genes")
+
+
+def test_a_direction_orients_the_evidence_of_genes(model):
+    either = model.get_intervention_targets(["drug_a"], level="genes")
+    fitted = model.fitted
+    lowering = replace(
+        fitted, screen=replace(fitted.screen, directions=PerturbationDirections("lowers"))
+    )
+    lowered = lowering.call_gene_targets(["drug_a"])["evidence"][0]
+    np.testing.assert_allclose(np.abs(lowered), either.evidence)
+    np.testing.assert_array_equal(np.sign(lowered), -np.sign(either.effect))
+
+
+def test_shares_of_mechanism_add_up_to_one(model):
+    table = model.get_mechanism_share()
+    assert table.perturbation.tolist() == list(model.screen.table.perturbations)
+    total = table[["mechanism", "direct", "unexplained"]].sum(axis=1, min_count=3).dropna()
+    np.testing.assert_allclose(total, 1)
+    assert len(total) >= 3
+
+
+def test_sources_of_predictions_are_named(model):
+    table = model.get_prediction_sources()
+    assert set(table.perturbation) == {"drug_x", "drug_y"}
+    assert (table.weight >= 0).all()
+    assert table.text.str.endswith(".").all()
+    assert model.get_prediction_sources(["drug_a"]).source.tolist() == ["own cells"]
+
+
+def test_where_nodes_are_genes_there_are_no_direct_effects(genes_model):
+    with pytest.raises(ValueError, match="the nodes are the genes"):
+        genes_model.get_intervention_targets(level="genes")
+    with pytest.raises(ValueError, match="nothing to divide"):
+        genes_model.get_mechanism_share()
+    unseen = genes_model.get_prediction_sources()
+    assert set(unseen.source) == {"causal generator"}
+
+
+def test_a_model_without_direct_effects_says_why(model):
+    old = replace(model.fitted, direct=None)
+    with pytest.raises(RuntimeError, match="no direct effects on genes"):
+        old.call_gene_targets(["drug_a"])

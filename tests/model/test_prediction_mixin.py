@@ -187,10 +187,34 @@ def test_a_prediction_is_the_do_query_of_its_intervention(model):
     graph = model.get_causal_graph().to_numpy()
     control_sd = np.linalg.norm(np.linalg.inv(np.eye(3) - graph), axis=0)
     shifts = dict(effects * control_sd)
+    # Whether genes follow the drug's own dose response or one in common, the fit knows.
+    prepared = model._prepare([("drug_a", 10.0)], None)
+    strength = model.fitted.direct.strength(prepared.distribution, prepared.log10_dose)[0]
+    genes = model.get_intervention_targets(["drug_a"], level="genes").set_index("gene").effect
+    shifts |= dict(genes * strength)
     by_hand = model.do(shifts, n_cells=8, seed=0, output="normalized")
     predicted = model.predict([("drug_a", 10.0)], n_cells=8, seed=0, output="normalized")
     np.testing.assert_allclose(by_hand.X, predicted.X, rtol=1e-4)
     assert by_hand.obs.intervention.str.contains("program_0=").all()
+
+
+def test_a_gene_is_hit_alone_and_its_share_follows_the_log_fold(model):
+    control = model.do({"program_0": 0.0}, n_cells=40, seed=0, output="normalized").X
+    halved = model.do({"gene_3": float(np.log(0.5))}, n_cells=40, seed=0, output="normalized").X
+    ratio = halved / control
+    others = np.delete(ratio, 3, axis=1)
+    np.testing.assert_allclose(others, others[:, :1] * np.ones(23), rtol=1e-4)
+    np.testing.assert_allclose(ratio[:, 3] / others[:, 0], 0.5, rtol=1e-4)
+    np.testing.assert_allclose(halved.sum(1), 1e4, rtol=1e-4)
+
+
+def test_what_is_no_shift_of_a_gene_is_refused(model, genes_model):
+    with pytest.raises(ValueError, match=r"'gene_3' is a gene, a leaf .* got `kind='set'`"):
+        model.do({"gene_3": 1.0}, kind="set")
+    with pytest.raises(ValueError, match="got an intervention on a node"):
+        model.do({"gene_3": set_node(0.0)})
+    with pytest.raises(ValueError, match="not a node of the causal graph"):
+        genes_model.do({"program_1": 1.0})
 
 
 def test_doing_nothing_is_the_control(model, control):
@@ -230,8 +254,8 @@ def test_noise_can_be_scaled_beside_other_interventions(request, name):
 
 def test_unknown_nodes_and_shifts_that_are_no_numbers_are_named(model):
     message = (
-        r"^'programm_1' is not a node of the causal graph\. The nodes closest to it are "
-        r"\['program_1', 'program_2', 'program_0'\]\. Intervene on these\.$"
+        r"^'programm_1' is not a node of the causal graph or a measured gene\. The nodes closest to it "
+        r"are \['program_1', 'program_2', 'program_0'\], the genes \['gene_0', .*\]\. Intervene on these\.$"
     )
     with pytest.raises(ValueError, match=message):
         model.do({"programm_1": 1.0})
