@@ -348,11 +348,11 @@ def _distribution_rows(
     what = predictor.predict_interventions(truth.conditions[split].iloc[::EVERY])
     if what is None:
         return []
-    mechanism, order, interventions = what
-    sampled = sample_nodes(mechanism, order, interventions, N_CELLS, np.random.default_rng(2))
+    mechanism, intervention = what
+    sampled = sample_nodes(mechanism, intervention, N_CELLS, np.random.default_rng(2))
     distance = [sliced_wasserstein(one, other) for one, other in zip(sampled, cells, strict=True)]
-    without, targeted = compute_log_densities(mechanism, cells, interventions)
-    probability = np.repeat(interventions.probability, N_CELLS, axis=0)
+    without, targeted = compute_log_densities(mechanism, cells, intervention)
+    probability = np.repeat(np.asarray(intervention.probability), N_CELLS, axis=0)
     return [
         {"metric": SLICED_WASSERSTEIN, "value": float(np.mean(distance))},
         {"metric": NLL, "value": interventional_nll(without, targeted, probability)},

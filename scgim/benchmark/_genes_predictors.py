@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 
 from scgim.scm import (
     GradientModel,
     GradientSettings,
     NamedNodeModel,
     NamedNodeScreen,
-    NodeInterventions,
-    NodeMechanism,
     PriorKnowledge,
-    causal_order,
     compute_linear_mean,
     fit_named_nodes,
     fit_structure_by_gradient,
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scgim.datasets import GenesWorld
-    from scgim.scm import SearchSettings
+    from scgim.scm import Intervention, Mechanism, SearchSettings
 
 
 class GenesScreen(NamedTuple):
@@ -191,7 +190,7 @@ class GenesPredictor(ABC):
 
     def predict_interventions(
         self, conditions: pd.DataFrame
-    ) -> tuple[NodeMechanism, list[int], NodeInterventions] | None:
+    ) -> tuple[Mechanism, Intervention] | None:
         """Predict mechanisms and interventions; ``None`` where there is no causal model.
 
         Parameters
@@ -201,7 +200,7 @@ class GenesPredictor(ABC):
 
         Returns
         -------
-        Mechanisms, a causal order of the nodes, and one intervention per condition.
+        Mechanisms, and one intervention per condition.
         """
         del conditions
         return None
@@ -271,9 +270,7 @@ class SearchedGraph(GenesPredictor):
         what = self._interventions(conditions)
         return self._model.mean(what, np.random.default_rng(1))
 
-    def predict_interventions(
-        self, conditions: pd.DataFrame
-    ) -> tuple[NodeMechanism, list[int], NodeInterventions]:
+    def predict_interventions(self, conditions: pd.DataFrame) -> tuple[Mechanism, Intervention]:
         """Predict mechanisms and interventions.
 
         Parameters
@@ -283,12 +280,11 @@ class SearchedGraph(GenesPredictor):
 
         Returns
         -------
-        Mechanisms, a causal order of the nodes, and one intervention per condition.
+        Mechanisms, and one intervention per condition.
         """
-        order = causal_order(self._model.structure.adjacency)
-        return self._model.mechanism, order, self._interventions(conditions)
+        return self._model.mechanism, self._interventions(conditions)
 
-    def _interventions(self, conditions: pd.DataFrame) -> NodeInterventions:
+    def _interventions(self, conditions: pd.DataFrame) -> Intervention:
         log10_dose = np.log10(conditions["dose"].to_numpy(dtype=float))
         code = self._screen.codes(conditions)
         if (code >= 0).all():
@@ -296,7 +292,7 @@ class SearchedGraph(GenesPredictor):
         what = self._model.unseen(self._screen.features_of(conditions), log10_dose)
         if self._is_oracle:
             targets = true_targets(self._world, conditions["drug"])
-            what = what._replace(probability=targets.astype(float))
+            what = replace(what, probability=torch.tensor(targets, dtype=torch.float64))
         return what
 
     def predict_targets(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
@@ -316,7 +312,7 @@ class SearchedGraph(GenesPredictor):
             return self._model.structure.target_evidence[code]
         log10_dose = np.log10(conditions["dose"].to_numpy(dtype=float))
         features = self._screen.features_of(conditions)
-        return self._model.unseen(features, log10_dose).probability
+        return np.asarray(self._model.unseen(features, log10_dose).probability)
 
 
 class GradientGraph(GenesPredictor):
@@ -357,9 +353,7 @@ class GradientGraph(GenesPredictor):
         """
         return compute_linear_mean(self._model.mechanism, self._interventions(conditions))
 
-    def predict_interventions(
-        self, conditions: pd.DataFrame
-    ) -> tuple[NodeMechanism, list[int], NodeInterventions]:
+    def predict_interventions(self, conditions: pd.DataFrame) -> tuple[Mechanism, Intervention]:
         """Predict mechanisms and interventions.
 
         Parameters
@@ -369,12 +363,11 @@ class GradientGraph(GenesPredictor):
 
         Returns
         -------
-        Mechanisms, a causal order of the nodes, and one intervention per condition.
+        Mechanisms, and one intervention per condition.
         """
-        order = causal_order(self._model.adjacency)
-        return self._model.mechanism, order, self._interventions(conditions)
+        return self._model.mechanism, self._interventions(conditions)
 
-    def _interventions(self, conditions: pd.DataFrame) -> NodeInterventions:
+    def _interventions(self, conditions: pd.DataFrame) -> Intervention:
         log10_dose = np.log10(conditions["dose"].to_numpy(dtype=float))
         return self._model.interventions(self._screen.features_of(conditions), log10_dose)
 
@@ -390,4 +383,4 @@ class GradientGraph(GenesPredictor):
         -------
         Scores, shape ``(n_conditions, n_nodes)``.
         """
-        return self._interventions(conditions).probability
+        return np.asarray(self._interventions(conditions).probability)

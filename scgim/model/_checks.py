@@ -326,7 +326,6 @@ def check_space_options(
     others
         Options of programs and latent factors as the user set them.
     """
-    check_choice("mechanism", genes["mechanism"], ("linear", "mlp"))
     check_choice("intervention", genes["intervention"], ("shift", "hard", "auto"))
     check_choice("structure", genes["structure"], ("search", "gradient", "given"))
     is_genes = causal_space == "genes"

@@ -101,7 +101,7 @@ def change_basis(module: GIMModule, gauge: Gauge, hidden: Tensor) -> None:
     if module.dropout_head is not None:
         logits = module.dropout_head.weight
         _assign(logits, logits.double() @ inverse.T)
-    _assign(module.mechanism.graph.weight, gauge.adjacency.double())
+    _assign(module.mechanism.weight, gauge.adjacency.double())
     _assign(module.mechanism.offset, module.mechanism.offset.double() @ rotation)
     _assign(module.interventions.shift, module.interventions.shift.double() @ rotation)
     if module.node_covariate_effects is not None:

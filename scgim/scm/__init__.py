@@ -1,8 +1,7 @@
 """The causal model: plain PyTorch that knows neither AnnData nor scvi."""
 
 from scgim.scm._dose_response import hill_response
-from scgim.scm._graph import OrderedGraph, compute_total_effects
-from scgim.scm._graph_mechanism import GraphMechanism
+from scgim.scm._graph import compute_total_effects, find_generations
 from scgim.scm._intervention_distribution import InterventionDistribution
 from scgim.scm._intervention_kinds import GroupResiduals, InterventionKind, InterventionKindName
 from scgim.scm._interventions import (
@@ -14,21 +13,20 @@ from scgim.scm._interventions import (
     shift_node,
     shift_nodes,
 )
-from scgim.scm._mechanism import LinearMechanism, Mechanism
-from scgim.scm._mlp_mechanism import MLPMechanism, fit_mlp_mechanism
+from scgim.scm._linear_mechanism import LinearMechanism
+from scgim.scm._mechanism import Mechanism
+from scgim.scm._mechanism_fit import MechanismData
+from scgim.scm._mlp_mechanism import MLPMechanism
 from scgim.scm._named_node_fit import fit_named_nodes
-from scgim.scm._named_nodes import (
-    LinearNodeMechanism,
-    NamedNodeModel,
-    NamedNodeScreen,
-    NodeInterventions,
-    NodeMechanism,
-    causal_order,
+from scgim.scm._named_nodes import NamedNodeModel, NamedNodeScreen
+from scgim.scm._sampling import (
+    abduct_noise,
     compute_linear_mean,
     compute_log_densities,
+    replay,
     sample_nodes,
+    solve_intervened,
 )
-from scgim.scm._sampling import abduct_noise, replay, solve_intervened
 from scgim.scm.gauge._gauge import Gauge, GaugeProblem, find_gauges, find_tied_orders, match_nodes
 from scgim.scm.generator._dense_interventions import DenseInterventions
 from scgim.scm.generator._efficacy_model import EfficacyModel, ShiftObservations
@@ -91,7 +89,6 @@ __all__ = [
     "GeneratorReport",
     "GradientModel",
     "GradientSettings",
-    "GraphMechanism",
     "GroupResiduals",
     "Intervention",
     "InterventionDistribution",
@@ -102,15 +99,12 @@ __all__ = [
     "InterventionTable",
     "Kernel",
     "LinearMechanism",
-    "LinearNodeMechanism",
     "MLPMechanism",
     "Mechanism",
+    "MechanismData",
     "MechanismUncertainty",
     "NamedNodeModel",
     "NamedNodeScreen",
-    "NodeInterventions",
-    "NodeMechanism",
-    "OrderedGraph",
     "PriorKnowledge",
     "RandomEffects",
     "SearchProgress",
@@ -126,7 +120,6 @@ __all__ = [
     "TargetEvidence",
     "TargetPredictor",
     "abduct_noise",
-    "causal_order",
     "compute_count_statistics",
     "compute_denoised_covariance",
     "compute_expression_evidence",
@@ -138,8 +131,8 @@ __all__ = [
     "compute_total_effects",
     "control_deviation",
     "find_gauges",
+    "find_generations",
     "find_tied_orders",
-    "fit_mlp_mechanism",
     "fit_named_nodes",
     "fit_structure_by_gradient",
     "hill_response",

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy.special import expit, logit
 
-from scgim.scm._mlp_mechanism import fit_mlp_mechanism
-from scgim.scm._named_nodes import LinearNodeMechanism, NamedNodeModel
+from scgim.scm._linear_mechanism import LinearMechanism
+from scgim.scm._mechanism_fit import MechanismData
+from scgim.scm._mlp_mechanism import MLPMechanism
+from scgim.scm._named_nodes import NamedNodeModel
+from scgim.scm._sampling import compute_residuals
 from scgim.scm.generator._efficacy_model import EfficacyModel, ShiftObservations
 from scgim.scm.generator._target_prediction import TargetPredictor
 from scgim.scm.structure._prior_knowledge import PriorKnowledge
@@ -22,11 +25,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scgim._types import BoolArray, FloatArray, IntArray
-    from scgim.scm._named_nodes import NamedNodeScreen, NodeMechanism
+    from scgim.scm._mechanism import Mechanism
+    from scgim.scm._named_nodes import NamedNodeScreen
     from scgim.scm.structure._structure import Structure
     from scgim.scm.structure._structure_search import SearchProgress
 
+MECHANISMS: dict[str, type[Mechanism]] = {"linear": LinearMechanism, "mlp": MLPMechanism}
+
+# Weight of the share of hard interventions over all nodes, in targets: one observation's worth.
 HARD_PRIOR_WEIGHT = 1.0
+# Evidence in nats for what is known; beyond all that cells say.
 MAX_EVIDENCE = 1e3
 
 
@@ -34,7 +42,7 @@ def fit_named_nodes(
     screen: NamedNodeScreen,
     rng: np.random.Generator,
     *,
-    mechanism: Literal["linear", "mlp"] = "linear",
+    mechanism: Literal["linear", "mlp"] | type[Mechanism] = "linear",
     settings: SearchSettings | None = None,
     prior: PriorKnowledge | None = None,
     graph: BoolArray | None = None,
@@ -49,7 +57,7 @@ def fit_named_nodes(
     rng
         Source of restarts and of initial weights.
     mechanism
-        ``"linear"``, or ``"mlp"``: search with additive splines, then fit networks.
+        ``"linear"``; ``"mlp"``: search with additive splines, then fit networks; or a class.
     settings
         How to search.
     prior
@@ -63,8 +71,9 @@ def fit_named_nodes(
     -------
     The fitted model.
     """
+    mechanism_class = MECHANISMS[mechanism] if isinstance(mechanism, str) else mechanism
     statistics = compute_sufficient_statistics(
-        screen.values, screen.condition, screen.perturbation, is_linear=mechanism == "linear"
+        screen.values, screen.condition, screen.perturbation, is_linear=mechanism_class.is_linear
     )
     chosen = settings or SearchSettings()
     known = prior or PriorKnowledge.none(screen.n_nodes, screen.n_perturbations)
@@ -77,48 +86,45 @@ def fit_named_nodes(
             statistics, known, kind=chosen.kind, edge_penalty=chosen.edge_penalty
         )
         structure = StructureSearch(score, graph, graph).describe(graph)
-    fitted = fit_mechanism(screen, structure, mechanism, rng)
-    structure = reassess_targets(screen, structure, fitted, known.targets)
-    return fit_generator(screen, structure, fitted)
+    fitted = mechanism_class(screen.n_nodes).double()
+    fitted.fit(mechanism_data(screen, structure, rng))
+    variance = fitted.noise_sd.square().numpy()
+    structure = reassess_targets(screen, structure, fitted, variance, known.targets)
+    return fit_generator(screen, structure, fitted, variance)
 
 
-def fit_mechanism(
-    screen: NamedNodeScreen,
-    structure: Structure,
-    kind: Literal["linear", "mlp"],
-    rng: np.random.Generator,
-) -> NodeMechanism:
-    """Fit the mechanisms of a graph with known targets.
+def mechanism_data(
+    screen: NamedNodeScreen, structure: Structure, rng: np.random.Generator
+) -> MechanismData:
+    """Say what mechanisms are fitted to, given the graph and the targets that were found.
 
     Parameters
     ----------
     screen
         The data.
     structure
-        Graph and targets; its linear mechanisms are final already.
-    kind
-        ``"linear"`` or ``"mlp"``.
+        Graph and targets.
     rng
-        Source of initial weights.
+        Source of the seed of the fit.
 
     Returns
     -------
-    The mechanisms.
+    The data of the fit.
     """
-    if kind == "linear":
-        weights = structure.coefficients[: screen.n_nodes]
-        return LinearNodeMechanism(weights, structure.offset, structure.noise_variance)
     # The last row stands for the control, which perturbation -1 picks.
     none = np.zeros((1, screen.n_nodes), dtype=bool)
     # Cells whose noise is another one would count too little or too much: leave them out.
     is_other = np.vstack([structure.is_rescaled | structure.is_hard, none])[screen.perturbation]
     is_moved = np.vstack([structure.is_moved, none])[screen.perturbation]
-    return fit_mlp_mechanism(
-        screen.values,
-        screen.condition,
-        structure.adjacency,
+    return MechanismData(
+        values=screen.values,
+        condition=screen.condition,
+        graph=structure.adjacency,
         is_shifted=is_moved & ~is_other,
         is_replaced=is_other,
+        linear_weights=structure.coefficients[: screen.n_nodes],
+        linear_offset=structure.offset,
+        linear_noise_variance=structure.noise_variance,
         seed=int(rng.integers(2**31)),
     )
 
@@ -126,7 +132,8 @@ def fit_mechanism(
 def reassess_targets(
     screen: NamedNodeScreen,
     structure: Structure,
-    mechanism: NodeMechanism,
+    mechanism: Mechanism,
+    noise_variance: FloatArray,
     known_targets: IntArray,
 ) -> Structure:
     r"""Decide on shifted targets again, by mechanisms that may be richer than those of the search.
@@ -142,6 +149,8 @@ def reassess_targets(
         Graph and targets as the search left them.
     mechanism
         Fitted mechanisms, perhaps richer than those of the search.
+    noise_variance
+        Variance of a node around its parents as it is measured, shape ``(n_nodes,)``.
     known_targets
         As in :class:`PriorKnowledge`; known entries stay.
 
@@ -152,9 +161,9 @@ def reassess_targets(
     shifts = [not (kind.cuts_parents or kind.rescales_noise) for kind in structure.kinds]
     if True not in shifts:
         return structure
-    residual = screen.condition_means(_residuals(screen, mechanism))
+    residual = screen.condition_means(compute_residuals(mechanism, screen.values))
     sizes, owner = screen.condition_sizes, screen.perturbation
-    explained = sizes[:, None] * residual**2 / (2 * mechanism.noise_variance)
+    explained = sizes[:, None] * residual**2 / (2 * noise_variance)
     evidence = np.zeros(structure.is_target.shape)
     treated = owner >= 0
     np.add.at(evidence, owner[treated], explained[treated])
@@ -174,13 +183,11 @@ def reassess_targets(
     )
 
 
-def _residuals(screen: NamedNodeScreen, mechanism: NodeMechanism) -> FloatArray:
-    means = [mechanism.mean(node, screen.values) for node in range(screen.n_nodes)]
-    return screen.values - np.column_stack(means)
-
-
 def fit_generator(
-    screen: NamedNodeScreen, structure: Structure, mechanism: NodeMechanism
+    screen: NamedNodeScreen,
+    structure: Structure,
+    mechanism: Mechanism,
+    noise_variance: FloatArray,
 ) -> NamedNodeModel:
     """Fit the generator of interventions to what the mechanisms leave unexplained.
 
@@ -192,6 +199,8 @@ def fit_generator(
         Graph and targets.
     mechanism
         Mechanisms.
+    noise_variance
+        Variance of a node around its parents as it is measured, shape ``(n_nodes,)``.
 
     Returns
     -------
@@ -202,12 +211,13 @@ def fit_generator(
     spread = screen.condition_means(values**2) - means**2
     treated = (screen.perturbation >= 0)[:, None]
     is_hard = structure.is_hard[screen.perturbation] & treated
-    residuals = _residuals(screen, mechanism)
+    residuals = compute_residuals(mechanism, screen.values)
     residual = screen.condition_means(residuals)
-    residual_spread = screen.condition_means(residuals**2) - residual**2
+    # Rounding takes the variance of a few equal cells below zero.
+    residual_spread = np.maximum(screen.condition_means(residuals**2) - residual**2, 0.0)
     is_rescaled = structure.is_rescaled[screen.perturbation] & treated & ~is_hard
     observed = np.where(is_hard, means, residual)
-    variance = np.where(is_rescaled, residual_spread, mechanism.noise_variance)
+    variance = np.where(is_rescaled, residual_spread, noise_variance)
     variance = np.where(is_hard, spread, variance)
     observations = ShiftObservations.from_conditions(
         observed,
@@ -220,7 +230,7 @@ def fit_generator(
     efficacy = EfficacyModel.fit(
         observations, scaled, n_perturbations=screen.n_perturbations, n_nodes=n_nodes
     )
-    noise_ratio = np.sqrt(residual_spread / mechanism.noise_variance)
+    noise_ratio = np.sqrt(residual_spread / noise_variance)
     return NamedNodeModel(
         structure=structure,
         mechanism=mechanism,
@@ -229,7 +239,7 @@ def fit_generator(
         feature_center=center,
         feature_scale=scale,
         hard_share=_hard_share(structure),
-        hard_noise_scale=_hard_noise_scale(spread, is_hard, mechanism.noise_variance),
+        hard_noise_scale=_hard_noise_scale(spread, is_hard, noise_variance),
         extra_noise=_extra_noise(screen, efficacy, noise_ratio, is_rescaled),
     )
 

@@ -11,7 +11,6 @@ import torch
 from scgim.module import log_rate
 from scgim.scm import (
     EfficacyModel,
-    LinearNodeMechanism,
     MechanismUncertainty,
     NamedNodeModel,
     SplineBasis,
@@ -27,7 +26,8 @@ from scgim.scm import (
     judge_on_held_out_cells,
     search_structure,
 )
-from scgim.scm._named_node_fit import fit_generator, fit_mechanism, reassess_targets
+from scgim.scm._named_node_fit import fit_generator, mechanism_data, reassess_targets
+from scgim.scm._sampling import compute_residuals
 from scgim.scm.structure._sufficient_statistics import compute_target_penalty
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from scgim.scm import (
         InterventionKindName,
-        NodeMechanism,
+        Mechanism,
         PriorKnowledge,
         SearchProgress,
         Structure,
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from scgim.spaces._genes_data import GenesData
     from scgim.spaces._graph_search import GraphSearch
 
-MechanismKind = Literal["linear", "mlp"]
 StructureKind = Literal["search", "gradient", "given"]
 
 MAX_EVIDENCE = 1e3
@@ -56,7 +55,7 @@ THETA_RANGE = (1e-2, 1e4)
 class GenesOptions(NamedTuple):
     """How named genes are fitted."""
 
-    mechanism: MechanismKind
+    mechanism: type[Mechanism]
     intervention: InterventionKindName
     structure: StructureKind
 
@@ -86,6 +85,7 @@ class GenesFit(NamedTuple):
 
 
 def fit_expression(
+    mechanism: Mechanism,
     data: GenesData,
     features: np.ndarray | None,
     options: GenesOptions,
@@ -99,6 +99,8 @@ def fit_expression(
 
     Parameters
     ----------
+    mechanism
+        The mechanisms, which are fitted in place.
     data
         The cells.
     features
@@ -123,7 +125,7 @@ def fit_expression(
         screen.values,
         screen.condition,
         screen.perturbation,
-        is_linear=options.mechanism == "linear",
+        is_linear=mechanism.is_linear,
     )
     settings = search.settings(options.intervention)
     if options.structure == "search":
@@ -139,17 +141,19 @@ def fit_expression(
             statistics, prior, kind=settings.kind, edge_penalty=settings.edge_penalty
         )
         structure = StructureSearch(score, graph, graph).describe(graph)
-    mechanism = fit_mechanism(screen, structure, options.mechanism, rng)
-    structure = reassess_targets(screen, structure, mechanism, prior.targets)
+    mechanism.fit(mechanism_data(screen, structure, rng))
+    variance = mechanism.noise_sd.square().numpy()
+    structure = reassess_targets(screen, structure, mechanism, variance, prior.targets)
     singles = _keep_singles(structure, data.n_single)
-    model = _fit_generator(data, features, singles, mechanism)
+    model = _fit_generator(data, features, singles, mechanism, variance)
     scatter = statistics.within.sum(axis=-1)[: screen.n_nodes, : screen.n_nodes]
-    uncertainty = MechanismUncertainty(structure.adjacency, scatter, mechanism.noise_variance)
+    uncertainty = MechanismUncertainty(structure.adjacency, scatter, variance)
     evidence = compute_expression_evidence(screen.values, data.group[data.condition])
-    return GenesFit(model, structure, mechanism.noise_variance, uncertainty, evidence)
+    return GenesFit(model, structure, variance, uncertainty, evidence)
 
 
 def fit_counts(
+    mechanism: Mechanism,
     data: GenesData,
     features: np.ndarray | None,
     options: GenesOptions,
@@ -168,6 +172,8 @@ def fit_counts(
 
     Parameters
     ----------
+    mechanism
+        The mechanisms, which are fitted in place.
     data
         The cells.
     features
@@ -206,15 +212,12 @@ def fit_counts(
             statistics, prior, kind=settings.kind, edge_penalty=settings.edge_penalty
         )
         structure = StructureSearch(score, prior.required, prior.required).describe(prior.required)
-    n_nodes = data.values.shape[1]
-    weights = structure.coefficients[:n_nodes]
-    contrast = np.eye(n_nodes) - weights
+    mechanism.fit(mechanism_data(data.screen(), structure, rng))
+    contrast = np.eye(len(structure.offset)) - mechanism.adjacency.numpy()
     measured = np.einsum("ij,ik,kj->j", contrast, covariance.measured, contrast)
-    mechanism = LinearNodeMechanism(weights, structure.offset, structure.noise_variance)
-    seen = replace(mechanism, noise_variance=measured)
-    structure = reassess_targets(data.screen(), structure, seen, prior.targets)
+    structure = reassess_targets(data.screen(), structure, mechanism, measured, prior.targets)
     singles = _keep_singles(structure, data.n_single)
-    model = replace(_fit_generator(data, features, singles, seen), mechanism=mechanism)
+    model = _fit_generator(data, features, singles, mechanism, measured)
     between = _between(data)
     prior_covariance = regularised + between
     noise = np.diag(np.maximum(np.diag(covariance.measured - regularised), 0.0))
@@ -225,7 +228,8 @@ def fit_counts(
         "median_library": np.array(typical),
     }
     scatter = statistics.within.sum(axis=-1)[:-1, :-1]
-    uncertainty = MechanismUncertainty(structure.adjacency, scatter, mechanism.noise_variance)
+    variance = mechanism.noise_sd.square().numpy()
+    uncertainty = MechanismUncertainty(structure.adjacency, scatter, variance)
     return GenesFit(model, structure, measured, uncertainty, evidence), buffers
 
 
@@ -278,9 +282,7 @@ def group_shifts(fit: GenesFit, data: GenesData) -> np.ndarray:
     -------
     Mean residual of the targets; 0 elsewhere.
     """
-    mechanism, values = fit.model.mechanism, data.values
-    expected = np.column_stack([mechanism.mean(j, values) for j in range(values.shape[1])])
-    residual = data.screen().condition_means(values - expected)
+    residual = data.screen().condition_means(compute_residuals(fit.model.mechanism, data.values))
     shifts = np.zeros(fit.structure.is_target.shape)
     for condition in np.argsort(data.log10_dose, kind="stable"):
         if data.group[condition] >= 0:
@@ -303,11 +305,12 @@ def _fit_generator(
     data: GenesData,
     features: np.ndarray | None,
     structure: Structure,
-    mechanism: NodeMechanism,
+    mechanism: Mechanism,
+    noise_variance: np.ndarray,
 ) -> NamedNodeModel:
     screen = data.single_screen(features)
     if structure.is_target.any():
-        return fit_generator(screen, structure, mechanism)
+        return fit_generator(screen, structure, mechanism, noise_variance)
     n_single, n_nodes = structure.is_target.shape
     return NamedNodeModel(
         structure=structure,

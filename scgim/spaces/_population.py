@@ -108,7 +108,7 @@ class Population:
 
     @torch.no_grad()
     def _mean(self, intervention: Intervention) -> Tensor:
-        nodes = self._module.mechanism.push(
+        nodes = self._module.mechanism.simulate(
             self.noise,
             intervention.map(lambda values: values[:, None]),
             self._module.node_offset(self.covariates),

@@ -1,11 +1,17 @@
+import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 
 from scgim.scm import (
     Intervention,
+    LinearMechanism,
     abduct_noise,
+    compute_linear_mean,
+    compute_log_densities,
     compute_total_effects,
     replay,
+    sample_nodes,
     scale_nodes,
     set_nodes,
     shift_nodes,
@@ -73,7 +79,7 @@ def test_interventions_per_cell_equal_one_cell_at_a_time(adjacency, offset, nois
     hard = set_nodes((_normal(N_CELLS, N_NODES, seed=6) > 0).double(), noise.flip(0))
     together = solve_intervened(adjacency, offset, noise, hard)
     for cell in range(N_CELLS):
-        alone = Intervention(*(values[cell] for values in vars(hard).values()))
+        alone = hard[cell]
         one = solve_intervened(adjacency, offset, noise[cell : cell + 1], alone)
         torch.testing.assert_close(together[cell : cell + 1], one)
 
@@ -122,7 +128,7 @@ def test_combined_shifts_add_and_their_order_is_free(adjacency, offset, noise):
 
 def test_relabelling_nodes_relabels_the_solution(adjacency, offset, noise, mixed):
     order = torch.tensor([2, 0, 3, 1])
-    relabelled = Intervention(*(values[..., order] for values in vars(mixed).values()))
+    relabelled = mixed.map(lambda values: values[..., order])
     torch.testing.assert_close(
         solve_intervened(adjacency[order][:, order], offset[order], noise[:, order], relabelled),
         solve_intervened(adjacency, offset, noise, mixed)[:, order],
@@ -144,3 +150,47 @@ def test_gradients_are_finite_under_a_clamp(adjacency, offset, noise):
     assert adjacency.grad.isfinite().all()
     # No edge into a clamped node matters any more.
     assert torch.equal(adjacency.grad[:, :2], torch.zeros(N_NODES, 2, dtype=torch.float64))
+
+
+@pytest.fixture
+def mechanism(adjacency, offset):
+    mechanism = LinearMechanism(N_NODES).double().requires_grad_(requires_grad=False)
+    mechanism.weight.copy_(adjacency)
+    mechanism.offset.copy_(offset)
+    mechanism.noise_sd.copy_(torch.tensor([1.0, 0.5, 2.0, 1.5]))
+    return mechanism
+
+
+@pytest.fixture
+def possible():
+    """Node 0 is perhaps shifted in the first condition, node 2 certainly set in the second."""
+    zeros = torch.zeros(2, N_NODES, dtype=torch.float64)
+    shift, is_cut, probability = zeros.clone(), zeros.clone(), zeros.clone()
+    shift[0, 0], probability[0, 0] = 4.0, 0.3
+    shift[1, 2], probability[1, 2], is_cut[1, 2] = -1.0, 1.0, 1.0
+    return Intervention(shift, zeros + 0.5, is_cut, probability)
+
+
+def test_cells_have_the_mean_of_the_intervened_model(mechanism, possible):
+    cells = sample_nodes(mechanism, possible, 40_000, np.random.default_rng(0))
+    mean = compute_linear_mean(mechanism, possible)
+    error = cells.std(1) / np.sqrt(cells.shape[1])
+    assert (np.abs(cells.mean(1) - mean) <= 4 * error).all()
+
+
+def test_uncertain_targets_are_hit_as_often_as_they_say(mechanism, possible):
+    cells = sample_nodes(mechanism, possible, 4000, np.random.default_rng(0))
+    residual = mechanism.residual(torch.as_tensor(cells[0]))[:, 0]
+    assert (residual > 2.5).double().mean().item() == pytest.approx(0.3, abs=0.03)
+
+
+def test_log_densities_are_those_of_the_intervened_mechanisms(mechanism, possible):
+    cells = np.random.default_rng(0).standard_normal((2, 3, N_NODES))
+    kept, hit = compute_log_densities(mechanism, cells, possible)
+    flat = cells.reshape(6, N_NODES)
+    mean = (torch.as_tensor(flat) @ mechanism.adjacency + mechanism.offset).numpy()
+    sd = mechanism.noise_sd.numpy()
+    np.testing.assert_allclose(kept, norm.logpdf(flat, mean, sd))
+    shifted = norm.logpdf(flat[:3, 0], mean[:3, 0] + 4.0, 0.5 * sd[0])
+    np.testing.assert_allclose(hit[:3, 0], shifted)
+    np.testing.assert_allclose(hit[3:, 2], norm.logpdf(flat[3:, 2], -1.0, 0.5 * sd[2]))
