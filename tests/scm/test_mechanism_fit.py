@@ -12,7 +12,7 @@ def make_data():
     """Three conditions of 100 cells: control, node 1 shifted, node 1 replaced."""
     rng = np.random.default_rng(0)
     condition = np.repeat([0, 1, 2], N_CELLS // 3)
-    values = rng.standard_normal((N_CELLS, 2)) + [1.0, 0.0]
+    values = rng.normal([1.0, 0.0], size=(N_CELLS, 2))
     values[condition == 1, 1] += 5.0
     values[condition == 2, 1] = 50.0
     is_shifted, is_replaced = np.zeros((2, 3, 2), bool)
