@@ -17,9 +17,12 @@ from scgim.scm import (
     NamedNodeScreen,
     PriorKnowledge,
     compute_linear_mean,
+    compute_sufficient_statistics,
+    find_structure,
     fit_named_nodes,
     fit_structure_by_gradient,
 )
+from scgim.spaces._mechanism_choice import find_mechanism
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -246,14 +249,19 @@ class SearchedGraph(GenesPredictor):
             graph = true_edges(self._world)
             prior = PriorKnowledge.none(screen.nodes.n_nodes, screen.nodes.n_perturbations)
             prior.targets[:] = true_targets(self._world, screen.drugs)
-        self._model = fit_named_nodes(
-            screen.nodes,
-            np.random.default_rng(0),
-            mechanism=self._world.mechanism,
-            settings=self._settings,
-            prior=prior,
-            graph=graph,
+        rng, nodes = np.random.default_rng(0), screen.nodes
+        mechanism = find_mechanism(self._world.mechanism)(nodes.n_nodes).double()
+        statistics = compute_sufficient_statistics(
+            nodes.values, nodes.condition, nodes.perturbation, is_linear=mechanism.is_linear
         )
+        structure = find_structure(
+            statistics, rng, settings=self._settings, prior=prior, graph=graph
+        )
+        scatter = statistics.within.sum(axis=-1)[: nodes.n_nodes, : nodes.n_nodes]
+        known = None if prior is None else prior.targets
+        self._model = fit_named_nodes(
+            nodes, structure, mechanism, rng, scatter=scatter, known_targets=known
+        ).model
 
     def predict_mean(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
         """Predict mean standardised expression.

@@ -17,7 +17,7 @@ from scgim.scm._linear_mechanism import LinearMechanism
 from scgim.scm._mechanism import Mechanism
 from scgim.scm._mechanism_fit import MechanismData
 from scgim.scm._mlp_mechanism import MLPMechanism
-from scgim.scm._named_node_fit import fit_named_nodes
+from scgim.scm._named_node_fit import NamedNodeFit, find_structure, fit_named_nodes
 from scgim.scm._named_nodes import NamedNodeModel, NamedNodeScreen
 from scgim.scm._sampling import (
     abduct_noise,
@@ -103,6 +103,7 @@ __all__ = [
     "Mechanism",
     "MechanismData",
     "MechanismUncertainty",
+    "NamedNodeFit",
     "NamedNodeModel",
     "NamedNodeScreen",
     "PriorKnowledge",
@@ -132,6 +133,7 @@ __all__ = [
     "control_deviation",
     "find_gauges",
     "find_generations",
+    "find_structure",
     "find_tied_orders",
     "fit_named_nodes",
     "fit_structure_by_gradient",

@@ -1,25 +1,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.special import expit, logit
 
-from scgim.scm._linear_mechanism import LinearMechanism
 from scgim.scm._mechanism_fit import MechanismData
-from scgim.scm._mlp_mechanism import MLPMechanism
 from scgim.scm._named_nodes import NamedNodeModel
 from scgim.scm._sampling import compute_residuals
 from scgim.scm.generator._efficacy_model import EfficacyModel, ShiftObservations
 from scgim.scm.generator._target_prediction import TargetPredictor
+from scgim.scm.structure._mechanism_uncertainty import MechanismUncertainty
 from scgim.scm.structure._prior_knowledge import PriorKnowledge
 from scgim.scm.structure._structure_score import StructureScore
 from scgim.scm.structure._structure_search import SearchSettings, StructureSearch, search_structure
-from scgim.scm.structure._sufficient_statistics import (
-    compute_sufficient_statistics,
-    compute_target_penalty,
-)
+from scgim.scm.structure._sufficient_statistics import compute_target_penalty
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +25,7 @@ if TYPE_CHECKING:
     from scgim.scm._named_nodes import NamedNodeScreen
     from scgim.scm.structure._structure import Structure
     from scgim.scm.structure._structure_search import SearchProgress
-
-MECHANISMS: dict[str, type[Mechanism]] = {"linear": LinearMechanism, "mlp": MLPMechanism}
+    from scgim.scm.structure._sufficient_statistics import SufficientStatistics
 
 # Weight of the share of hard interventions over all nodes, in targets: one observation's worth.
 HARD_PRIOR_WEIGHT = 1.0
@@ -38,26 +33,44 @@ HARD_PRIOR_WEIGHT = 1.0
 MAX_EVIDENCE = 1e3
 
 
-def fit_named_nodes(
-    screen: NamedNodeScreen,
+class NamedNodeFit(NamedTuple):
+    """What was learned of named nodes.
+
+    Attributes
+    ----------
+    model
+        Graph, mechanisms, targets of the perturbations that were run alone, generator.
+    structure
+        Graph, and the targets of all perturbations, combinations among them.
+    residual_variance
+        Variance of a node around its parents as it is measured, shape ``(n_nodes,)``.
+    uncertainty
+        How far the mechanisms are open.
+    """
+
+    model: NamedNodeModel
+    structure: Structure
+    residual_variance: FloatArray
+    uncertainty: MechanismUncertainty
+
+
+def find_structure(
+    statistics: SufficientStatistics,
     rng: np.random.Generator,
     *,
-    mechanism: Literal["linear", "mlp"] | type[Mechanism] = "linear",
     settings: SearchSettings | None = None,
     prior: PriorKnowledge | None = None,
     graph: BoolArray | None = None,
     callback: Callable[[SearchProgress], None] | None = None,
-) -> NamedNodeModel:
-    """Find graph and targets, then fit mechanisms and the generator of interventions.
+) -> Structure:
+    """Find graph and targets, from sufficient statistics alone: the first half of the fit.
 
     Parameters
     ----------
-    screen
-        The data.
+    statistics
+        Summary of the screen, in the basis of the mechanisms.
     rng
-        Source of restarts and of initial weights.
-    mechanism
-        ``"linear"``; ``"mlp"``: search with additive splines, then fit networks; or a class.
+        Source of restarts.
     settings
         How to search.
     prior
@@ -69,28 +82,73 @@ def fit_named_nodes(
 
     Returns
     -------
-    The fitted model.
+    Graph and targets.
     """
-    mechanism_class = MECHANISMS[mechanism] if isinstance(mechanism, str) else mechanism
-    statistics = compute_sufficient_statistics(
-        screen.values, screen.condition, screen.perturbation, is_linear=mechanism_class.is_linear
-    )
-    chosen = settings or SearchSettings()
-    known = prior or PriorKnowledge.none(screen.n_nodes, screen.n_perturbations)
+    settings = settings or SearchSettings()
+    prior = prior or PriorKnowledge.none(statistics.n_nodes, statistics.n_perturbations)
     if graph is None:
-        structure = search_structure(
-            statistics, rng, settings=chosen, prior=known, callback=callback
-        )
-    else:
-        score = StructureScore(
-            statistics, known, kind=chosen.kind, edge_penalty=chosen.edge_penalty
-        )
-        structure = StructureSearch(score, graph, graph).describe(graph)
-    fitted = mechanism_class(screen.n_nodes).double()
-    fitted.fit(mechanism_data(screen, structure, rng))
-    variance = fitted.noise_sd.square().numpy()
-    structure = reassess_targets(screen, structure, fitted, variance, known.targets)
-    return fit_generator(screen, structure, fitted, variance)
+        return search_structure(statistics, rng, settings=settings, prior=prior, callback=callback)
+    score = StructureScore(
+        statistics, prior, kind=settings.kind, edge_penalty=settings.edge_penalty
+    )
+    return StructureSearch(score, graph, graph).describe(graph)
+
+
+def fit_named_nodes(
+    screen: NamedNodeScreen,
+    structure: Structure,
+    mechanism: Mechanism,
+    rng: np.random.Generator,
+    *,
+    scatter: FloatArray,
+    alone: NamedNodeScreen | None = None,
+    known_targets: IntArray | None = None,
+    measured_covariance: FloatArray | None = None,
+) -> NamedNodeFit:
+    """Fit mechanisms, targets and generator, given the graph: the second half of the fit.
+
+    Parameters
+    ----------
+    screen
+        The data.
+    structure
+        Graph and targets, see :func:`find_structure`.
+    mechanism
+        How nodes follow their parents; it is fitted in place.
+    rng
+        Source of the seed of the mechanisms.
+    scatter
+        Scatter of the nodes within conditions, shape ``(n_nodes, n_nodes)``.
+    alone
+        The control and the perturbations that were run alone, which come first in ``screen``, with
+        their features; by default all.
+    known_targets
+        As in :class:`PriorKnowledge`; by default none is known.
+    measured_covariance
+        Covariance of the nodes within conditions as measured, where the mechanisms are fitted to one
+        that is free of counting noise.
+
+    Returns
+    -------
+    The fit.
+    """
+    alone = screen if alone is None else alone
+    if known_targets is None:
+        known_targets = np.full(structure.is_target.shape, -1)
+    mechanism.fit(mechanism_data(screen, structure, rng))
+    noise_variance = mechanism.noise_sd.square().numpy()
+    measured = noise_variance
+    if measured_covariance is not None:
+        contrast = np.eye(screen.n_nodes) - mechanism.adjacency.detach().numpy()
+        measured = np.einsum("ij,ik,kj->j", contrast, measured_covariance, contrast)
+    structure = reassess_targets(screen, structure, mechanism, measured, known_targets)
+    of_alone = structure.of_perturbations(alone.n_perturbations)
+    return NamedNodeFit(
+        model=fit_generator(alone, of_alone, mechanism, measured),
+        structure=structure,
+        residual_variance=measured,
+        uncertainty=MechanismUncertainty(structure.adjacency, scatter, noise_variance),
+    )
 
 
 def mechanism_data(
@@ -204,8 +262,10 @@ def fit_generator(
 
     Returns
     -------
-    The model.
+    The model; without any target it has no generator.
     """
+    if not structure.is_target.any():
+        return _without_targets(structure, mechanism)
     n_nodes, values = screen.n_nodes, screen.values
     means = screen.condition_means(values)
     spread = screen.condition_means(values**2) - means**2
@@ -241,6 +301,21 @@ def fit_generator(
         hard_share=_hard_share(structure),
         hard_noise_scale=_hard_noise_scale(spread, is_hard, noise_variance),
         extra_noise=_extra_noise(screen, efficacy, noise_ratio, is_rescaled),
+    )
+
+
+def _without_targets(structure: Structure, mechanism: Mechanism) -> NamedNodeModel:
+    n_perturbations, n_nodes = structure.is_target.shape
+    return NamedNodeModel(
+        structure=structure,
+        mechanism=mechanism,
+        efficacy=EfficacyModel.fit_nothing(n_perturbations, n_nodes),
+        predictor=None,
+        feature_center=np.zeros(0),
+        feature_scale=np.ones(0),
+        hard_share=np.zeros(n_nodes),
+        hard_noise_scale=1.0,
+        extra_noise=np.zeros((n_perturbations, n_nodes)),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -10,23 +9,17 @@ import torch
 
 from scgim.module import log_rate
 from scgim.scm import (
-    EfficacyModel,
-    MechanismUncertainty,
-    NamedNodeModel,
     SplineBasis,
-    StructureScore,
-    StructureSearch,
     SufficientStatistics,
-    TargetEvidence,
     compute_denoised_covariance,
     compute_expression_evidence,
     compute_sufficient_statistics,
     compute_target_evidence,
+    find_structure,
+    fit_named_nodes,
     fit_structure_by_gradient,
     judge_on_held_out_cells,
-    search_structure,
 )
-from scgim.scm._named_node_fit import fit_generator, mechanism_data, reassess_targets
 from scgim.scm._sampling import compute_residuals
 from scgim.scm.structure._sufficient_statistics import compute_target_penalty
 
@@ -36,9 +29,12 @@ if TYPE_CHECKING:
     from scgim.scm import (
         InterventionKindName,
         Mechanism,
+        MechanismUncertainty,
+        NamedNodeModel,
         PriorKnowledge,
         SearchProgress,
         Structure,
+        TargetEvidence,
     )
     from scgim.spaces._genes_data import GenesData
     from scgim.spaces._graph_search import GraphSearch
@@ -120,36 +116,29 @@ def fit_expression(
     -------
     The fit.
     """
-    screen = data.screen()
+    screen, alone = data.screen(), data.single_screen(features)
     statistics = compute_sufficient_statistics(
-        screen.values,
-        screen.condition,
-        screen.perturbation,
-        is_linear=mechanism.is_linear,
+        screen.values, screen.condition, screen.perturbation, is_linear=mechanism.is_linear
     )
+    graph = None if options.structure == "search" else prior.required
+    if options.structure == "gradient":
+        seed = int(rng.integers(2**31))
+        graph = fit_structure_by_gradient(alone, seed=seed).adjacency
     settings = search.settings(options.intervention)
-    if options.structure == "search":
-        structure = search_structure(
-            statistics, rng, settings=settings, prior=prior, callback=callback
-        )
-    else:
-        graph = prior.required
-        if options.structure == "gradient":
-            seed = int(rng.integers(2**31))
-            graph = fit_structure_by_gradient(data.single_screen(features), seed=seed).adjacency
-        score = StructureScore(
-            statistics, prior, kind=settings.kind, edge_penalty=settings.edge_penalty
-        )
-        structure = StructureSearch(score, graph, graph).describe(graph)
-    mechanism.fit(mechanism_data(screen, structure, rng))
-    variance = mechanism.noise_sd.square().numpy()
-    structure = reassess_targets(screen, structure, mechanism, variance, prior.targets)
-    singles = _keep_singles(structure, data.n_single)
-    model = _fit_generator(data, features, singles, mechanism, variance)
-    scatter = statistics.within.sum(axis=-1)[: screen.n_nodes, : screen.n_nodes]
-    uncertainty = MechanismUncertainty(structure.adjacency, scatter, variance)
+    structure = find_structure(
+        statistics, rng, settings=settings, prior=prior, graph=graph, callback=callback
+    )
+    found = fit_named_nodes(
+        screen,
+        structure,
+        mechanism,
+        rng,
+        scatter=statistics.within.sum(axis=-1)[: screen.n_nodes, : screen.n_nodes],
+        alone=alone,
+        known_targets=prior.targets,
+    )
     evidence = compute_expression_evidence(screen.values, data.group[data.condition])
-    return GenesFit(model, structure, variance, uncertainty, evidence)
+    return GenesFit(*found, evidence)
 
 
 def fit_counts(
@@ -202,22 +191,24 @@ def fit_counts(
     regularised = covariance.regularised()
     reliability = np.clip(covariance.reliability, MIN_RELIABILITY, 1.0)
     statistics = _denoised_statistics(data, regularised, float(np.median(reliability)) ** 2)
-    settings = search.settings(options.intervention)
-    if options.structure == "search":
-        structure = search_structure(
-            statistics, rng, settings=settings, prior=prior, callback=callback
-        )
-    else:
-        score = StructureScore(
-            statistics, prior, kind=settings.kind, edge_penalty=settings.edge_penalty
-        )
-        structure = StructureSearch(score, prior.required, prior.required).describe(prior.required)
-    mechanism.fit(mechanism_data(data.screen(), structure, rng))
-    contrast = np.eye(len(structure.offset)) - mechanism.adjacency.numpy()
-    measured = np.einsum("ij,ik,kj->j", contrast, covariance.measured, contrast)
-    structure = reassess_targets(data.screen(), structure, mechanism, measured, prior.targets)
-    singles = _keep_singles(structure, data.n_single)
-    model = _fit_generator(data, features, singles, mechanism, measured)
+    structure = find_structure(
+        statistics,
+        rng,
+        settings=search.settings(options.intervention),
+        prior=prior,
+        graph=None if options.structure == "search" else prior.required,
+        callback=callback,
+    )
+    found = fit_named_nodes(
+        data.screen(),
+        structure,
+        mechanism,
+        rng,
+        scatter=statistics.within.sum(axis=-1)[:-1, :-1],
+        alone=data.single_screen(features),
+        known_targets=prior.targets,
+        measured_covariance=covariance.measured,
+    )
     between = _between(data)
     prior_covariance = regularised + between
     noise = np.diag(np.maximum(np.diag(covariance.measured - regularised), 0.0))
@@ -227,10 +218,7 @@ def fit_counts(
         "posterior_variance": np.maximum(np.diag(prior_covariance - prior_covariance @ gain), 1e-8),
         "median_library": np.array(typical),
     }
-    scatter = statistics.within.sum(axis=-1)[:-1, :-1]
-    variance = mechanism.noise_sd.square().numpy()
-    uncertainty = MechanismUncertainty(structure.adjacency, scatter, variance)
-    return GenesFit(model, structure, measured, uncertainty, evidence), buffers
+    return GenesFit(*found, evidence), buffers
 
 
 def count_buffers(
@@ -288,41 +276,6 @@ def group_shifts(fit: GenesFit, data: GenesData) -> np.ndarray:
         if data.group[condition] >= 0:
             shifts[data.group[condition]] = residual[condition]
     return np.where(fit.structure.is_target, shifts, 0.0)
-
-
-def _keep_singles(structure: Structure, n_single: int) -> Structure:
-    rows = slice(0, n_single)
-    return replace(
-        structure,
-        kind_index=structure.kind_index[rows],
-        target_probability=structure.target_probability[rows],
-        target_evidence=structure.target_evidence[rows],
-        kind_evidence=structure.kind_evidence[rows],
-    )
-
-
-def _fit_generator(
-    data: GenesData,
-    features: np.ndarray | None,
-    structure: Structure,
-    mechanism: Mechanism,
-    noise_variance: np.ndarray,
-) -> NamedNodeModel:
-    screen = data.single_screen(features)
-    if structure.is_target.any():
-        return fit_generator(screen, structure, mechanism, noise_variance)
-    n_single, n_nodes = structure.is_target.shape
-    return NamedNodeModel(
-        structure=structure,
-        mechanism=mechanism,
-        efficacy=EfficacyModel.fit_nothing(n_single, n_nodes),
-        predictor=None,
-        feature_center=np.zeros(0),
-        feature_scale=np.ones(0),
-        hard_share=np.zeros(n_nodes),
-        hard_noise_scale=1.0,
-        extra_noise=np.zeros((n_single, n_nodes)),
-    )
 
 
 def _denoised_statistics(

@@ -2,8 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from scgim.scm import LinearMechanism, set_nodes, shift_nodes
-from scgim.scm._named_node_fit import fit_named_nodes
+from scgim.scm import (
+    LinearMechanism,
+    MLPMechanism,
+    compute_sufficient_statistics,
+    set_nodes,
+    shift_nodes,
+)
+from scgim.scm._named_node_fit import find_structure, fit_named_nodes
 from scgim.scm._named_nodes import NamedNodeScreen
 from scgim.scm.structure._prior_knowledge import PriorKnowledge
 from scgim.scm.structure._structure_search import SearchSettings
@@ -33,9 +39,22 @@ def draw_screen(seed=0, *, is_hard=False):
     return NamedNodeScreen(values, condition, perturbation, log10_dose, features), targets
 
 
-def fit(screen, **options):
-    settings = SearchSettings(kind=options.pop("kind", "shift"), n_restarts=8)
-    return fit_named_nodes(screen, np.random.default_rng(0), settings=settings, **options)
+def fit(screen, *, mechanism=LinearMechanism, kind="shift", prior=None, **options):
+    rng = np.random.default_rng(0)
+    statistics = compute_sufficient_statistics(
+        screen.values, screen.condition, screen.perturbation, is_linear=mechanism.is_linear
+    )
+    settings = SearchSettings(kind=kind, n_restarts=8)
+    structure = find_structure(statistics, rng, settings=settings, prior=prior, **options)
+    n_nodes = screen.n_nodes
+    return fit_named_nodes(
+        screen,
+        structure,
+        mechanism(n_nodes).double(),
+        rng,
+        scatter=statistics.within.sum(axis=-1)[:n_nodes, :n_nodes],
+        known_targets=None if prior is None else prior.targets,
+    ).model
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +174,7 @@ def test_known_targets_are_kept():
 
 def test_mlp_mechanisms_use_the_same_interface():
     screen, _targets = draw_screen()
-    model = fit(screen, graph=WEIGHTS != 0, mechanism="mlp")
+    model = fit(screen, graph=WEIGHTS != 0, mechanism=MLPMechanism)
     assert not isinstance(model.mechanism, LinearMechanism)
     what = model.seen(screen.perturbation, screen.log10_dose)
     predicted = model.mean(what, np.random.default_rng(0), n_cells=500)

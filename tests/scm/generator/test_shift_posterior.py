@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from scgim.scm import NamedNodeScreen, SearchSettings, compute_shift_posterior, fit_named_nodes
+from scgim.scm import (
+    LinearMechanism,
+    NamedNodeScreen,
+    SearchSettings,
+    compute_shift_posterior,
+    compute_sufficient_statistics,
+    find_structure,
+    fit_named_nodes,
+)
 
 
 def _screen(seed, n_cells=40):
@@ -21,8 +29,14 @@ def _screen(seed, n_cells=40):
 
 
 def _fit(screen):
-    settings = SearchSettings(n_restarts=0, n_walk_steps=1)
-    return fit_named_nodes(screen, np.random.default_rng(0), settings=settings)
+    settings, rng = SearchSettings(n_restarts=0, n_walk_steps=1), np.random.default_rng(0)
+    statistics = compute_sufficient_statistics(
+        screen.values, screen.condition, screen.perturbation, is_linear=True
+    )
+    structure = find_structure(statistics, rng, settings=settings)
+    mechanism = LinearMechanism(screen.n_nodes).double()
+    scatter = statistics.within.sum(axis=-1)[: screen.n_nodes, : screen.n_nodes]
+    return fit_named_nodes(screen, structure, mechanism, rng, scatter=scatter).model
 
 
 @pytest.fixture(scope="module")
