@@ -18,7 +18,7 @@ from scgim.scm._mechanism import Mechanism
 from scgim.scm._mechanism_fit import MechanismData
 from scgim.scm._mlp_mechanism import MLPMechanism
 from scgim.scm._named_node_fit import NamedNodeFit, find_structure, fit_named_nodes
-from scgim.scm._named_nodes import NamedNodeModel, NamedNodeScreen
+from scgim.scm._named_node_screen import NamedNodeScreen
 from scgim.scm._sampling import (
     abduct_noise,
     compute_linear_mean,
@@ -26,6 +26,12 @@ from scgim.scm._sampling import (
     replay,
     sample_nodes,
     solve_intervened,
+)
+from scgim.scm._structure import Structure
+from scgim.scm._sufficient_statistics import (
+    SplineBasis,
+    SufficientStatistics,
+    compute_sufficient_statistics,
 )
 from scgim.scm.gauge._gauge import Gauge, GaugeProblem, find_gauges, find_tied_orders, match_nodes
 from scgim.scm.generator._dense_interventions import DenseInterventions
@@ -38,6 +44,7 @@ from scgim.scm.generator._intervention_generator import (
     InterventionGenerator,
 )
 from scgim.scm.generator._intervention_table import InterventionTable
+from scgim.scm.generator._named_node_model import NamedNodeModel
 from scgim.scm.generator._shift_posterior import ShiftPosterior, compute_shift_posterior
 from scgim.scm.generator._sparse_interventions import SparseInterventions
 from scgim.scm.generator._target_prediction import Kernel, TargetPredictor
@@ -52,7 +59,6 @@ from scgim.scm.structure._denoised_covariance import (
 from scgim.scm.structure._held_out_evidence import judge_on_held_out_cells
 from scgim.scm.structure._mechanism_uncertainty import MechanismUncertainty
 from scgim.scm.structure._prior_knowledge import PriorKnowledge
-from scgim.scm.structure._structure import Structure
 from scgim.scm.structure._structure_gradient import (
     GradientModel,
     GradientSettings,
@@ -64,11 +70,6 @@ from scgim.scm.structure._structure_search import (
     SearchSettings,
     StructureSearch,
     search_structure,
-)
-from scgim.scm.structure._sufficient_statistics import (
-    SplineBasis,
-    SufficientStatistics,
-    compute_sufficient_statistics,
 )
 from scgim.scm.structure._target_evidence import (
     TargetEvidence,

@@ -20,8 +20,8 @@ N_SLOPE_CELLS = 1000
 class Mechanism(nn.Module, ABC):
     r"""How every node follows its parents; subclass it to bring your own.
 
-    Each node is an offset, what its parents make of it, and exogenous noise of its own
-    (:cite:t:`Schneider25`, eq. 1, with additive noise):
+    Each node is an offset, what its parents make of it, and additive exogenous noise of its own, as in
+    the causal models of :cite:t:`Schneider25`, section 3:
 
     .. math:: z_j = \beta_j + f_j(z_{\mathrm{pa}(j)}) + \sigma_j \varepsilon_j,
         \quad \varepsilon \sim N(0, I).
@@ -148,7 +148,7 @@ class Mechanism(nn.Module, ABC):
         return self._flow(exogenous, torch.ones_like(exogenous)).to(exogenous)
 
     def abduct(self, nodes: Tensor, node_offset: Tensor | float = 0.0) -> Tensor:
-        """Recover the noise of unperturbed cells (abduction; :cite:t:`Pearl09`, section 7.1).
+        """Recover the noise of unperturbed cells (abduction; :cite:t:`Pearl09`, theorem 7.1.7).
 
         Parameters
         ----------

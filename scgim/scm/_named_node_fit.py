@@ -7,25 +7,25 @@ import numpy as np
 from scipy.special import expit, logit
 
 from scgim.scm._mechanism_fit import MechanismData
-from scgim.scm._named_nodes import NamedNodeModel
 from scgim.scm._sampling import compute_residuals
+from scgim.scm._sufficient_statistics import compute_target_penalty
 from scgim.scm.generator._efficacy_model import EfficacyModel, ShiftObservations
+from scgim.scm.generator._named_node_model import NamedNodeModel
 from scgim.scm.generator._target_prediction import TargetPredictor
 from scgim.scm.structure._mechanism_uncertainty import MechanismUncertainty
 from scgim.scm.structure._prior_knowledge import PriorKnowledge
 from scgim.scm.structure._structure_score import StructureScore
 from scgim.scm.structure._structure_search import SearchSettings, StructureSearch, search_structure
-from scgim.scm.structure._sufficient_statistics import compute_target_penalty
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scgim._types import BoolArray, FloatArray, IntArray
     from scgim.scm._mechanism import Mechanism
-    from scgim.scm._named_nodes import NamedNodeScreen
-    from scgim.scm.structure._structure import Structure
+    from scgim.scm._named_node_screen import NamedNodeScreen
+    from scgim.scm._structure import Structure
+    from scgim.scm._sufficient_statistics import SufficientStatistics
     from scgim.scm.structure._structure_search import SearchProgress
-    from scgim.scm.structure._sufficient_statistics import SufficientStatistics
 
 # Weight of the share of hard interventions over all nodes, in targets: one observation's worth.
 HARD_PRIOR_WEIGHT = 1.0

@@ -21,7 +21,7 @@ from scgim.scm import (
     judge_on_held_out_cells,
 )
 from scgim.scm._sampling import compute_residuals
-from scgim.scm.structure._sufficient_statistics import compute_target_penalty
+from scgim.scm._sufficient_statistics import compute_target_penalty
 
 if TYPE_CHECKING:
     from collections.abc import Callable

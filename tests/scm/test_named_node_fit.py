@@ -10,7 +10,7 @@ from scgim.scm import (
     shift_nodes,
 )
 from scgim.scm._named_node_fit import find_structure, fit_named_nodes
-from scgim.scm._named_nodes import NamedNodeScreen
+from scgim.scm._named_node_screen import NamedNodeScreen
 from scgim.scm.structure._prior_knowledge import PriorKnowledge
 from scgim.scm.structure._structure_search import SearchSettings
 

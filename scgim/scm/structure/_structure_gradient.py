@@ -15,21 +15,30 @@ from scgim.scm.structure._structure_ensemble import compute_reach
 
 if TYPE_CHECKING:
     from scgim._types import BoolArray, FloatArray
-    from scgim.scm._named_nodes import NamedNodeScreen
+    from scgim.scm._named_node_screen import NamedNodeScreen
 
 TargetEstimator = Literal["gumbel", "marginal"]
 
+# Settings of our implementation of the published optimiser, from the prototype study, where they were
+# lightly tuned on World G; the published code was not used.
+# Of the relaxed Bernoulli draws (Jang et al. 2017; Maddison et al. 2017).
 TEMPERATURE = 0.5
+# Targets are rare at first.
 START_LOG_ODDS = -2.0
+# Squared shifts per target in nats, and squared weights per cell.
 SHIFT_PENALTY = 0.05
 WEIGHT_PENALTY = 5e-5
+# Units of the network from features to targets.
 HIDDEN = 64
+# Steps in which the learning rate rises, and the share after which it falls as a cosine.
 WARM_UP = 50
 DECAY_FROM = 0.7
 GRADIENT_NORM = 10.0
+# Augmented Lagrangian: steps between updates, share of steps before the first, largest penalty.
 MULTIPLIER_EVERY = 50
 MULTIPLIER_FROM = 0.1
 MAX_RHO = 1e6
+# Power iterations for the spectral radius (Lee et al. 2019).
 POWER_STEPS = 15
 
 

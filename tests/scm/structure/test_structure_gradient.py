@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from scgim.scm._named_nodes import NamedNodeScreen
+from scgim.scm._named_node_screen import NamedNodeScreen
 from scgim.scm.structure._structure_ensemble import compute_reach
 from scgim.scm.structure._structure_gradient import (
     GradientSettings,

@@ -4,9 +4,9 @@ import torch
 
 from scgim.scm import LinearMechanism, compute_log_densities, scale_nodes, set_nodes
 from scgim.scm._intervention_kinds import HARD, SCALE, SHIFT
-from scgim.scm._named_nodes import NamedNodeModel, NamedNodeScreen
+from scgim.scm._structure import Structure
 from scgim.scm.generator._efficacy_model import EfficacyModel
-from scgim.scm.structure._structure import Structure
+from scgim.scm.generator._named_node_model import NamedNodeModel
 
 N_NODES = 4
 WEIGHTS = np.zeros((N_NODES, N_NODES))
@@ -116,15 +116,6 @@ def test_closed_form_mean_is_the_mean_of_simulated_cells(model):
     what = model.seen(np.array([0, 1, 2, -1]), np.zeros(4))
     cells = model.sample(what, 40_000, np.random.default_rng(0))
     np.testing.assert_allclose(model.mean(what, np.random.default_rng(0)), cells.mean(1), atol=0.06)
-
-
-def test_conditions_are_averaged_and_counted():
-    screen = NamedNodeScreen(
-        np.array([[1.0], [3.0], [5.0]]), np.array([0, 0, 1]), np.array([-1, 0]), np.zeros(2)
-    )
-    assert screen.condition_means(screen.values).tolist() == [[2.0], [5.0]]
-    assert screen.condition_sizes.tolist() == [2.0, 1.0]
-    assert (screen.n_nodes, screen.n_perturbations) == (1, 1)
 
 
 def test_cells_are_likeliest_under_the_intervention_that_made_them(model):
