@@ -330,6 +330,8 @@ def check_space_options(
     check_choice("structure", genes["structure"], ("search", "gradient", "given"))
     is_genes = causal_space == "genes"
     for name, value in (others if is_genes else genes).items():
+        if name == "mechanism" and ":" in str(value):
+            continue  # from outside the package: the space asks whether it can have it
         if value != OPTION_DEFAULTS[name]:
             spaces = "'programs' and 'latent'" if is_genes else "'genes'"
             msg = (

@@ -114,9 +114,10 @@ class GIM(
     gene_likelihood
         ``"nb"``, ``"zinb"``, ``"poisson"`` for counts, ``"normal"`` for transformed expression.
     mechanism
-        How a named gene follows its parents: ``"linear"``, ``"mlp"`` (searched with additive
-        splines, then fitted by networks), or a class of your own, see
-        :class:`scgim.scm.Mechanism`. Import its module before you load a model that has it.
+        How a node follows its parents: ``"linear"``; ``"mlp"`` for named genes (searched with
+        additive splines, then fitted by networks); or a class of your own, see
+        :class:`scgim.scm.Mechanism`, for named genes and for programs that a mask names. Import its
+        module before you load a model that has it.
     intervention
         What perturbations do to named genes: ``"shift"``, ``"hard"`` (cuts parents, sets mean and
         spread), or ``"auto"``, which decides per target by evidence and says which.
@@ -220,6 +221,7 @@ class GIM(
                 self.screen, self.get_var_names(), n_nodes, gene_likelihood, options
             )
         else:
+            own = {} if mechanism == "linear" else {"mechanism_class": find_mechanism(mechanism)}
             self.space = LatentSpace(
                 self.screen,
                 causal_space,
@@ -232,6 +234,7 @@ class GIM(
                 dropout_rate=dropout_rate,
                 protein_likelihood=protein_likelihood,
                 n_proteins=len(self.protein_names),
+                **own,
             )
         self.node_names_ = self.space.node_names
         statistics = self.summary_stats

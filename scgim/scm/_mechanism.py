@@ -227,7 +227,71 @@ class Mechanism(nn.Module, ABC):
             self.noise_sd.copy_(variance.sqrt())
         self._check_is_finite()
         step = max(len(likelihood.values) // N_SLOPE_CELLS, 1)
-        self._describe(likelihood.values[::step])
+        self.describe(likelihood.values[::step])
+
+    def divergence(self, mean: Tensor, variance: Tensor, exogenous_mean: Tensor) -> Tensor:
+        r"""Kullback-Leibler divergence of a Gaussian posterior from the causal model, in nats.
+
+        With posterior :math:`q = N(\mu, \mathrm{diag}\,v)`, unit noise and shift :math:`s` it is
+
+        .. math::
+            \tfrac12 \sum_j \big[\mathrm E_q(\mu - f(z) - \beta - s)_j^2 + v_j - \log v_j - 1\big],
+
+        because a node is independent of its parents under q. The expectation is taken over one
+        reparametrised draw (:cite:t:`kingma2014`, section 2.4). Programs are trained by it.
+
+        Parameters
+        ----------
+        mean
+            Posterior means, shape ``(n_cells, n_nodes)``.
+        variance
+            Posterior variances, same shape.
+        exogenous_mean
+            Shift of each cell's intervention plus covariate offsets, same shape or broadcastable.
+
+        Returns
+        -------
+        Unbiased estimate per cell, shape ``(n_cells,)``.
+        """
+        nodes = mean + variance.sqrt() * torch.randn_like(mean)
+        unexplained = mean - self.mean(nodes) - exogenous_mean
+        return 0.5 * (unexplained.square() + variance - variance.log() - 1).sum(-1)
+
+    def describe(self, nodes: Tensor) -> None:
+        """Keep the mean slopes of all effects as edge weights, in place.
+
+        Parameters
+        ----------
+        nodes
+            Node values of cells over which to average, shape ``(n_cells, n_nodes)``.
+
+        Raises
+        ------
+        ValueError
+            When a node reads one that is not its parent.
+        """
+        with torch.enable_grad():
+            inputs = nodes.detach().clone().requires_grad_()
+            effect = self.parent_effect(inputs).sum(0)
+            columns = [
+                torch.autograd.grad(one, inputs, retain_graph=True, materialize_grads=True)[0]
+                if one.requires_grad
+                else torch.zeros_like(inputs)
+                for one in effect
+            ]
+        slope = torch.stack([column.mean(0) for column in columns], -1)
+        reads = torch.stack([column.abs().amax(0) for column in columns], -1) > 0
+        wrong = torch.nonzero(reads & ~self.is_edge)
+        if len(wrong):
+            parent, child = wrong[0].tolist()
+            message = (
+                f"`{type(self).__name__}.parent_effect` lets node {child} follow node {parent}, which "
+                "is not its parent in the graph. Multiply weights by `self.is_edge`, which is 0 where "
+                "there is no edge from the row to the column."
+            )
+            raise ValueError(message)
+        with torch.no_grad():
+            self.edge_weight.copy_(slope)
 
     def mean_of(self, which: Tensor, nodes: Tensor) -> Tensor:
         """Mean of some nodes given their parents; override it where they are cheaper than all.
@@ -277,31 +341,6 @@ class Mechanism(nn.Module, ABC):
                 "by tanh, or start its parameters nearer to 0."
             )
             raise RuntimeError(message)
-
-    def _describe(self, nodes: Tensor) -> None:
-        """Keep the mean slopes of all effects, and check that only edges have one."""
-        with torch.enable_grad():
-            inputs = nodes.detach().clone().requires_grad_()
-            effect = self.parent_effect(inputs).sum(0)
-            columns = [
-                torch.autograd.grad(one, inputs, retain_graph=True, materialize_grads=True)[0]
-                if one.requires_grad
-                else torch.zeros_like(inputs)
-                for one in effect
-            ]
-        slope = torch.stack([column.mean(0) for column in columns], -1)
-        reads = torch.stack([column.abs().amax(0) for column in columns], -1) > 0
-        wrong = torch.nonzero(reads & ~self.is_edge)
-        if len(wrong):
-            parent, child = wrong[0].tolist()
-            message = (
-                f"`{type(self).__name__}.parent_effect` lets node {child} follow node {parent}, which "
-                "is not its parent in the graph. Multiply weights by `self.is_edge`, which is 0 where "
-                "there is no edge from the row to the column."
-            )
-            raise ValueError(message)
-        with torch.no_grad():
-            self.edge_weight.copy_(slope)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:  # noqa: ANN401
         """Read files of 0.1 too, which have no ``is_edge``, and of programs no ``noise_sd``."""

@@ -43,6 +43,8 @@ NULL_SD = 0.25
 # to three noise standard deviations, is about what simulated World P has.
 TARGET_SD = 2.0
 TARGET_SHARE = 0.15
+# Cells drawn for the sd of a node, which is then known to 2 %, where there is no closed form.
+N_CONTROL_CELLS = 1000
 # Draws for the variance of a shift, which is then known to a tenth.
 N_DRAWS = 200
 
@@ -181,7 +183,13 @@ class LatentFit(Fit):
 
     def control_sd(self) -> np.ndarray:
         """Compute the sd of each node in control cells, in its noise standard deviations."""
-        return self._total_effects().norm(dim=0).numpy()
+        mechanism = self.module.mechanism
+        if mechanism.is_linear:
+            return self._total_effects().norm(dim=0).numpy()
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.randn(N_CONTROL_CELLS, len(self.node_names), generator=generator)
+        with torch.no_grad():
+            return mechanism.solve(noise.to(mechanism.offset)).std(0).double().cpu().numpy()
 
     def gene_programs(self) -> np.ndarray:
         """Change of log-rates per noise sd of each node, relative to the median gene."""

@@ -153,3 +153,42 @@ def test_mechanisms_of_named_genes_keep_their_numbers_in_float64(model):
         torch.float64,
         torch.bool,
     }
+
+
+def make_masked(make):
+    adata = make(31)
+    mask = np.eye(3, dtype=int).repeat(8, 0)
+    adata.varm["mask"] = pd.DataFrame(mask, index=adata.var_names, columns=["p", "q", "r"])
+    return adata
+
+
+def test_programs_that_a_mask_names_can_have_it_too(make, trained, tmp_path):
+    adata = make_masked(make)
+    options = {"mechanism": Saturating}
+    model = trained(adata, setup={"program_mask_key": "mask"}, model=options, max_epochs=40)
+    model.fix_gauge()
+    weight = model.module.mechanism.weight.detach()
+    assert weight.triu(1).count_nonzero() == 3
+    assert not weight.tril().any()
+    graph = model.get_causal_graph().to_numpy()
+    assert (np.sign(graph) == np.sign(weight.triu(1).numpy())).all()
+    assert (np.abs(graph) < weight.abs().numpy() + 1e-6).all()
+    conditions = [("drug_a", 1.0), ("drug_x", 10.0)]
+    shift = model.predict_shift(conditions).X
+    assert np.abs(shift[0]).max() > 0.1
+    model.save(tmp_path / "gim")
+    loaded = GIM.load(tmp_path / "gim", adata=False, accelerator="cpu")
+    np.testing.assert_array_equal(loaded.predict_shift(conditions).X, shift)
+    pd.testing.assert_frame_equal(loaded.get_causal_graph(), model.get_causal_graph())
+
+
+@pytest.mark.parametrize("space", ["programs", "latent"])
+def test_a_free_basis_has_linear_mechanisms_only(make, space):
+    adata = make(31) if space == "programs" else make_masked(make)
+    mask_key = None if space == "programs" else "mask"
+    GIM.setup_anndata(adata, "drug", "vehicle", dose_key="dose", program_mask_key=mask_key)
+    message = (
+        r"`mechanism=Saturating` is not a `scgim\.scm\.LinearMechanism`, but .* basis of the nodes"
+    )
+    with pytest.raises(ValueError, match=message):
+        GIM(adata, causal_space=space, mechanism=Saturating)

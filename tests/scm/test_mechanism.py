@@ -213,6 +213,19 @@ def test_a_fit_that_diverges_is_refused():
         Exploding(N_NODES).double().fit(make_data())
 
 
+def test_the_sampled_divergence_is_on_average_the_one_in_closed_form(noise):
+    mechanism = LinearMechanism(N_NODES).double().requires_grad_(requires_grad=False)
+    mechanism.weight.normal_(generator=torch.Generator().manual_seed(2))
+    variance, shift = noise.flip(0).exp(), noise.flip(1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        many = (values.expand(4000, -1, -1) for values in (noise, variance, shift))
+        draws = Mechanism.divergence(mechanism, *many)
+    error = draws.std(0) / 4000**0.5
+    exact = mechanism.divergence(noise, variance, shift)
+    assert ((draws.mean(0) - exact).abs() < 4 * error).all()
+
+
 def test_what_parents_do_must_be_said():
     with pytest.raises(TypeError, match="parent_effect"):
         Mechanism(3)
