@@ -1,5 +1,7 @@
 """The causal model: plain PyTorch that knows neither AnnData nor scvi."""
 
+from scgim._messages import warn as _warn
+from scgim.scm import _deprecated
 from scgim.scm._dose_response import hill_response
 from scgim.scm._graph import compute_total_effects, find_generations
 from scgim.scm._intervention_distribution import InterventionDistribution
@@ -19,14 +21,7 @@ from scgim.scm._mechanism_fit import MechanismData
 from scgim.scm._mlp_mechanism import MLPMechanism
 from scgim.scm._named_node_fit import NamedNodeFit, find_structure, fit_named_nodes
 from scgim.scm._named_node_screen import NamedNodeScreen
-from scgim.scm._sampling import (
-    abduct_noise,
-    compute_linear_mean,
-    compute_log_densities,
-    replay,
-    sample_nodes,
-    solve_intervened,
-)
+from scgim.scm._sampling import compute_linear_mean, compute_log_densities, sample_nodes
 from scgim.scm._structure import Structure
 from scgim.scm._sufficient_statistics import (
     SplineBasis,
@@ -121,7 +116,6 @@ __all__ = [
     "SufficientStatistics",
     "TargetEvidence",
     "TargetPredictor",
-    "abduct_noise",
     "compute_count_statistics",
     "compute_denoised_covariance",
     "compute_expression_evidence",
@@ -141,7 +135,6 @@ __all__ = [
     "hill_response",
     "judge_on_held_out_cells",
     "match_nodes",
-    "replay",
     "sample_nodes",
     "scale_node",
     "scale_nodes",
@@ -150,6 +143,20 @@ __all__ = [
     "set_nodes",
     "shift_node",
     "shift_nodes",
-    "solve_intervened",
     "thin_counts",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Find what methods of mechanisms replaced in 0.2, and say what replaced the rest."""
+    if name in _deprecated.MOVED:
+        _warn(
+            f"`scgim.scm.{name}` will not be found from 0.3 on. Use "
+            f"`scgim.scm.{_deprecated.MOVED[name]}`.",
+            FutureWarning,
+        )
+        return getattr(_deprecated, name)
+    message = f"module 'scgim.scm' has no attribute {name!r}"
+    if name in _deprecated.REPLACED:
+        message += f": in 0.2 {_deprecated.REPLACED[name]} took its place. Use that"
+    raise AttributeError(message + ".")

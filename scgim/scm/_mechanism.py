@@ -191,6 +191,26 @@ class Mechanism(nn.Module, ABC):
         exogenous = intervention.shift + intervention.noise_scale * (noise * self.noise_sd)
         return self._flow(exogenous + keep * node_offset, keep).to(noise)
 
+    def replay(
+        self, nodes: Tensor, intervention: Intervention, node_offset: Tensor | float = 0.0
+    ) -> Tensor:
+        """Predict given cells as they would have been: abduction, action and prediction.
+
+        Parameters
+        ----------
+        nodes
+            Node values of unperturbed cells, shape ``(..., n_nodes)``.
+        intervention
+            What is done to them.
+        node_offset
+            What covariates add to the mechanisms.
+
+        Returns
+        -------
+        Counterfactual node values, same shape; under the empty intervention the cells themselves.
+        """
+        return self.simulate(self.abduct(nodes, node_offset), intervention, node_offset)
+
     def fit(self, data: MechanismData) -> None:
         """Fit offset, parameters and noise to cells, in place, by gradient descent.
 
