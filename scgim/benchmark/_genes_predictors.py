@@ -16,9 +16,7 @@ from scgim.scm import (
     GradientModel,
     GradientSettings,
     NamedNodeScreen,
-    NodeInterventions,
     SparseInterventions,
-    causal_order,
     compute_linear_mean,
     compute_log_densities,
     fit_structure_by_gradient,
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
 
     from scgim.datasets import GenesWorld
     from scgim.model import GIM
-    from scgim.scm import SearchSettings
+    from scgim.scm import Intervention, SearchSettings
 
 CONTROL = "vehicle"
 SETUP = {
@@ -371,8 +369,8 @@ class TrainedGenes(GenesPredictor):
         module, believed = self._model.module, self._believed(conditions)
         surely = replace(believed, probability=np.ones_like(believed.probability))
         log10_dose = np.log10(conditions["dose"].to_numpy(dtype=float))
-        what = surely.mean(log10_dose).map(lambda values: values[:, None].float())
-        nodes = (torch.as_tensor(cells).float() - module.center) / module.scale
+        what = surely.mean(log10_dose).map(lambda values: values[:, None])
+        nodes = (torch.as_tensor(cells) - module.center) / module.scale
         mean, sd = module.mechanism.mean(nodes), module.mechanism.noise_sd
         targeted_sd = sd * what.noise_scale.clamp(min=MIN_NOISE_SCALE)
         targeted_mean = (1 - what.is_cut) * mean + what.shift
@@ -422,11 +420,11 @@ class TrainedGenes(GenesPredictor):
         module = self._model.module
         log10_dose = np.log10(conditions["dose"].to_numpy(dtype=float))
         what = self._believed(conditions).mean(log10_dose)
-        what = what.map(lambda values: values[:, None].float())
+        what = what.map(lambda values: values[:, None])
         rng = np.random.default_rng(SAMPLE_SEED)
         noise = rng.standard_normal((len(conditions), n_cells, what.shift.shape[-1]))
         noise -= noise.mean(axis=1, keepdims=True)
-        nodes = module.mechanism.push(torch.as_tensor(noise).float(), what)
+        nodes = module.mechanism.simulate(torch.as_tensor(noise), what)
         return np.asarray(module.center + module.scale * nodes, dtype=float)
 
 
@@ -500,9 +498,8 @@ class GradientGraph(GenesPredictor):
         -------
         Standardised expression, shape ``(n_conditions, n_cells, n_nodes)``.
         """
-        order = causal_order(self._model.adjacency)
         what, rng = self._interventions(conditions), np.random.default_rng(SAMPLE_SEED)
-        return sample_nodes(self._model.mechanism, order, what, n_cells, rng)
+        return sample_nodes(self._model.mechanism, what, n_cells, rng)
 
     def log_densities(self, conditions: pd.DataFrame, cells: NDArray[np.float64]) -> LogDensities:
         """Log density of each node given its parents.
@@ -520,10 +517,10 @@ class GradientGraph(GenesPredictor):
         """
         what = self._interventions(conditions)
         without, targeted = compute_log_densities(self._model.mechanism, cells, what)
-        probability = np.repeat(what.probability, cells.shape[1], axis=0)
+        probability = np.repeat(np.asarray(what.probability), cells.shape[1], axis=0)
         return LogDensities(without, targeted, probability)
 
-    def _interventions(self, conditions: pd.DataFrame) -> NodeInterventions:
+    def _interventions(self, conditions: pd.DataFrame) -> Intervention:
         log10_dose = np.log10(conditions["dose"].to_numpy(dtype=float))
         return self._model.interventions(self._screen.features_of(conditions), log10_dose)
 
@@ -539,4 +536,4 @@ class GradientGraph(GenesPredictor):
         -------
         Scores, shape ``(n_conditions, n_nodes)``.
         """
-        return self._interventions(conditions).probability
+        return np.asarray(self._interventions(conditions).probability)

@@ -423,11 +423,12 @@ def check_space_options(
     others
         Options of programs and latent factors as the user set them.
     """
-    check_choice("mechanism", genes["mechanism"], ("linear", "mlp"))
     check_choice("intervention", genes["intervention"], ("shift", "hard", "auto"))
     check_choice("structure", genes["structure"], ("search", "gradient", "given"))
     is_genes = causal_space == "genes"
     for name, value in (others if is_genes else genes).items():
+        if name == "mechanism" and ":" in str(value):
+            continue  # from outside the package: the space asks whether it can have it
         if value != OPTION_DEFAULTS[name]:
             spaces = "'programs' and 'latent'" if is_genes else "'genes'"
             msg = (

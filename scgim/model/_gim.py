@@ -45,10 +45,11 @@ from scgim.model.host._minify_mixin import MinifyMixin
 from scgim.model.host._mudata_mixin import MuDataMixin, columns_by_argument
 from scgim.model.host._query_mixin import QueryMixin
 from scgim.module import CausalSpace, GeneLikelihood, GIMModule, ProteinLikelihood
-from scgim.spaces._genes_fit import GenesOptions, MechanismKind, StructureKind
+from scgim.spaces._genes_fit import GenesOptions, StructureKind
 from scgim.spaces._genes_space import GenesSpace
 from scgim.spaces._global_state import keep_interrupt_handler
 from scgim.spaces._latent_space import LatentSpace
+from scgim.spaces._mechanism_choice import find_mechanism, name_mechanism
 from scgim.train import GIMTrainingPlan, KeepWeights, NonFiniteLossError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from scgim.data._perturbation_direction import Direction
-    from scgim.scm import InterventionKindName
+    from scgim.scm import InterventionKindName, Mechanism
     from scgim.spaces._graph_search import GraphSearch
 
 
@@ -114,8 +115,10 @@ class GIM(
     gene_likelihood
         ``"nb"``, ``"zinb"``, ``"poisson"`` for counts, ``"normal"`` for transformed expression.
     mechanism
-        How a named gene follows its parents: ``"linear"``, or ``"mlp"`` (searched with additive
-        splines, then fitted by networks).
+        How a node follows its parents: ``"linear"``; ``"mlp"`` for named genes (searched with
+        additive splines, then fitted by networks); or a class of your own, see
+        :class:`scgim.scm.Mechanism`, for named genes and for programs that a mask names. Import its
+        module before you load a model that has it.
     intervention
         What perturbations do to named genes: ``"shift"``, ``"hard"`` (cuts parents, sets mean and
         spread), or ``"auto"``, which decides per target by evidence and says which.
@@ -176,7 +179,7 @@ class GIM(
         causal_space: CausalSpace = "programs",
         n_nodes: int | None = None,
         gene_likelihood: GeneLikelihood = "nb",
-        mechanism: MechanismKind = "linear",
+        mechanism: str | type[Mechanism] = "linear",
         intervention: InterventionKindName = "shift",
         structure: StructureKind = "search",
         dose_response: DoseResponse = "hill",
@@ -186,6 +189,7 @@ class GIM(
         dropout_rate: float = 0.0,
         protein_likelihood: ProteinLikelihood = "nb",
     ) -> None:
+        mechanism = name_mechanism(mechanism)  # what is saved: a name and not a class
         check_model_options(
             causal_space=causal_space,
             n_nodes=n_nodes,
@@ -213,11 +217,12 @@ class GIM(
         if self.protein_names:
             check_no_proteins(causal_space)
         if causal_space == "genes":
-            options = GenesOptions(mechanism, intervention, structure)
+            options = GenesOptions(find_mechanism(mechanism), intervention, structure)
             self.space = GenesSpace(
                 self.screen, self.get_var_names(), n_nodes, gene_likelihood, options
             )
         else:
+            own = {} if mechanism == "linear" else {"mechanism_class": find_mechanism(mechanism)}
             self.space = LatentSpace(
                 self.screen,
                 causal_space,
@@ -230,6 +235,7 @@ class GIM(
                 dropout_rate=dropout_rate,
                 protein_likelihood=protein_likelihood,
                 n_proteins=len(self.protein_names),
+                **own,
             )
         self.node_names_ = self.space.node_names
         statistics = self.summary_stats

@@ -527,7 +527,7 @@ class PredictionMixin(ModelParts):
         covariates = module.encode_covariates(
             chosen["batch"][:, None], chosen["continuous"], chosen["categories"]
         )
-        nodes = module.mechanism.push(
+        nodes = module.mechanism.simulate(
             chosen["noise"],
             intervention.map(lambda values: values.to(chosen["noise"])),
             module.node_offset(covariates),

@@ -18,7 +18,7 @@ from scgim.module._likelihood import Expression
 if TYPE_CHECKING:
     from scgim.module._likelihood import Likelihood
     from scgim.module._protein_decoder import ProteinDecoder
-    from scgim.scm import GraphMechanism, LinearMechanism
+    from scgim.scm import Mechanism
 
 CausalSpace = Literal["genes", "programs", "latent"]
 
@@ -49,7 +49,7 @@ class CausalModule(BaseMinifiedModeModuleClass):
 
     likelihood: Likelihood
     n_categories: list[int]
-    mechanism: LinearMechanism | GraphMechanism
+    mechanism: Mechanism
     components: Tensor
     median_library: Tensor
     log_theta: Tensor

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from scgim.module._observation import GeneProgramDecoder
-from scgim.scm import Gauge, compute_total_effects
+from scgim.scm import Gauge, LinearMechanism, compute_total_effects
 
 if TYPE_CHECKING:
     from scgim.module._gim_module import GIMModule
@@ -84,6 +84,7 @@ def change_basis(module: GIMModule, gauge: Gauge, hidden: Tensor) -> None:
         Last hidden layer of the encoder for some cells, shape ``(n_cells, n_hidden)``, on which
         the variance head is refitted.
     """
+    assert isinstance(module.mechanism, LinearMechanism), "only linear mechanisms have a free basis"
     rotation = gauge.noise_rotation.double()
     adjacency = module.mechanism.adjacency.double()
     identity = torch.eye(len(adjacency), dtype=adjacency.dtype, device=adjacency.device)
@@ -101,7 +102,7 @@ def change_basis(module: GIMModule, gauge: Gauge, hidden: Tensor) -> None:
     if module.dropout_head is not None:
         logits = module.dropout_head.weight
         _assign(logits, logits.double() @ inverse.T)
-    _assign(module.mechanism.graph.weight, gauge.adjacency.double())
+    _assign(module.mechanism.weight, gauge.adjacency.double())
     _assign(module.mechanism.offset, module.mechanism.offset.double() @ rotation)
     _assign(module.interventions.shift, module.interventions.shift.double() @ rotation)
     if module.node_covariate_effects is not None:

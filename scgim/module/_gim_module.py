@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Likelihood,
         ProteinLikelihood,
     )
+    from scgim.scm import Mechanism
 
 # Extra zeros start at one in twenty, so that the negative binomial explains what it can first.
 START_DROPOUT_LOGIT = -3.0
@@ -42,8 +43,10 @@ class GIMModule(CausalModule):
             && \text{observation model of the genes}
 
     For ``causal_space="programs"`` and ``"latent"``; named genes have
-    :class:`~scgim.module.NamedNodeModule`. The posterior :math:`q(z \mid x)` does not see the perturbation. The Kullback-Leibler term is
-    in closed form, see :meth:`scgim.scm.LinearMechanism.divergence`.
+    :class:`~scgim.module.NamedNodeModule`. The posterior :math:`q(z \mid x)` does not see the
+    perturbation. The Kullback-Leibler term is in closed form for linear mechanisms, as above, see
+    :meth:`scgim.scm.LinearMechanism.divergence`, and else estimated,
+    :meth:`scgim.scm.Mechanism.divergence`.
 
     Parameters
     ----------
@@ -62,6 +65,8 @@ class GIMModule(CausalModule):
         Prior mean of log10 EC50.
     causal_space
         ``"programs"`` (linear decoder) or ``"latent"`` (neural decoder).
+    mechanism_class
+        How nodes follow their parents.
     gene_likelihood
         ``"nb"``, ``"zinb"``, ``"poisson"`` or ``"normal"``, or a likelihood of your own.
     n_hidden
@@ -94,7 +99,7 @@ class GIMModule(CausalModule):
         Start of the protein intercepts, shape ``(n_proteins,)``, or ``None``.
     """
 
-    mechanism: LinearMechanism
+    mechanism: Mechanism
     dropout_head: nn.Linear | None
 
     def __init__(
@@ -107,6 +112,7 @@ class GIMModule(CausalModule):
         anchors: Tensor | None = None,
         log10_dose_center: float = 0.0,
         causal_space: CausalSpace = "programs",
+        mechanism_class: type[Mechanism] = LinearMechanism,
         gene_likelihood: GeneLikelihood | Likelihood = "nb",
         n_hidden: int = 128,
         n_layers: int = 2,
@@ -138,7 +144,7 @@ class GIMModule(CausalModule):
             n_layers=n_layers,
             dropout_rate=dropout_rate,
         )
-        self.mechanism = LinearMechanism(n_nodes)
+        self.mechanism = mechanism_class(n_nodes)
         self.interventions = InterventionTable(
             n_perturbations, n_nodes, anchors=anchors, log10_dose_center=log10_dose_center
         )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from scgim.module._causal_module import CausalModule
 from scgim.module._likelihood import get_likelihood
-from scgim.scm import GraphMechanism
+from scgim.scm import LinearMechanism
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from scvi.module.base import LossOutput
 
     from scgim.module._likelihood import GeneLikelihood, Likelihood
+    from scgim.scm import Mechanism
 
 MIN_VARIANCE = 1e-12
 LOG_RATES = np.linspace(-12.0, 9.0, 1500)
@@ -46,7 +47,7 @@ class NamedNodeModule(CausalModule):
     counts of control cells. Nodes of given cells are read off their expression: it is the node
     itself (normal), or its posterior mean given the counting noise.
 
-    It is fitted in closed form (:func:`~scgim.scm.fit_named_nodes`), so there is no loss.
+    It is fitted in closed form (:class:`~scgim.spaces.Space`), so there is no loss.
 
     Parameters
     ----------
@@ -54,8 +55,8 @@ class NamedNodeModule(CausalModule):
         Number of genes, which are the nodes.
     components
         Perturbations in each label, shape ``(n_labels, n_components)``; -1 fills up.
-    is_linear
-        Whether mechanisms are linear.
+    mechanism_class
+        How genes follow their parents. It keeps its numbers in float64.
     gene_likelihood
         ``"nb"``, ``"poisson"`` or ``"normal"``.
     n_batch
@@ -68,7 +69,7 @@ class NamedNodeModule(CausalModule):
         Total count of a typical cell, whose size factor is 1.
     """
 
-    mechanism: GraphMechanism
+    mechanism: Mechanism
     center: Tensor
     scale: Tensor
     covariate_effects: Tensor
@@ -81,7 +82,7 @@ class NamedNodeModule(CausalModule):
         n_genes: int,
         *,
         components: Tensor,
-        is_linear: bool = True,
+        mechanism_class: type[Mechanism] = LinearMechanism,
         gene_likelihood: GeneLikelihood | Likelihood = "normal",
         n_batch: int = 1,
         n_cats_per_cov: Sequence[int] = (),
@@ -92,7 +93,7 @@ class NamedNodeModule(CausalModule):
         self.likelihood = get_likelihood(gene_likelihood)
         self.n_categories = [*n_cats_per_cov, n_batch]
         n_covariates = n_continuous + sum(n for n in self.n_categories if n > 1)
-        self.mechanism = GraphMechanism(n_genes, is_linear=is_linear)
+        self.mechanism = mechanism_class(n_genes).double().requires_grad_(requires_grad=False)
         self.register_buffer("components", components)
         self.register_buffer("median_library", torch.tensor(float(median_library)))
         self.register_buffer("center", torch.zeros(n_genes))

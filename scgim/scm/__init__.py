@@ -1,8 +1,9 @@
 """The causal model: plain PyTorch that knows neither AnnData nor scvi."""
 
+from scgim._messages import warn as _warn
+from scgim.scm import _deprecated
 from scgim.scm._dose_response import hill_response
-from scgim.scm._graph import OrderedGraph, compute_total_effects
-from scgim.scm._graph_mechanism import GraphMechanism
+from scgim.scm._graph import compute_total_effects, find_generations
 from scgim.scm._intervention_distribution import InterventionDistribution
 from scgim.scm._intervention_kinds import GroupResiduals, InterventionKind, InterventionKindName
 from scgim.scm._interventions import (
@@ -14,21 +15,19 @@ from scgim.scm._interventions import (
     shift_node,
     shift_nodes,
 )
-from scgim.scm._mechanism import LinearMechanism, Mechanism
-from scgim.scm._mlp_mechanism import MLPMechanism, fit_mlp_mechanism
-from scgim.scm._named_node_fit import fit_named_nodes
-from scgim.scm._named_nodes import (
-    LinearNodeMechanism,
-    NamedNodeModel,
-    NamedNodeScreen,
-    NodeInterventions,
-    NodeMechanism,
-    causal_order,
-    compute_linear_mean,
-    compute_log_densities,
-    sample_nodes,
+from scgim.scm._linear_mechanism import LinearMechanism
+from scgim.scm._mechanism import Mechanism
+from scgim.scm._mechanism_fit import MechanismData
+from scgim.scm._mlp_mechanism import MLPMechanism
+from scgim.scm._named_node_fit import NamedNodeFit, find_structure, fit_named_nodes
+from scgim.scm._named_node_screen import NamedNodeScreen
+from scgim.scm._sampling import compute_linear_mean, compute_log_densities, sample_nodes
+from scgim.scm._structure import Structure
+from scgim.scm._sufficient_statistics import (
+    SplineBasis,
+    SufficientStatistics,
+    compute_sufficient_statistics,
 )
-from scgim.scm._sampling import abduct_noise, replay, solve_intervened
 from scgim.scm.gauge._gauge import Gauge, GaugeProblem, find_gauges, find_tied_orders, match_nodes
 from scgim.scm.generator._dense_interventions import DenseInterventions
 from scgim.scm.generator._efficacy_model import EfficacyModel, ShiftObservations
@@ -40,6 +39,7 @@ from scgim.scm.generator._intervention_generator import (
     InterventionGenerator,
 )
 from scgim.scm.generator._intervention_table import InterventionTable
+from scgim.scm.generator._named_node_model import NamedNodeModel
 from scgim.scm.generator._shift_posterior import ShiftPosterior, compute_shift_posterior
 from scgim.scm.generator._sparse_interventions import SparseInterventions
 from scgim.scm.generator._target_prediction import Kernel, TargetPredictor
@@ -54,7 +54,6 @@ from scgim.scm.structure._denoised_covariance import (
 from scgim.scm.structure._held_out_evidence import judge_on_held_out_cells
 from scgim.scm.structure._mechanism_uncertainty import MechanismUncertainty
 from scgim.scm.structure._prior_knowledge import PriorKnowledge
-from scgim.scm.structure._structure import Structure
 from scgim.scm.structure._structure_gradient import (
     GradientModel,
     GradientSettings,
@@ -66,11 +65,6 @@ from scgim.scm.structure._structure_search import (
     SearchSettings,
     StructureSearch,
     search_structure,
-)
-from scgim.scm.structure._sufficient_statistics import (
-    SplineBasis,
-    SufficientStatistics,
-    compute_sufficient_statistics,
 )
 from scgim.scm.structure._target_evidence import (
     TargetEvidence,
@@ -91,7 +85,6 @@ __all__ = [
     "GeneratorReport",
     "GradientModel",
     "GradientSettings",
-    "GraphMechanism",
     "GroupResiduals",
     "Intervention",
     "InterventionDistribution",
@@ -102,15 +95,13 @@ __all__ = [
     "InterventionTable",
     "Kernel",
     "LinearMechanism",
-    "LinearNodeMechanism",
     "MLPMechanism",
     "Mechanism",
+    "MechanismData",
     "MechanismUncertainty",
+    "NamedNodeFit",
     "NamedNodeModel",
     "NamedNodeScreen",
-    "NodeInterventions",
-    "NodeMechanism",
-    "OrderedGraph",
     "PriorKnowledge",
     "RandomEffects",
     "SearchProgress",
@@ -125,8 +116,6 @@ __all__ = [
     "SufficientStatistics",
     "TargetEvidence",
     "TargetPredictor",
-    "abduct_noise",
-    "causal_order",
     "compute_count_statistics",
     "compute_denoised_covariance",
     "compute_expression_evidence",
@@ -138,14 +127,14 @@ __all__ = [
     "compute_total_effects",
     "control_deviation",
     "find_gauges",
+    "find_generations",
+    "find_structure",
     "find_tied_orders",
-    "fit_mlp_mechanism",
     "fit_named_nodes",
     "fit_structure_by_gradient",
     "hill_response",
     "judge_on_held_out_cells",
     "match_nodes",
-    "replay",
     "sample_nodes",
     "scale_node",
     "scale_nodes",
@@ -154,6 +143,20 @@ __all__ = [
     "set_nodes",
     "shift_node",
     "shift_nodes",
-    "solve_intervened",
     "thin_counts",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Find what methods of mechanisms replaced in 0.2, and say what replaced the rest."""
+    if name in _deprecated.MOVED:
+        _warn(
+            f"`scgim.scm.{name}` will not be found from 0.3 on. Use "
+            f"`scgim.scm.{_deprecated.MOVED[name]}`.",
+            FutureWarning,
+        )
+        return getattr(_deprecated, name)
+    message = f"module 'scgim.scm' has no attribute {name!r}"
+    if name in _deprecated.REPLACED:
+        message += f": in 0.2 {_deprecated.REPLACED[name]} took its place. Use that"
+    raise AttributeError(message + ".")

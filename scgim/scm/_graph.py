@@ -1,33 +1,31 @@
 from __future__ import annotations
 
+import networkx as nx
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
-class OrderedGraph(nn.Module):
-    """Weighted acyclic graph over nodes that stand in causal order.
-
-    A node may only follow nodes that come before it, so the graph is acyclic by construction and
-    training needs no acyclicity penalty. Which program stands at which place is decided after
-    training, by :func:`~scgim.scm.find_gauges`.
+def find_generations(is_edge: Tensor) -> list[Tensor]:
+    """Group the nodes of an acyclic graph so that all parents are in earlier groups.
 
     Parameters
     ----------
-    n_nodes
-        Number of nodes.
+    is_edge
+        Graph, ``[parent, child]``, shape ``(n_nodes, n_nodes)``; not 0 where there is an edge.
+
+    Returns
+    -------
+    Places of the nodes of each group, on the device of ``is_edge``. As few groups as there are nodes
+    on the longest path.
+
+    Examples
+    --------
+    >>> find_generations(torch.tensor([[0, 1, 0], [0, 0, 0], [0, 1, 0]]))
+    [tensor([0, 2]), tensor([1])]
     """
-
-    earlier: Tensor
-
-    def __init__(self, n_nodes: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(n_nodes, n_nodes))
-        self.register_buffer("earlier", torch.ones(n_nodes, n_nodes).triu(1), persistent=False)
-
-    @property
-    def adjacency(self) -> Tensor:
-        """Edge weights, shape ``(n_nodes, n_nodes)``; ``adjacency[i, j]`` is the edge i → j."""
-        return self.weight * self.earlier
+    graph = nx.from_numpy_array((is_edge != 0).cpu().numpy(), create_using=nx.DiGraph)
+    groups = nx.topological_generations(graph)
+    return [torch.tensor(sorted(group), device=is_edge.device) for group in groups]
 
 
 def compute_total_effects(adjacency: Tensor) -> Tensor:

@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from scgim.scm._sufficient_statistics import MIN_TARGET_PENALTY
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scgim._types import FloatArray
-    from scgim.scm.structure._sufficient_statistics import SufficientStatistics
+    from scgim.scm._sufficient_statistics import SufficientStatistics
 
 InterventionKindName = Literal["shift", "hard", "scale", "auto", "any"]
 
+# Keeps the logarithm of a variance finite where all cells agree.
 MIN_VARIANCE = 1e-12
-MIN_TARGET_PENALTY = 6.0
 
 
 class GroupResiduals(NamedTuple):

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -8,6 +8,8 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,9 @@ class Intervention:
     is_cut
         Whether the edges into the node are cut (:math:`c`), same shape, 0 or 1; in between it is
         the probability of a cut.
+    probability
+        That each node is a target at all, same shape, where it is not certain who is one: the other
+        three then say what is done to a node *if* it is. ``None`` where they say what is done.
 
     See Also
     --------
@@ -41,13 +46,14 @@ class Intervention:
     shift: Tensor
     noise_scale: Tensor
     is_cut: Tensor
+    probability: Tensor | None = None
 
     def __getitem__(self, index: Any) -> Intervention:  # noqa: ANN401 - what a tensor takes
         """Pick interventions of a batch, as from a tensor."""
         return self.map(lambda values: values[index])
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Intervention:
-        """Apply a function to shift, noise scale and cut alike.
+        """Apply a function to all tensors alike.
 
         Parameters
         ----------
@@ -58,7 +64,34 @@ class Intervention:
         -------
         The changed intervention.
         """
-        return Intervention(function(self.shift), function(self.noise_scale), function(self.is_cut))
+        return Intervention(
+            shift=function(self.shift),
+            noise_scale=function(self.noise_scale),
+            is_cut=function(self.is_cut),
+            probability=None if self.probability is None else function(self.probability),
+        )
+
+    def draw(self, rng: np.random.Generator) -> Intervention:
+        """Draw which nodes are targets, where that is not certain.
+
+        Parameters
+        ----------
+        rng
+            Source of randomness.
+
+        Returns
+        -------
+        An intervention whose targets are certain, same shape.
+        """
+        if self.probability is None:
+            return self
+        uniform = torch.as_tensor(rng.random(self.shift.shape), device=self.shift.device)
+        is_target = (uniform < self.probability).to(self.shift)
+        return Intervention(
+            shift=is_target * self.shift,
+            noise_scale=torch.where(is_target > 0, self.noise_scale, 1.0),
+            is_cut=is_target * self.is_cut,
+        )
 
     def moved_by(self, shift: Tensor) -> Intervention:
         """Add to the shift and leave noise and cuts as they are.
@@ -72,7 +105,7 @@ class Intervention:
         -------
         The changed intervention.
         """
-        return Intervention(self.shift + shift, self.noise_scale, self.is_cut)
+        return replace(self, shift=self.shift + shift)
 
     def at_node(self, node: int, other: Intervention) -> Intervention:
         """Replace what is done to one node.

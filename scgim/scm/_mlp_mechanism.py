@@ -1,234 +1,152 @@
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from scgim.scm._mechanism import Mechanism
+from scgim.scm._mechanism_fit import N_STEPS, ProfileLikelihood
 
 if TYPE_CHECKING:
-    from scgim._types import BoolArray, FloatArray, IntArray
+    from scgim._types import BoolArray
+    from scgim.scm._mechanism_fit import MechanismData
 
+# Hidden units of each node, as many as the mechanisms of scgim.datasets.GenesWorld have.
 N_HIDDEN = 16
-N_BATCHES = 8
-N_STEPS = 800
-LEARNING_RATE = 0.02
-WARM_UP = 50
-DECAY_FROM = 0.4
-PENALTY = 2e-4
-CONTROL_CHUNK = 50
+# Spread of the initial weights: into units so that tanh bends within the range of standardised
+# nodes, out of them small, so that fits start near the linear model. Chosen, not tuned.
+INNER_SD = 0.7
+OUTER_SD = 0.1
+# Weights into units choose their shape and not their size, so they are held less firmly; chosen, not
+# tuned.
+INNER_PENALTY = 0.1
 
 
-@dataclass(frozen=True)
-class MLPMechanism:
-    r"""Non-linear mechanisms, :math:`f_j(x) = b_j + x_P w_j + \sum_h v_{jh}\tanh(x_P W_{jh} + c_{jh})`.
-
-    Attributes
-    ----------
-    parents
-        Parents of each node, padded with 0, shape ``(n_nodes, n_slots)``.
-    is_parent
-        Which slots are real, same shape.
-    linear
-        Linear weights, same shape.
-    inner
-        Weights into hidden units, shape ``(n_nodes, n_slots, n_hidden)``.
-    bias
-        Biases of hidden units, shape ``(n_nodes, n_hidden)``.
-    outer
-        Weights out of hidden units, same shape.
-    offset
-        Offsets, shape ``(n_nodes,)``.
-    noise_variance
-        Variances of the exogenous noise, shape ``(n_nodes,)``.
-    """
-
-    parents: IntArray
-    is_parent: BoolArray
-    linear: FloatArray
-    inner: FloatArray
-    bias: FloatArray
-    outer: FloatArray
-    offset: FloatArray
-    noise_variance: FloatArray
-
-    def mean(self, node: int, values: FloatArray) -> FloatArray:
-        """Mean of a node given its parents.
-
-        Parameters
-        ----------
-        node
-            Node.
-        values
-            Values of all nodes, shape ``(n_cells, n_nodes)``; only the parents are read.
-
-        Returns
-        -------
-        Means, shape ``(n_cells,)``.
-        """
-        real = self.is_parent[node]
-        inputs = values[:, self.parents[node, real]]
-        hidden = np.tanh(inputs @ self.inner[node, real] + self.bias[node])
-        mean: FloatArray = inputs @ self.linear[node, real] + hidden @ self.outer[node]
-        shifted: FloatArray = mean + self.offset[node]
-        return shifted
-
-
-class _Weights(NamedTuple):
-    linear: Tensor
-    inner: Tensor
-    bias: Tensor
-    outer: Tensor
-    offset: Tensor
-
-
-def fit_mlp_mechanism(
-    values: FloatArray,
-    condition: IntArray,
-    adjacency: BoolArray,
-    *,
-    is_shifted: BoolArray,
-    is_replaced: BoolArray,
-    seed: int,
-    n_steps: int = N_STEPS,
-) -> MLPMechanism:
-    """Fit all mechanisms at once by gradient descent, given graph and targets.
-
-    The shift of a targeted node is free in every condition, so residuals are centred there; cells in
-    which a node's mechanism is replaced do not count for that node.
+class MLPMechanism(Mechanism):
+    r"""Non-linear mechanisms, :math:`f_j(z) = \sum_i L_{ij} z_i + \sum_h v_{jh}\tanh(\sum_i W_{ijh} z_i + c_{jh})`.
 
     Parameters
     ----------
-    values
-        Node values of cells, shape ``(n_cells, n_nodes)``.
-    condition
-        Condition of each cell.
-    adjacency
-        Acyclic graph, ``[parent, child]``.
-    is_shifted
-        Whether a node is shifted in a condition, shape ``(n_conditions, n_nodes)``.
-    is_replaced
-        Whether its mechanism is replaced there, same shape.
-    seed
-        Seed of the initial weights and of the batches.
-    n_steps
-        Gradient steps.
-
-    Returns
-    -------
-    The mechanisms.
+    n_nodes
+        Number of nodes.
+    n_hidden
+        Hidden units of each node.
     """
-    generator = torch.Generator().manual_seed(seed)
-    data = torch.as_tensor(values, dtype=torch.float32)
-    parents, is_parent = _pad_parents(adjacency)
-    weights = _initial_weights(is_parent, generator)
-    optimizer = torch.optim.Adam([weight.requires_grad_() for weight in weights], LEARNING_RATE)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: _learning_rate_factor(step, n_steps)
-    )
-    shifted, kept = torch.as_tensor(is_shifted), torch.as_tensor(~is_replaced).float()
-    group = torch.as_tensor(_chunk_untargeted(condition, is_shifted))
-    owner = torch.as_tensor(condition)
-    batches: list[Tensor] = []
-    for _ in range(n_steps):
-        batches = batches or _split_by_group(group, generator)
-        cells = batches.pop()
-        residual = _residual(data[cells], parents, is_parent, weights)
-        here = owner[cells]
-        centred = _centre_shifted(residual, here, shifted)
-        counts = kept[here]
-        variance = (centred.square() * counts).sum(0) / counts.sum(0).clamp_min(1.0)
-        loss = 0.5 * variance.clamp_min(1e-8).log().sum() + PENALTY * _size(weights)
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        optimizer.step()
-        schedule.step()
-    with torch.no_grad():
-        residual = _residual(data, parents, is_parent, weights)
-        free = kept[owner] * (~shifted[owner]).float()
-        weights = weights._replace(
-            offset=weights.offset + (residual * free).sum(0) / free.sum(0).clamp_min(1.0)
+
+    def __init__(self, n_nodes: int, n_hidden: int = N_HIDDEN) -> None:
+        super().__init__(n_nodes)
+        self.linear = nn.Parameter(torch.zeros(n_nodes, n_nodes))
+        self.inner = nn.Parameter(torch.zeros(n_nodes, n_nodes, n_hidden))
+        self.bias = nn.Parameter(torch.zeros(n_nodes, n_hidden))
+        self.outer = nn.Parameter(torch.zeros(n_nodes, n_hidden))
+
+    def parent_effect(self, nodes: Tensor) -> Tensor:
+        """Let parents act linearly and through hidden units, see :meth:`Mechanism.parent_effect`."""
+        return self._effect(nodes, slice(None))
+
+    def mean_of(self, which: Tensor, nodes: Tensor) -> Tensor:
+        """Mean of some nodes given their parents, see :meth:`Mechanism.mean_of`."""
+        return self.offset[which] + self._effect(nodes, which)
+
+    def _effect(self, nodes: Tensor, which: Tensor | slice) -> Tensor:
+        hidden = torch.tanh(self._hidden_input(nodes, which))
+        linear = (self.linear * self.is_edge)[:, which]
+        return nodes @ linear + (hidden * self.outer[which]).sum(-1)
+
+    def _hidden_input(self, nodes: Tensor, which: Tensor | slice = slice(None)) -> Tensor:
+        inner = (self.inner * self.is_edge[..., None])[:, which]
+        return torch.einsum("...i,ijh->...jh", nodes, inner) + self.bias[which]
+
+    def fit(self, data: MechanismData) -> None:
+        """Fit all mechanisms at once by gradient descent, see :meth:`Mechanism.fit`.
+
+        Parameters
+        ----------
+        data
+            Cells, graph and targets.
+        """
+        self._fit(data, N_STEPS)
+
+    def _fit(self, data: MechanismData, n_steps: int) -> None:
+        # Slots for parents in place of all pairs, since most pairs of nodes have no edge.
+        generator = torch.Generator().manual_seed(data.seed)
+        slots = _Slots.of(data.graph)
+        likelihood = ProfileLikelihood(data, torch.zeros(0))
+        with torch.enable_grad():
+            weights = _Weights.draw(slots, self.bias.shape[1], generator)
+            likelihood.maximise(
+                weights, lambda values: weights.residual(values, slots), weights.size, generator,
+                n_steps=n_steps,
+            )  # fmt: skip
+        with torch.no_grad():
+            residual = weights.residual(likelihood.values, slots)
+            weights.offset.add_(likelihood.free_mean(residual))
+            residual = weights.residual(likelihood.values, slots)
+            self.noise_sd.copy_(likelihood.noise_variance(residual).sqrt())
+            self._take(weights, slots, data.graph)
+            nodes = torch.as_tensor(data.values).to(self.offset)
+            slope = 1 - torch.tanh(self._hidden_input(nodes)).square().mean(0)
+            through = torch.einsum("ijh,jh,jh->ij", self.inner, self.outer, slope)
+            self.edge_weight.copy_(self.linear + through)
+
+    def _take(self, weights: _Weights, slots: _Slots, graph: BoolArray) -> None:
+        """Spread weights of slots over all pairs of nodes."""
+        self.is_edge.copy_(torch.as_tensor(graph))
+        child, slot = torch.nonzero(slots.is_parent, as_tuple=True)
+        parent = slots.parents[child, slot]
+        self.linear.zero_()[parent, child] = weights.linear[child, slot].to(self.linear)
+        self.inner.zero_()[parent, child] = weights.inner[child, slot].to(self.inner)
+        for name in ("offset", "bias", "outer"):
+            getattr(self, name).copy_(getattr(weights, name))
+
+
+class _Slots(NamedTuple):
+    """Parents of each node, padded with node 0, and which of them are real, ``(n_nodes, n_slots)``."""
+
+    parents: Tensor
+    is_parent: Tensor
+
+    @classmethod
+    def of(cls, graph: BoolArray) -> _Slots:
+        n_slots = max(int(graph.sum(axis=0).max()), 1)
+        # A stable sort of "is no parent" puts the parents of each node first.
+        parents = np.argsort(~graph, axis=0, kind="stable")[:n_slots].T
+        is_parent = np.take_along_axis(graph.T, parents, axis=1)
+        return cls(torch.as_tensor(np.where(is_parent, parents, 0)), torch.as_tensor(is_parent))
+
+
+class _Weights(NamedTuple):
+    """Weights of the slots of each node, in float32."""
+
+    linear: Tensor  # (n_nodes, n_slots)
+    inner: Tensor  # (n_nodes, n_slots, n_hidden)
+    bias: Tensor  # (n_nodes, n_hidden)
+    outer: Tensor  # (n_nodes, n_hidden)
+    offset: Tensor  # (n_nodes,)
+
+    @classmethod
+    def draw(cls, slots: _Slots, n_hidden: int, generator: torch.Generator) -> _Weights:
+        n_nodes, n_slots = slots.is_parent.shape
+
+        def draw(scale: float, *shape: int) -> Tensor:
+            return scale * torch.randn(shape, generator=generator)
+
+        weights = cls(
+            linear=torch.zeros(n_nodes, n_slots),
+            inner=draw(INNER_SD, n_nodes, n_slots, n_hidden),
+            bias=draw(INNER_SD, n_nodes, n_hidden),
+            outer=draw(OUTER_SD, n_nodes, n_hidden),
+            offset=torch.zeros(n_nodes),
         )
-        residual = _residual(data, parents, is_parent, weights)
-        counts = kept[owner]
-        centred = _centre_shifted(residual, owner, shifted)
-        variance = (centred.square() * counts).sum(0) / counts.sum(0).clamp_min(1.0)
-    arrays = {name: weight.detach().double().numpy() for name, weight in weights._asdict().items()}
-    return MLPMechanism(
-        parents=parents.numpy(),
-        is_parent=is_parent.numpy(),
-        noise_variance=variance.double().numpy(),
-        **arrays,
-    )
+        return cls(*(weight.requires_grad_() for weight in weights))
 
+    def residual(self, values: Tensor, slots: _Slots) -> Tensor:
+        inputs = (values[:, slots.parents] * slots.is_parent).transpose(0, 1)
+        hidden = torch.tanh(torch.baddbmm(self.bias[:, None], inputs, self.inner))
+        mean = torch.bmm(hidden, self.outer[..., None]) + torch.bmm(inputs, self.linear[..., None])
+        return values - mean[..., 0].T - self.offset
 
-def _pad_parents(adjacency: BoolArray) -> tuple[Tensor, Tensor]:
-    n_slots = max(int(adjacency.sum(axis=0).max()), 1)
-    # A stable sort of "is no parent" puts the parents of each node first.
-    parents = np.argsort(~adjacency, axis=0, kind="stable")[:n_slots].T
-    is_parent = np.take_along_axis(adjacency.T, parents, axis=1)
-    return torch.as_tensor(np.where(is_parent, parents, 0)), torch.as_tensor(is_parent)
-
-
-def _initial_weights(is_parent: Tensor, generator: torch.Generator) -> _Weights:
-    n_nodes, n_slots = is_parent.shape
-
-    def draw(scale: float, *shape: int) -> Tensor:
-        return scale * torch.randn(shape, generator=generator)
-
-    return _Weights(
-        linear=torch.zeros(n_nodes, n_slots),
-        inner=draw(0.7, n_nodes, n_slots, N_HIDDEN),
-        bias=draw(0.7, n_nodes, N_HIDDEN),
-        outer=draw(0.1, n_nodes, N_HIDDEN),
-        offset=torch.zeros(n_nodes),
-    )
-
-
-def _learning_rate_factor(step: int, n_steps: int) -> float:
-    share = step / n_steps
-    if share < DECAY_FROM:
-        return min(1.0, (step + 1) / WARM_UP)
-    return 0.5 * (1 + math.cos(math.pi * (share - DECAY_FROM) / (1 - DECAY_FROM)))
-
-
-def _chunk_untargeted(condition: IntArray, is_shifted: BoolArray) -> IntArray:
-    """Group cells for batching: conditions with targets stay whole, others go in chunks."""
-    order = np.argsort(condition, kind="stable")
-    first = np.searchsorted(condition[order], condition[order])
-    rank = np.empty(len(condition), dtype=np.int64)
-    rank[order] = np.arange(len(condition)) - first
-    has_target = np.asarray(is_shifted.any(axis=1))
-    chunk = np.where(has_target[condition], 0, rank // CONTROL_CHUNK)
-    _, group = np.unique(np.column_stack([condition, chunk]), axis=0, return_inverse=True)
-    return group.ravel().astype(np.int64)
-
-
-def _split_by_group(group: Tensor, generator: torch.Generator) -> list[Tensor]:
-    n_groups = int(group.max()) + 1
-    batch = torch.randperm(n_groups, generator=generator) % min(N_BATCHES, n_groups)
-    return [torch.nonzero(batch[group] == index)[:, 0] for index in range(int(batch.max()) + 1)]
-
-
-def _residual(values: Tensor, parents: Tensor, is_parent: Tensor, weights: _Weights) -> Tensor:
-    inputs = (values[:, parents] * is_parent).transpose(0, 1)
-    hidden = torch.tanh(torch.baddbmm(weights.bias[:, None], inputs, weights.inner))
-    mean = torch.bmm(hidden, weights.outer[..., None]) + torch.bmm(
-        inputs, weights.linear[..., None]
-    )
-    return values - mean[..., 0].T - weights.offset
-
-
-def _centre_shifted(residual: Tensor, condition: Tensor, is_shifted: Tensor) -> Tensor:
-    """Take the mean residual of a condition away where the node is shifted, with Bessel's factor."""
-    total = torch.zeros(is_shifted.shape).index_add(0, condition, residual)
-    count = torch.bincount(condition, minlength=len(is_shifted))[:, None].float()
-    mean = torch.where(is_shifted, total / count.clamp_min(1.0), 0.0)
-    bessel = torch.where(is_shifted, (count / (count - 1).clamp_min(1.0)).sqrt(), 1.0)
-    return (residual - mean[condition]) * bessel[condition]
-
-
-def _size(weights: _Weights) -> Tensor:
-    return weights.inner.square().sum() * 0.1 + weights.outer.square().sum()
+    def size(self) -> Tensor:
+        return INNER_PENALTY * self.inner.square().sum() + self.outer.square().sum()

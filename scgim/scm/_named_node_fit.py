@@ -1,55 +1,76 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.special import expit, logit
 
-from scgim.scm._mlp_mechanism import fit_mlp_mechanism
-from scgim.scm._named_nodes import LinearNodeMechanism, NamedNodeModel
+from scgim.scm._mechanism_fit import MechanismData
+from scgim.scm._sampling import compute_residuals
+from scgim.scm._sufficient_statistics import compute_target_penalty
 from scgim.scm.generator._efficacy_model import EfficacyModel, ShiftObservations
+from scgim.scm.generator._named_node_model import NamedNodeModel
 from scgim.scm.generator._target_prediction import TargetPredictor
+from scgim.scm.structure._mechanism_uncertainty import MechanismUncertainty
 from scgim.scm.structure._prior_knowledge import PriorKnowledge
 from scgim.scm.structure._structure_score import StructureScore
 from scgim.scm.structure._structure_search import SearchSettings, StructureSearch, search_structure
-from scgim.scm.structure._sufficient_statistics import (
-    compute_sufficient_statistics,
-    compute_target_penalty,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scgim._types import BoolArray, FloatArray, IntArray
-    from scgim.scm._named_nodes import NamedNodeScreen, NodeMechanism
-    from scgim.scm.structure._structure import Structure
+    from scgim.scm._mechanism import Mechanism
+    from scgim.scm._named_node_screen import NamedNodeScreen
+    from scgim.scm._structure import Structure
+    from scgim.scm._sufficient_statistics import SufficientStatistics
     from scgim.scm.structure._structure_search import SearchProgress
 
+# Weight of the share of hard interventions over all nodes, in targets: one observation's worth.
 HARD_PRIOR_WEIGHT = 1.0
+# Evidence in nats for what is known; beyond all that cells say.
 MAX_EVIDENCE = 1e3
 
 
-def fit_named_nodes(
-    screen: NamedNodeScreen,
+class NamedNodeFit(NamedTuple):
+    """What was learned of named nodes.
+
+    Attributes
+    ----------
+    model
+        Graph, mechanisms, targets of the perturbations that were run alone, generator.
+    structure
+        Graph, and the targets of all perturbations, combinations among them.
+    residual_variance
+        Variance of a node around its parents as it is measured, shape ``(n_nodes,)``.
+    uncertainty
+        How far the mechanisms are open.
+    """
+
+    model: NamedNodeModel
+    structure: Structure
+    residual_variance: FloatArray
+    uncertainty: MechanismUncertainty
+
+
+def find_structure(
+    statistics: SufficientStatistics,
     rng: np.random.Generator,
     *,
-    mechanism: Literal["linear", "mlp"] = "linear",
     settings: SearchSettings | None = None,
     prior: PriorKnowledge | None = None,
     graph: BoolArray | None = None,
     callback: Callable[[SearchProgress], None] | None = None,
-) -> NamedNodeModel:
-    """Find graph and targets, then fit mechanisms and the generator of interventions.
+) -> Structure:
+    """Find graph and targets, from sufficient statistics alone: the first half of the fit.
 
     Parameters
     ----------
-    screen
-        The data.
+    statistics
+        Summary of the screen, in the basis of the mechanisms.
     rng
-        Source of restarts and of initial weights.
-    mechanism
-        ``"linear"``, or ``"mlp"``: search with additive splines, then fit networks.
+        Source of restarts.
     settings
         How to search.
     prior
@@ -61,64 +82,107 @@ def fit_named_nodes(
 
     Returns
     -------
-    The fitted model.
+    Graph and targets.
     """
-    statistics = compute_sufficient_statistics(
-        screen.values, screen.condition, screen.perturbation, is_linear=mechanism == "linear"
-    )
-    chosen = settings or SearchSettings()
-    known = prior or PriorKnowledge.none(screen.n_nodes, screen.n_perturbations)
+    settings = settings or SearchSettings()
+    prior = prior or PriorKnowledge.none(statistics.n_nodes, statistics.n_perturbations)
     if graph is None:
-        structure = search_structure(
-            statistics, rng, settings=chosen, prior=known, callback=callback
-        )
-    else:
-        score = StructureScore(
-            statistics, known, kind=chosen.kind, edge_penalty=chosen.edge_penalty
-        )
-        structure = StructureSearch(score, graph, graph).describe(graph)
-    fitted = fit_mechanism(screen, structure, mechanism, rng)
-    structure = reassess_targets(screen, structure, fitted, known.targets)
-    return fit_generator(screen, structure, fitted)
+        return search_structure(statistics, rng, settings=settings, prior=prior, callback=callback)
+    score = StructureScore(
+        statistics, prior, kind=settings.kind, edge_penalty=settings.edge_penalty
+    )
+    return StructureSearch(score, graph, graph).describe(graph)
 
 
-def fit_mechanism(
+def fit_named_nodes(
     screen: NamedNodeScreen,
     structure: Structure,
-    kind: Literal["linear", "mlp"],
+    mechanism: Mechanism,
     rng: np.random.Generator,
-) -> NodeMechanism:
-    """Fit the mechanisms of a graph with known targets.
+    *,
+    scatter: FloatArray,
+    alone: NamedNodeScreen | None = None,
+    known_targets: IntArray | None = None,
+    measured_covariance: FloatArray | None = None,
+) -> NamedNodeFit:
+    """Fit mechanisms, targets and generator, given the graph: the second half of the fit.
 
     Parameters
     ----------
     screen
         The data.
     structure
-        Graph and targets; its linear mechanisms are final already.
-    kind
-        ``"linear"`` or ``"mlp"``.
+        Graph and targets, see :func:`find_structure`.
+    mechanism
+        How nodes follow their parents; it is fitted in place.
     rng
-        Source of initial weights.
+        Source of the seed of the mechanisms.
+    scatter
+        Scatter of the nodes within conditions, shape ``(n_nodes, n_nodes)``.
+    alone
+        The control and the perturbations that were run alone, which come first in ``screen``, with
+        their features; by default all.
+    known_targets
+        As in :class:`PriorKnowledge`; by default none is known.
+    measured_covariance
+        Covariance of the nodes within conditions as measured, where the mechanisms are fitted to one
+        that is free of counting noise.
 
     Returns
     -------
-    The mechanisms.
+    The fit.
     """
-    if kind == "linear":
-        weights = structure.coefficients[: screen.n_nodes]
-        return LinearNodeMechanism(weights, structure.offset, structure.noise_variance)
+    alone = screen if alone is None else alone
+    if known_targets is None:
+        known_targets = np.full(structure.is_target.shape, -1)
+    mechanism.fit(mechanism_data(screen, structure, rng))
+    noise_variance = mechanism.noise_sd.square().numpy()
+    measured = noise_variance
+    if measured_covariance is not None:
+        contrast = np.eye(screen.n_nodes) - mechanism.adjacency.detach().numpy()
+        measured = np.einsum("ij,ik,kj->j", contrast, measured_covariance, contrast)
+    structure = reassess_targets(screen, structure, mechanism, measured, known_targets)
+    of_alone = structure.of_perturbations(alone.n_perturbations)
+    return NamedNodeFit(
+        model=fit_generator(alone, of_alone, mechanism, measured),
+        structure=structure,
+        residual_variance=measured,
+        uncertainty=MechanismUncertainty(structure.adjacency, scatter, noise_variance),
+    )
+
+
+def mechanism_data(
+    screen: NamedNodeScreen, structure: Structure, rng: np.random.Generator
+) -> MechanismData:
+    """Say what mechanisms are fitted to, given the graph and the targets that were found.
+
+    Parameters
+    ----------
+    screen
+        The data.
+    structure
+        Graph and targets.
+    rng
+        Source of the seed of the fit.
+
+    Returns
+    -------
+    The data of the fit.
+    """
     # The last row stands for the control, which perturbation -1 picks.
     none = np.zeros((1, screen.n_nodes), dtype=bool)
     # Cells whose noise is another one would count too little or too much: leave them out.
     is_other = np.vstack([structure.is_rescaled | structure.is_hard, none])[screen.perturbation]
     is_moved = np.vstack([structure.is_moved, none])[screen.perturbation]
-    return fit_mlp_mechanism(
-        screen.values,
-        screen.condition,
-        structure.adjacency,
+    return MechanismData(
+        values=screen.values,
+        condition=screen.condition,
+        graph=structure.adjacency,
         is_shifted=is_moved & ~is_other,
         is_replaced=is_other,
+        linear_weights=structure.coefficients[: screen.n_nodes],
+        linear_offset=structure.offset,
+        linear_noise_variance=structure.noise_variance,
         seed=int(rng.integers(2**31)),
     )
 
@@ -126,7 +190,8 @@ def fit_mechanism(
 def reassess_targets(
     screen: NamedNodeScreen,
     structure: Structure,
-    mechanism: NodeMechanism,
+    mechanism: Mechanism,
+    noise_variance: FloatArray,
     known_targets: IntArray,
 ) -> Structure:
     r"""Decide on shifted targets again, by mechanisms that may be richer than those of the search.
@@ -142,6 +207,8 @@ def reassess_targets(
         Graph and targets as the search left them.
     mechanism
         Fitted mechanisms, perhaps richer than those of the search.
+    noise_variance
+        Variance of a node around its parents as it is measured, shape ``(n_nodes,)``.
     known_targets
         As in :class:`PriorKnowledge`; known entries stay.
 
@@ -152,9 +219,9 @@ def reassess_targets(
     shifts = [not (kind.cuts_parents or kind.rescales_noise) for kind in structure.kinds]
     if True not in shifts:
         return structure
-    residual = screen.condition_means(_residuals(screen, mechanism))
+    residual = screen.condition_means(compute_residuals(mechanism, screen.values))
     sizes, owner = screen.condition_sizes, screen.perturbation
-    explained = sizes[:, None] * residual**2 / (2 * mechanism.noise_variance)
+    explained = sizes[:, None] * residual**2 / (2 * noise_variance)
     evidence = np.zeros(structure.is_target.shape)
     treated = owner >= 0
     np.add.at(evidence, owner[treated], explained[treated])
@@ -174,13 +241,11 @@ def reassess_targets(
     )
 
 
-def _residuals(screen: NamedNodeScreen, mechanism: NodeMechanism) -> FloatArray:
-    means = [mechanism.mean(node, screen.values) for node in range(screen.n_nodes)]
-    return screen.values - np.column_stack(means)
-
-
 def fit_generator(
-    screen: NamedNodeScreen, structure: Structure, mechanism: NodeMechanism
+    screen: NamedNodeScreen,
+    structure: Structure,
+    mechanism: Mechanism,
+    noise_variance: FloatArray,
 ) -> NamedNodeModel:
     """Fit the generator of interventions to what the mechanisms leave unexplained.
 
@@ -192,23 +257,27 @@ def fit_generator(
         Graph and targets.
     mechanism
         Mechanisms.
+    noise_variance
+        Variance of a node around its parents as it is measured, shape ``(n_nodes,)``.
 
     Returns
     -------
-    The model.
+    The model; without any target it has no generator.
     """
+    if not structure.is_target.any():
+        return _without_targets(structure, mechanism)
     n_nodes, values = screen.n_nodes, screen.values
     means = screen.condition_means(values)
     spread = screen.condition_means(values**2) - means**2
     treated = (screen.perturbation >= 0)[:, None]
     is_hard = structure.is_hard[screen.perturbation] & treated
-    residuals = _residuals(screen, mechanism)
+    residuals = compute_residuals(mechanism, screen.values)
     residual = screen.condition_means(residuals)
     # Rounding takes the variance of a few equal cells below zero.
     residual_spread = np.maximum(screen.condition_means(residuals**2) - residual**2, 0.0)
     is_rescaled = structure.is_rescaled[screen.perturbation] & treated & ~is_hard
     observed = np.where(is_hard, means, residual)
-    variance = np.where(is_rescaled, residual_spread, mechanism.noise_variance)
+    variance = np.where(is_rescaled, residual_spread, noise_variance)
     variance = np.where(is_hard, spread, variance)
     observations = ShiftObservations.from_conditions(
         observed,
@@ -221,7 +290,7 @@ def fit_generator(
     efficacy = EfficacyModel.fit(
         observations, scaled, n_perturbations=screen.n_perturbations, n_nodes=n_nodes
     )
-    noise_ratio = np.sqrt(residual_spread / mechanism.noise_variance)
+    noise_ratio = np.sqrt(residual_spread / noise_variance)
     return NamedNodeModel(
         structure=structure,
         mechanism=mechanism,
@@ -230,8 +299,23 @@ def fit_generator(
         feature_center=center,
         feature_scale=scale,
         hard_share=_hard_share(structure),
-        hard_noise_scale=_hard_noise_scale(spread, is_hard, mechanism.noise_variance),
+        hard_noise_scale=_hard_noise_scale(spread, is_hard, noise_variance),
         extra_noise=_extra_noise(screen, efficacy, noise_ratio, is_rescaled),
+    )
+
+
+def _without_targets(structure: Structure, mechanism: Mechanism) -> NamedNodeModel:
+    n_perturbations, n_nodes = structure.is_target.shape
+    return NamedNodeModel(
+        structure=structure,
+        mechanism=mechanism,
+        efficacy=EfficacyModel.fit_nothing(n_perturbations, n_nodes),
+        predictor=None,
+        feature_center=np.zeros(0),
+        feature_scale=np.ones(0),
+        hard_share=np.zeros(n_nodes),
+        hard_noise_scale=1.0,
+        extra_noise=np.zeros((n_perturbations, n_nodes)),
     )
 
 

@@ -8,11 +8,13 @@ import numpy as np
 
 from scgim._messages import quote_some
 from scgim.module import get_likelihood
+from scgim.spaces._mechanism_choice import name_mechanism
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from scgim._types import BoolArray, FloatArray, IntArray
+    from scgim.scm import Mechanism
 
 
 SINGULAR = 1e-8
@@ -155,13 +157,13 @@ def check_no_minibatches(arguments: Collection[str]) -> None:
         raise ValueError(msg)
 
 
-def check_count_options(mechanism: str, structure: str, gene_likelihood: str) -> None:
+def check_count_options(mechanism: type[Mechanism], structure: str, gene_likelihood: str) -> None:
     """Raise where a way to fit named genes needs expression without counting noise.
 
     Parameters
     ----------
     mechanism
-        Kind of mechanisms.
+        Class of the mechanisms.
     structure
         How the graph is found.
     gene_likelihood
@@ -169,8 +171,12 @@ def check_count_options(mechanism: str, structure: str, gene_likelihood: str) ->
     """
     if not get_likelihood(gene_likelihood).is_count:
         return
-    for name, value in (("mechanism", mechanism), ("structure", structure)):
-        if value in {"mlp", "gradient"}:
+    chosen = (
+        ("mechanism", name_mechanism(mechanism), not mechanism.is_linear),
+        ("structure", structure, structure == "gradient"),
+    )
+    for name, value, reads_cells in chosen:
+        if reads_cells:
             msg = (
                 f"`{name}={value!r}` reads every cell, but in counts most of the variance of a gene "
                 "is counting noise, and only the covariance can be freed of it. Leave it out, or "

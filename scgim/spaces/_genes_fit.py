@@ -10,25 +10,19 @@ import torch
 
 from scgim.module import log_rate
 from scgim.scm import (
-    EfficacyModel,
-    LinearNodeMechanism,
-    MechanismUncertainty,
-    NamedNodeModel,
     SplineBasis,
-    StructureScore,
-    StructureSearch,
     SufficientStatistics,
-    TargetEvidence,
     compute_denoised_covariance,
     compute_expression_evidence,
     compute_sufficient_statistics,
     compute_target_evidence,
+    find_structure,
+    fit_named_nodes,
     fit_structure_by_gradient,
     judge_on_held_out_cells,
-    search_structure,
 )
-from scgim.scm._named_node_fit import fit_generator, fit_mechanism, reassess_targets
-from scgim.scm.structure._sufficient_statistics import compute_target_penalty
+from scgim.scm._sampling import compute_residuals
+from scgim.scm._sufficient_statistics import compute_target_penalty
 from scgim.scm.structure._target_evidence import median_deviation
 
 if TYPE_CHECKING:
@@ -36,15 +30,17 @@ if TYPE_CHECKING:
 
     from scgim.scm import (
         InterventionKindName,
-        NodeMechanism,
+        Mechanism,
+        MechanismUncertainty,
+        NamedNodeModel,
         PriorKnowledge,
         SearchProgress,
         Structure,
+        TargetEvidence,
     )
     from scgim.spaces._genes_data import GenesData
     from scgim.spaces._graph_search import GraphSearch
 
-MechanismKind = Literal["linear", "mlp"]
 StructureKind = Literal["search", "gradient", "given"]
 
 MAX_EVIDENCE = 1e3
@@ -56,7 +52,7 @@ THETA_RANGE = (1e-2, 1e4)
 class GenesOptions(NamedTuple):
     """How named genes are fitted."""
 
-    mechanism: MechanismKind
+    mechanism: type[Mechanism]
     intervention: InterventionKindName
     structure: StructureKind
 
@@ -86,6 +82,7 @@ class GenesFit(NamedTuple):
 
 
 def fit_expression(
+    mechanism: Mechanism,
     data: GenesData,
     features: np.ndarray | None,
     options: GenesOptions,
@@ -99,6 +96,8 @@ def fit_expression(
 
     Parameters
     ----------
+    mechanism
+        The mechanisms, which are fitted in place.
     data
         The cells.
     features
@@ -118,40 +117,35 @@ def fit_expression(
     -------
     The fit.
     """
-    screen = data.screen()
+    screen, alone = data.screen(), data.single_screen(features)
     statistics = compute_sufficient_statistics(
-        screen.values,
-        screen.condition,
-        screen.perturbation,
-        is_linear=options.mechanism == "linear",
+        screen.values, screen.condition, screen.perturbation, is_linear=mechanism.is_linear
     )
+    graph = None if options.structure == "search" else prior.required
+    if options.structure == "gradient":
+        seed = int(rng.integers(2**31))
+        graph = fit_structure_by_gradient(alone, seed=seed).adjacency
     settings = search.settings(options.intervention)
-    if options.structure == "search":
-        structure = search_structure(
-            statistics, rng, settings=settings, prior=prior, callback=callback
-        )
-    else:
-        graph = prior.required
-        if options.structure == "gradient":
-            seed = int(rng.integers(2**31))
-            graph = fit_structure_by_gradient(data.single_screen(features), seed=seed).adjacency
-        score = StructureScore(
-            statistics, prior, kind=settings.kind, edge_penalty=settings.edge_penalty
-        )
-        structure = StructureSearch(score, graph, graph).describe(graph)
+    structure = find_structure(
+        statistics, rng, settings=settings, prior=prior, graph=graph, callback=callback
+    )
     if not data.has_replicates:
-        structure = _with_noise_between(data, structure, options)
-    mechanism = fit_mechanism(screen, structure, options.mechanism, rng)
-    structure = reassess_targets(screen, structure, mechanism, prior.targets)
-    singles = _keep_singles(structure, data.n_single)
-    model = _fit_generator(data, features, singles, mechanism)
-    scatter = data.within.T @ data.within
-    uncertainty = MechanismUncertainty(structure.adjacency, scatter, mechanism.noise_variance)
+        structure = _with_noise_between(data, structure, is_linear=mechanism.is_linear)
+    found = fit_named_nodes(
+        screen,
+        structure,
+        mechanism,
+        rng,
+        scatter=statistics.within.sum(axis=-1)[: screen.n_nodes, : screen.n_nodes],
+        alone=alone,
+        known_targets=prior.targets,
+    )
     evidence = compute_expression_evidence(screen.values, data.group[data.condition])
-    return GenesFit(model, structure, mechanism.noise_variance, uncertainty, evidence)
+    return GenesFit(*found, evidence)
 
 
 def fit_counts(
+    mechanism: Mechanism,
     data: GenesData,
     features: np.ndarray | None,
     options: GenesOptions,
@@ -170,6 +164,8 @@ def fit_counts(
 
     Parameters
     ----------
+    mechanism
+        The mechanisms, which are fitted in place.
     data
         The cells.
     features
@@ -196,25 +192,24 @@ def fit_counts(
     regularised = covariance.regularised()
     reliability = np.clip(covariance.reliability, MIN_RELIABILITY, 1.0)
     statistics = _denoised_statistics(data, regularised, float(np.median(reliability)) ** 2)
-    settings = search.settings(options.intervention)
-    if options.structure == "search":
-        structure = search_structure(
-            statistics, rng, settings=settings, prior=prior, callback=callback
-        )
-    else:
-        score = StructureScore(
-            statistics, prior, kind=settings.kind, edge_penalty=settings.edge_penalty
-        )
-        structure = StructureSearch(score, prior.required, prior.required).describe(prior.required)
-    n_nodes = data.values.shape[1]
-    weights = structure.coefficients[:n_nodes]
-    contrast = np.eye(n_nodes) - weights
-    measured = np.einsum("ij,ik,kj->j", contrast, covariance.measured, contrast)
-    mechanism = LinearNodeMechanism(weights, structure.offset, structure.noise_variance)
-    seen = replace(mechanism, noise_variance=measured)
-    structure = reassess_targets(data.screen(), structure, seen, prior.targets)
-    singles = _keep_singles(structure, data.n_single)
-    model = replace(_fit_generator(data, features, singles, seen), mechanism=mechanism)
+    structure = find_structure(
+        statistics,
+        rng,
+        settings=search.settings(options.intervention),
+        prior=prior,
+        graph=None if options.structure == "search" else prior.required,
+        callback=callback,
+    )
+    found = fit_named_nodes(
+        data.screen(),
+        structure,
+        mechanism,
+        rng,
+        scatter=statistics.within.sum(axis=-1)[:-1, :-1],
+        alone=data.single_screen(features),
+        known_targets=prior.targets,
+        measured_covariance=covariance.measured,
+    )
     between = _between(data)
     prior_covariance = regularised + between
     noise = np.diag(np.maximum(np.diag(covariance.measured - regularised), 0.0))
@@ -224,9 +219,7 @@ def fit_counts(
         "posterior_variance": np.maximum(np.diag(prior_covariance - prior_covariance @ gain), 1e-8),
         "median_library": np.array(typical),
     }
-    scatter = statistics.within.sum(axis=-1)[:-1, :-1]
-    uncertainty = MechanismUncertainty(structure.adjacency, scatter, mechanism.noise_variance)
-    return GenesFit(model, structure, measured, uncertainty, evidence), buffers
+    return GenesFit(*found, evidence), buffers
 
 
 def count_buffers(
@@ -278,9 +271,7 @@ def group_shifts(fit: GenesFit, data: GenesData) -> np.ndarray:
     -------
     Mean residual, of targets and of other nodes, shape ``(n_groups, n_nodes)``.
     """
-    mechanism, values = fit.model.mechanism, data.values
-    expected = np.column_stack([mechanism.mean(j, values) for j in range(values.shape[1])])
-    residual = data.screen().condition_means(values - expected)
+    residual = data.screen().condition_means(compute_residuals(fit.model.mechanism, data.values))
     shifts = np.zeros(fit.structure.is_target.shape)
     for condition in np.argsort(data.log10_dose, kind="stable"):
         if data.group[condition] >= 0:
@@ -288,13 +279,13 @@ def group_shifts(fit: GenesFit, data: GenesData) -> np.ndarray:
     return shifts
 
 
-def _with_noise_between(data: GenesData, structure: Structure, options: GenesOptions) -> Structure:
+def _with_noise_between(data: GenesData, structure: Structure, *, is_linear: bool) -> Structure:
     """Read noise off the profiles of different conditions, most of which leave a gene alone.
 
     With one row per condition each row of a target fits exactly, and the variance that is left
     between the others is that of few. The median over all of them is robust to the targets.
     """
-    basis = SplineBasis.fit(data.values, is_linear=options.mechanism == "linear")
+    basis = SplineBasis.fit(data.values, is_linear=is_linear)
     residual = data.values - basis.expand(data.values) @ structure.coefficients
     noise = np.maximum(structure.noise_variance, median_deviation(residual) ** 2)
     # What the search said of targets rested on the smaller noise; `reassess_targets` says it anew.
@@ -304,40 +295,6 @@ def _with_noise_between(data: GenesData, structure: Structure, options: GenesOpt
         noise_variance=noise,
         target_evidence=nothing,
         target_probability=nothing + 0.5,
-    )
-
-
-def _keep_singles(structure: Structure, n_single: int) -> Structure:
-    rows = slice(0, n_single)
-    return replace(
-        structure,
-        kind_index=structure.kind_index[rows],
-        target_probability=structure.target_probability[rows],
-        target_evidence=structure.target_evidence[rows],
-        kind_evidence=structure.kind_evidence[rows],
-    )
-
-
-def _fit_generator(
-    data: GenesData,
-    features: np.ndarray | None,
-    structure: Structure,
-    mechanism: NodeMechanism,
-) -> NamedNodeModel:
-    screen = data.single_screen(features)
-    if structure.is_target.any():
-        return fit_generator(screen, structure, mechanism)
-    n_single, n_nodes = structure.is_target.shape
-    return NamedNodeModel(
-        structure=structure,
-        mechanism=mechanism,
-        efficacy=EfficacyModel.fit_nothing(n_single, n_nodes),
-        predictor=None,
-        feature_center=np.zeros(0),
-        feature_scale=np.ones(0),
-        hard_share=np.zeros(n_nodes),
-        hard_noise_scale=1.0,
-        extra_noise=np.zeros((n_single, n_nodes)),
     )
 
 

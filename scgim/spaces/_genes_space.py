@@ -117,7 +117,7 @@ class GenesSpace(Space):
     def make_module(self, **shared: Any) -> NamedNodeModule:  # noqa: ANN401
         """Build the module, see :class:`~scgim.spaces._space.Space`."""
         shared.pop("mean_log_expression", None)
-        return NamedNodeModule(is_linear=self._options.mechanism == "linear", **shared)
+        return NamedNodeModule(mechanism_class=self._options.mechanism, **shared)
 
     def check_train_arguments(self, search: GraphSearch | None, arguments: dict[str, Any]) -> None:
         """Raise for arguments that speak of minibatches."""
@@ -155,13 +155,12 @@ class GenesSpace(Space):
         features = self._features(data)
         rng = np.random.default_rng(settings.seed)
         with one_thread(), SearchProgressBar(is_shown=show_progress) as progress:
-            arguments = (data, features, self._options, search, prior)
+            arguments = (module.mechanism, data, features, self._options, search, prior)
             if self._is_count:
                 found, buffers = fit_counts(*arguments, rng=rng, callback=progress.report)
                 module.assign(**buffers)
             else:
                 found = fit_expression(*arguments, rng=rng, callback=progress.report)
-        module.mechanism.assign(found.model.mechanism, data.values)
         if self._is_count:
             _assign_counting_noise(module, data, rng)
         module.eval()
@@ -283,7 +282,7 @@ def _assign_counting_noise(
     """Fit what lies between nodes and counts, on cells drawn from the causal model."""
     shape = (N_DRAWN_CELLS, len(module.mechanism.offset))
     noise = torch.as_tensor(rng.standard_normal(shape)).float()
-    nodes = module.mechanism.push(noise, shift_nodes(torch.zeros(shape[1])))
+    nodes = module.mechanism.simulate(noise, shift_nodes(torch.zeros(shape[1])))
     module.assign(**count_buffers(data, nodes.numpy(), float(module.median_library)))
 
 

@@ -62,6 +62,8 @@ N_NAMED = 3
 N_CELLS = 256
 # Draws for the mean shift over a distribution over interventions.
 N_SHIFT_DRAWS = 8
+# Cells drawn for the sd of a node, which is then known to 2 %, where there is no closed form.
+N_CONTROL_CELLS = 1000
 # Draws for the variance of a shift, which is then known to a tenth.
 N_DRAWS = 200
 
@@ -344,7 +346,13 @@ class LatentFit(Fit):
 
     def control_sd(self) -> np.ndarray:
         """Compute the sd of each node in control cells, in its noise standard deviations."""
-        return self._total_effects().norm(dim=0).numpy()
+        mechanism = self.module.mechanism
+        if mechanism.is_linear:
+            return self._total_effects().norm(dim=0).numpy()
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.randn(N_CONTROL_CELLS, len(self.node_names), generator=generator)
+        with torch.no_grad():
+            return mechanism.solve(noise.to(mechanism.offset)).std(0).double().cpu().numpy()
 
     def gene_programs(self) -> np.ndarray:
         """Change of log-rates per noise sd of each node, relative to the median gene."""

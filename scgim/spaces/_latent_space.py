@@ -10,7 +10,7 @@ from torch import Tensor
 
 from scgim._messages import warn
 from scgim.module import GIMModule, change_basis, linear_loadings, loading_sd
-from scgim.scm import Gauge, GaugeProblem, find_gauges, find_tied_orders
+from scgim.scm import Gauge, GaugeProblem, LinearMechanism, find_gauges, find_tied_orders
 from scgim.spaces._calibration import calibrate_intervals
 from scgim.spaces._gene_effects import learn_gene_effects
 from scgim.spaces._global_state import one_thread
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from scgim.data import Screen
     from scgim.module import CausalSpace
+    from scgim.scm import Mechanism
     from scgim.spaces._fit import ReadCells
     from scgim.spaces._graph_search import GraphSearch
 
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 MAX_NEAR_TIES = 8
 # Share of ambiguous calls above which the user is warned.
 MAX_AMBIGUOUS = 0.01
+# Cells drawn from the model over which slopes of mechanisms are averaged.
+N_SLOPE_CELLS = 1000
 # Cells whose hidden layer tells how to move the basis into the encoder.
 N_HIDDEN_CELLS = 4096
 
@@ -67,6 +70,9 @@ class LatentSpace(Space):
         self._screen, self._causal_space = screen, causal_space
         self._module_class, self._options = module_class, options
         mask = screen.program_mask
+        mechanism = options.get("mechanism_class", LinearMechanism)
+        if mask is None or causal_space != "programs":
+            check_basis_may_be_free(mechanism, causal_space)
         self._mask = None if mask is None else torch.tensor(mask.to_numpy(np.float32))
         self.node_names = (
             [f"program_{i}" for i in range(n_nodes)] if mask is None else list(mask.columns)
@@ -131,6 +137,8 @@ class LatentSpace(Space):
         batches: Iterable[dict[str, Tensor]],
         reference: TrainingStatistics | None,
     ) -> LatentFit:
+        if not module.mechanism.is_linear:
+            _describe(module)
         statistics = TrainingStatistics.collect(module, batches)
         if reference is not None:
             statistics = statistics.add(reference)
@@ -226,6 +234,14 @@ def _encoder_hidden(module: GIMModule, read_cells: ReadCells) -> Tensor:
     return torch.cat([module.encoder_hidden(tensors).cpu() for tensors in batches])
 
 
+@torch.no_grad()
+def _describe(module: GIMModule) -> None:
+    """Read edge weights off cells drawn from the causal model, where they are no parameters."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(N_SLOPE_CELLS, len(module.mechanism.offset), generator=generator)
+    module.mechanism.describe(module.mechanism.solve(noise.to(module.device)))
+
+
 def _warn_if_ambiguous(fit: LatentFit) -> None:
     targets, edges = fit.target_ambiguity(), fit.edge_ambiguity()
     if max(targets.mean(), edges.mean()) > MAX_AMBIGUOUS:
@@ -246,6 +262,28 @@ def orient(problem: GaugeProblem, gauge: Gauge) -> Gauge:
     loadings = loadings - loadings.median(0)[0]
     sign = loadings.pow(3).sum(0).sign()
     return Gauge(gauge.directions * torch.where(sign == 0, 1.0, sign), gauge.cost)
+
+
+def check_basis_may_be_free(mechanism: type[Mechanism], causal_space: str) -> None:
+    """Raise if mechanisms are not linear where the basis of the nodes is chosen after training.
+
+    Parameters
+    ----------
+    mechanism
+        Class of the mechanisms.
+    causal_space
+        The causal space of the model.
+    """
+    if issubclass(mechanism, LinearMechanism):
+        return
+    msg = (
+        f"`mechanism={mechanism.__name__}` is not a `scgim.scm.LinearMechanism`, but with "
+        f"`causal_space={causal_space!r}` and without a program mask the basis of the nodes is "
+        "free, and choosing it after training rests on linear mechanisms. Name the programs by "
+        "`program_mask_key` in `GIM.setup_anndata` with `causal_space='programs'`, use "
+        "`causal_space='genes'`, or leave `mechanism` out."
+    )
+    raise ValueError(msg)
 
 
 def check_no_search(search: object, causal_space: str) -> None:

@@ -77,7 +77,7 @@ class NamedNodesFit(Fit):
     @cached_property
     def interventions(self) -> NamedNodeModel:
         """Graph, targets and generator."""
-        return unpack(self.named_nodes["model"])
+        return unpack(self.named_nodes["model"], self.module.mechanism)
 
     @property
     def has_generator(self) -> bool:
@@ -144,7 +144,7 @@ class NamedNodesFit(Fit):
         mechanism = self.module.mechanism
         empty = torch.zeros(len(self.node_names), device=mechanism.offset.device)
         on_device = mean.map(lambda values: values.to(empty))
-        moved = mechanism.push(empty, on_device) - mechanism.push(empty, shift_nodes(empty))
+        moved = mechanism.simulate(empty, on_device) - mechanism.simulate(empty, shift_nodes(empty))
         known = MechanismUncertainty(**self.named_nodes["mechanism_uncertainty"])
         sd = torch.as_tensor(np.sqrt(known.variance(moved.double().cpu().numpy())))
         noise = torch.as_tensor(rng.standard_normal(draws.shift.shape)) * sd
@@ -183,7 +183,7 @@ class NamedNodesFit(Fit):
     def edge_weights(self) -> np.ndarray:
         """Weights of the edges between standardised genes; mean slopes of neural mechanisms."""
         adjacency = self.module.mechanism.adjacency
-        return adjacency.cpu().numpy().astype(np.float64)
+        return adjacency.detach().cpu().numpy().astype(np.float64)
 
     def edge_probability(self) -> np.ndarray:
         """Probabilities of the edges, from resampled searches or from the score."""

@@ -11,8 +11,7 @@ from scgim.scm import (
     EfficacyModel,
     InterventionKind,
     Kernel,
-    LinearNodeMechanism,
-    MLPMechanism,
+    Mechanism,
     NamedNodeModel,
     SparseInterventions,
     Structure,
@@ -26,11 +25,12 @@ OLD_NAMES = {
     "potency_covariance": "dose_response_covariance",
 }
 
-MECHANISMS = {kind.__name__: kind for kind in (LinearNodeMechanism, MLPMechanism)}
+# Weights of mechanisms are those of the module. Files of 0.1 had them twice.
+IN_MODULE = ("mechanism", "mechanism_kind")
 
 
 def pack(model: NamedNodeModel) -> dict[str, Any]:
-    """Hold a model as plain values, to be saved.
+    """Hold a model as plain values, to be saved beside the mechanisms, which the module has.
 
     Parameters
     ----------
@@ -41,29 +41,32 @@ def pack(model: NamedNodeModel) -> dict[str, Any]:
     -------
     Nested dictionaries of arrays and numbers.
     """
-    return asdict(model) | {"mechanism_kind": type(model.mechanism).__name__}
+    state = asdict(model)
+    del state["mechanism"]
+    return state
 
 
-def unpack(state: dict[str, Any]) -> NamedNodeModel:
+def unpack(state: dict[str, Any], mechanism: Mechanism) -> NamedNodeModel:
     """Rebuild the model that :func:`pack` held.
 
     Parameters
     ----------
     state
         What it returned.
+    mechanism
+        Fitted mechanisms.
 
     Returns
     -------
     The model.
     """
-    state = _with_new_names(state)
-    mechanism = MECHANISMS[state.pop("mechanism_kind")]
+    state = {key: value for key, value in _with_new_names(state).items() if key not in IN_MODULE}
     predictor = state["predictor"]
     return NamedNodeModel(
         **state
         | {
             "structure": Structure(**_with_kinds(state["structure"])),
-            "mechanism": mechanism(**state["mechanism"]),
+            "mechanism": mechanism,
             "efficacy": EfficacyModel(**_with_kernel(state["efficacy"])),
             "predictor": None if predictor is None else TargetPredictor(**_with_kernel(predictor)),
         }

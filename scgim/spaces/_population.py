@@ -162,7 +162,7 @@ class Population:
 
     def _nodes(self, intervention: Intervention) -> Tensor:
         """Nodes of the cells under interventions, shape ``(n, n_cells, n_nodes)``."""
-        return self._module.mechanism.push(
+        return self._module.mechanism.simulate(
             self.noise,
             intervention.map(lambda values: values[:, None]),
             self._module.node_offset(self.covariates),

@@ -96,7 +96,7 @@ class HeldOutShift:
     def _predict(self, components: Tensor, dose: Tensor) -> Tensor:
         nodes = torch.cat(self._control_nodes)[:N_CONTROL_CELLS]
         shift = self.module.interventions(components, dose.log10())
-        # Adding the solved shift replays the control cells, the mechanisms being linear.
+        # Adding the solved shift replays the control cells; nearly so where mechanisms bend.
         effect = self.module.mechanism.solve(shift) - self.module.mechanism.solve(shift * 0)
         replayed = torch.cat([nodes[None], nodes + effect[:, None]])
         covariates = None

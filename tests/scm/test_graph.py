@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from scgim.scm import OrderedGraph, compute_total_effects
+from scgim.scm import compute_total_effects, find_generations
 
 
 @pytest.fixture
@@ -36,15 +36,12 @@ def test_total_effects_of_many_graphs_are_those_of_each(adjacency):
     torch.testing.assert_close(stacked[1], compute_total_effects(2 * adjacency))
 
 
-def test_ordered_graph_is_acyclic_whatever_its_weights():
-    graph = OrderedGraph(4)
-    torch.nn.init.normal_(graph.weight)
-    adjacency = graph.adjacency
-    assert torch.equal(adjacency, adjacency.triu(1))
-    assert torch.equal(torch.linalg.matrix_power(adjacency, 4), torch.zeros(4, 4))
+def test_parents_are_in_earlier_generations():
+    is_edge = torch.zeros(5, 5, dtype=torch.bool)
+    is_edge[2, 0] = is_edge[0, 3] = is_edge[2, 3] = is_edge[4, 3] = True
+    generations = [group.tolist() for group in find_generations(is_edge)]
+    assert generations == [[1, 2, 4], [0], [3]]
 
 
-def test_only_edges_from_earlier_nodes_are_learned():
-    graph = OrderedGraph(3)
-    graph.adjacency.sum().backward()
-    assert torch.equal(graph.weight.grad, torch.ones(3, 3).triu(1))
+def test_a_full_order_has_one_node_in_each_generation(adjacency):
+    assert torch.cat(find_generations(adjacency)).tolist() == list(range(5))

@@ -10,9 +10,9 @@ from scgim.scm._intervention_kinds import (
     InterventionKind,
     resolve_kinds,
 )
+from scgim.scm._sufficient_statistics import compute_sufficient_statistics
 from scgim.scm.structure._prior_knowledge import PriorKnowledge
 from scgim.scm.structure._structure_score import StructureScore
-from scgim.scm.structure._sufficient_statistics import compute_sufficient_statistics
 
 N_CELLS = 300
 

@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
@@ -5,7 +8,8 @@ from scgim.scm import scale_node, scale_nodes, set_node, set_nodes, shift_node, 
 
 
 def _same(one, other):
-    return all(torch.equal(vars(one)[name], vars(other)[name]) for name in vars(one))
+    tensors = ("shift", "noise_scale", "is_cut")
+    return all(torch.equal(getattr(one, name), getattr(other, name)) for name in tensors)
 
 
 @pytest.fixture
@@ -71,3 +75,32 @@ def test_interventions_of_a_batch_can_be_picked(kinds):
     batch = shift_nodes(torch.eye(3))
     assert _same(batch[1], shift_nodes(torch.tensor([0.0, 1.0, 0.0])))
     assert kinds[1].map(lambda values: values.double()).shift.dtype == torch.float64
+
+
+def test_drawing_decides_who_is_a_target(kinds):
+    _, hard, scale = kinds
+    for what in (hard, scale):
+        never = replace(what, probability=torch.zeros(3))
+        assert _same(never.draw(np.random.default_rng(0)), shift_nodes(torch.zeros(3)))
+        always = replace(what, probability=torch.ones(3))
+        drawn = always.draw(np.random.default_rng(0))
+        assert drawn.probability is None
+        assert _same(drawn, what)
+
+
+def test_targets_are_drawn_as_often_as_their_probability_says():
+    sure = shift_nodes(torch.ones(10_000, 2))
+    probability = torch.tensor([0.2, 0.7]).expand(10_000, 2)
+    drawn = replace(sure, probability=probability).draw(np.random.default_rng(0))
+    np.testing.assert_allclose(drawn.shift.mean(0), [0.2, 0.7], atol=0.02)
+
+
+def test_certain_interventions_are_drawn_as_they_are(kinds):
+    for what in kinds:
+        assert what.draw(np.random.default_rng(0)) is what
+
+
+def test_probabilities_go_along_with_shapes_and_indices(kinds):
+    what = replace(kinds[0], probability=torch.tensor([0.1, 0.2, 0.3]))
+    assert what[1:].probability.tolist() == pytest.approx([0.2, 0.3])
+    assert what.moved_by(torch.ones(3)).probability is what.probability

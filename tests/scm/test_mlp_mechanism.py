@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+import torch
 
-from scgim.scm._mlp_mechanism import fit_mlp_mechanism
+from scgim.scm import MechanismData, MLPMechanism
 
 N_PER_CONDITION = 200
 
@@ -20,29 +21,49 @@ def screen():
     return values, condition, shifted, replaced
 
 
+def fit(screen, seed, n_steps):
+    values, condition, shifted, replaced = screen
+    unused = np.full(2, np.nan)
+    data = MechanismData(
+        values=values,
+        condition=condition,
+        graph=np.array([[False, True], [False, False]]),
+        is_shifted=shifted,
+        is_replaced=replaced,
+        linear_weights=np.full((2, 2), np.nan),
+        linear_offset=unused,
+        linear_noise_variance=unused,
+        seed=seed,
+    )
+    mechanism = MLPMechanism(2).double().requires_grad_(requires_grad=False)
+    mechanism._fit(data, n_steps)
+    return mechanism
+
+
 @pytest.fixture(scope="module")
 def mechanism(screen):
-    values, condition, shifted, replaced = screen
-    adjacency = np.array([[False, True], [False, False]])
-    return fit_mlp_mechanism(
-        values, condition, adjacency, is_shifted=shifted, is_replaced=replaced, seed=0, n_steps=500
-    )
+    return fit(screen, seed=0, n_steps=500)
+
+
+def mean(mechanism, values):
+    return mechanism.mean(torch.as_tensor(values)).numpy()
 
 
 def test_a_bump_is_learned_despite_shifted_and_replaced_cells(mechanism):
     grid = np.column_stack([np.linspace(-1.5, 1.5, 50), np.zeros(50)])
-    error = mechanism.mean(1, grid) - np.cos(2 * grid[:, 0])
+    error = mean(mechanism, grid)[:, 1] - np.cos(2 * grid[:, 0])
     assert np.sqrt(np.mean(error**2)) < 0.1
 
 
 def test_noise_variance_is_that_of_the_residuals(mechanism):
-    assert mechanism.noise_variance[0] == pytest.approx(1.0, rel=0.15)
-    assert mechanism.noise_variance[1] == pytest.approx(0.09, rel=0.2)
+    variance = mechanism.noise_sd.square().tolist()
+    assert variance[0] == pytest.approx(1.0, rel=0.15)
+    assert variance[1] == pytest.approx(0.09, rel=0.2)
 
 
 def test_a_node_without_parents_has_a_constant_mean(mechanism):
     rng = np.random.default_rng(1)
-    means = mechanism.mean(0, rng.standard_normal((5, 2)))
+    means = mean(mechanism, rng.standard_normal((5, 2)))[:, 0]
     np.testing.assert_allclose(means, means[0])
     assert means[0] == pytest.approx(0.0, abs=0.1)
 
@@ -51,22 +72,22 @@ def test_a_node_reads_its_parents_only(mechanism):
     cells = np.random.default_rng(1).standard_normal((5, 2))
     changed = cells.copy()
     changed[:, 1] += 10.0
-    np.testing.assert_array_equal(mechanism.mean(1, cells), mechanism.mean(1, changed))
+    np.testing.assert_array_equal(mean(mechanism, cells)[:, 1], mean(mechanism, changed)[:, 1])
 
 
 def test_same_seed_gives_the_same_mechanism(screen):
-    values, condition, shifted, replaced = screen
-    adjacency = np.array([[False, True], [False, False]])
-    fits = [
-        fit_mlp_mechanism(
-            values,
-            condition,
-            adjacency,
-            is_shifted=shifted,
-            is_replaced=replaced,
-            seed=3,
-            n_steps=5,
-        )
-        for _ in range(2)
-    ]
-    np.testing.assert_array_equal(fits[0].inner, fits[1].inner)
+    fits = [fit(screen, seed=3, n_steps=5) for _ in range(2)]
+    assert torch.equal(fits[0].inner, fits[1].inner)
+    assert not torch.equal(fits[0].inner, fit(screen, seed=4, n_steps=5).inner)
+
+
+def test_some_nodes_have_the_mean_they_have_among_all(mechanism):
+    cells = torch.randn(5, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    which = torch.tensor([1])
+    torch.testing.assert_close(mechanism.mean_of(which, cells), mechanism.mean(cells)[:, which])
+
+
+def test_edge_weights_are_the_mean_slopes_over_the_cells(mechanism, screen):
+    nodes = torch.tensor(screen[0], requires_grad=True)
+    (slope,) = torch.autograd.grad(mechanism.mean(nodes)[:, 1].sum(), nodes)
+    torch.testing.assert_close(mechanism.adjacency[:, 1], slope.mean(0))

@@ -2,9 +2,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from scgim.scm._named_node_fit import fit_named_nodes
-from scgim.scm._named_nodes import LinearNodeMechanism, NamedNodeScreen, NodeInterventions
+from scgim.scm import (
+    LinearMechanism,
+    MLPMechanism,
+    compute_sufficient_statistics,
+    set_nodes,
+    shift_nodes,
+)
+from scgim.scm._named_node_fit import find_structure, fit_named_nodes
+from scgim.scm._named_node_screen import NamedNodeScreen
 from scgim.scm.structure._prior_knowledge import PriorKnowledge
 from scgim.scm.structure._structure_search import SearchSettings
 
@@ -33,9 +41,22 @@ def draw_screen(seed=0, *, is_hard=False):
     return NamedNodeScreen(values, condition, perturbation, log10_dose, features), targets
 
 
-def fit(screen, **options):
-    settings = SearchSettings(kind=options.pop("kind", "shift"), n_restarts=8)
-    return fit_named_nodes(screen, np.random.default_rng(0), settings=settings, **options)
+def fit(screen, *, mechanism=LinearMechanism, kind="shift", prior=None, **options):
+    rng = np.random.default_rng(0)
+    statistics = compute_sufficient_statistics(
+        screen.values, screen.condition, screen.perturbation, is_linear=mechanism.is_linear
+    )
+    settings = SearchSettings(kind=kind, n_restarts=8)
+    structure = find_structure(statistics, rng, settings=settings, prior=prior, **options)
+    n_nodes = screen.n_nodes
+    return fit_named_nodes(
+        screen,
+        structure,
+        mechanism(n_nodes).double(),
+        rng,
+        scatter=statistics.within.sum(axis=-1)[:n_nodes, :n_nodes],
+        known_targets=None if prior is None else prior.targets,
+    ).model
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +77,7 @@ def test_graph_targets_and_weights_are_found(shifted):
     # At 6 nats per target, one false call in 84 pairs is not rare.
     assert (model.structure.is_target != targets).sum() <= 1
     assert model.structure.is_target[targets].all()
-    np.testing.assert_allclose(model.mechanism.weights, WEIGHTS, atol=0.12)
+    np.testing.assert_allclose(model.mechanism.adjacency.detach(), WEIGHTS, atol=0.12)
 
 
 @pytest.mark.parametrize("which", ["shifted", "hard"])
@@ -72,7 +93,7 @@ def test_control_is_the_empty_intervention(shifted):
     _, _, model = shifted
     what = model.seen(np.array([-1, 0]), np.array([1.0, -np.inf]))
     assert not what.probability[0].any()
-    np.testing.assert_allclose(what.value, 0.0, atol=1e-12)
+    np.testing.assert_allclose(what.shift, 0.0, atol=1e-12)
     means = model.mean(what, np.random.default_rng(0))
     np.testing.assert_allclose(means[0], means[1], atol=1e-12)
 
@@ -88,31 +109,31 @@ def test_hard_interventions_are_called_hard_and_cut_their_parents(hard):
     _, targets, model = hard
     has_parents = (WEIGHTS != 0).any(axis=0)
     assert model.structure.is_hard[:, has_parents][targets[:, has_parents]].mean() > 0.9
-    is_target = np.zeros((1, N_NODES), dtype=bool)
-    is_target[0, 3] = True
-    what = NodeInterventions.do(3.0 * is_target, is_target, is_hard=True, noise_scale=0.5)
+    is_target = torch.zeros(1, N_NODES, dtype=torch.float64)
+    is_target[0, 3] = 1.0
+    what = set_nodes(is_target, 3.0 * is_target, noise_scale=0.5)
     cells = model.sample(what, 5000, np.random.default_rng(0))[0]
     assert abs(np.corrcoef(cells[:, 1], cells[:, 3])[0, 1]) < 0.05
     assert cells[:, 3].mean() == pytest.approx(3.0, abs=0.03)
-    expected_sd = 0.5 * np.sqrt(model.mechanism.noise_variance[3])
+    expected_sd = 0.5 * model.mechanism.noise_sd[3].item()
     assert cells[:, 3].std() == pytest.approx(expected_sd, rel=0.05)
 
 
 def test_a_drug_equals_the_do_query_of_its_intervention(shifted):
     _, _, model = shifted
     seen = model.seen(np.array([2]), np.array([1.0]))
-    by_hand = NodeInterventions.do(seen.value, seen.probability > 0, is_hard=False)
-    np.testing.assert_allclose(
-        model.sample(seen, 50, np.random.default_rng(0)),
-        model.sample(by_hand, 50, np.random.default_rng(0)),
+    noise = torch.randn(50, N_NODES, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(
+        model.mechanism.simulate(noise, seen.draw(np.random.default_rng(0))),
+        model.mechanism.simulate(noise, shift_nodes(seen.shift)),
     )
 
 
 def test_unseen_perturbations_get_targets_and_shifts_from_features(shifted):
     screen, targets, model = shifted
     twin = model.unseen(screen.features, np.ones(N_DRUGS))
-    assert ((twin.probability > 0.5) == targets).mean() > 0.95
-    np.testing.assert_allclose(twin.value[targets], 2 * 20 / 11, atol=0.6)
+    assert ((twin.probability.numpy() > 0.5) == targets).mean() > 0.95
+    np.testing.assert_allclose(twin.shift[targets], 2 * 20 / 11, atol=0.6)
 
 
 def test_relabelling_nodes_relabels_predictions(shifted):
@@ -155,8 +176,8 @@ def test_known_targets_are_kept():
 
 def test_mlp_mechanisms_use_the_same_interface():
     screen, _targets = draw_screen()
-    model = fit(screen, graph=WEIGHTS != 0, mechanism="mlp")
-    assert not isinstance(model.mechanism, LinearNodeMechanism)
+    model = fit(screen, graph=WEIGHTS != 0, mechanism=MLPMechanism)
+    assert not isinstance(model.mechanism, LinearMechanism)
     what = model.seen(screen.perturbation, screen.log10_dose)
     predicted = model.mean(what, np.random.default_rng(0), n_cells=500)
     assert np.sqrt(((predicted - screen.condition_means(screen.values)) ** 2).mean()) < 0.3
@@ -178,7 +199,7 @@ def test_a_screen_without_effects_has_no_targets_and_predicts_none():
     model = fit(NamedNodeScreen(values, condition, perturbation, np.full(5, np.inf)))
     assert not model.structure.is_target.any()
     what = model.seen(np.arange(4), np.full(4, np.inf))
-    assert not what.value.any()
+    assert not what.shift.any()
 
 
 def test_scale_interventions_are_found_and_their_size_is_learned():
@@ -196,7 +217,7 @@ def test_scale_interventions_are_found_and_their_size_is_learned():
     found = model.structure.is_rescaled & ~model.structure.is_hard & ~model.structure.is_moved
     assert (found == targets).mean() > 0.97
     what = model.seen(np.arange(N_DRUGS), np.ones(N_DRUGS))
-    factor = what.noise_scale[targets & found]
+    factor = what.noise_scale.numpy()[targets & found]
     assert factor.mean() == pytest.approx(1 + 2 * 20 / 11, rel=0.15)
 
 

@@ -1,15 +1,18 @@
+import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 
 from scgim.scm import (
     Intervention,
-    abduct_noise,
+    LinearMechanism,
+    compute_linear_mean,
+    compute_log_densities,
     compute_total_effects,
-    replay,
+    sample_nodes,
     scale_nodes,
     set_nodes,
     shift_nodes,
-    solve_intervened,
 )
 
 N_CELLS, N_NODES = 6, 4
@@ -46,9 +49,26 @@ def _empty(*shape):
     return shift_nodes(torch.zeros(*shape, dtype=torch.float64))
 
 
+def make_mechanism(adjacency):
+    """Linear mechanisms without an offset, and with unit noise."""
+    mechanism = LinearMechanism(N_NODES).double()
+    with torch.no_grad():
+        mechanism.is_edge.copy_(adjacency != 0)
+        mechanism.weight.copy_(adjacency)
+    return mechanism
+
+
+def simulate(adjacency, offset, noise, intervention):
+    return make_mechanism(adjacency).simulate(noise, intervention, offset)
+
+
+def replay(adjacency, offset, nodes, intervention):
+    return make_mechanism(adjacency).replay(nodes, intervention, offset)
+
+
 def test_the_empty_intervention_is_the_control(adjacency, offset, noise):
     control = (offset + noise) @ compute_total_effects(adjacency)
-    torch.testing.assert_close(solve_intervened(adjacency, offset, noise, _empty(N_NODES)), control)
+    torch.testing.assert_close(simulate(adjacency, offset, noise, _empty(N_NODES)), control)
 
 
 def test_the_empty_intervention_replays_every_cell_as_it_was(adjacency, offset, noise):
@@ -56,8 +76,8 @@ def test_the_empty_intervention_replays_every_cell_as_it_was(adjacency, offset, 
 
 
 def test_abduction_is_the_inverse_of_solving(adjacency, offset, noise):
-    nodes = solve_intervened(adjacency, offset, noise, _empty(N_NODES))
-    torch.testing.assert_close(abduct_noise(adjacency, offset, nodes), noise)
+    nodes = simulate(adjacency, offset, noise, _empty(N_NODES))
+    torch.testing.assert_close(make_mechanism(adjacency).abduct(nodes, offset), noise)
 
 
 def test_solution_follows_the_mechanisms_one_by_one(adjacency, offset, noise, mixed):
@@ -66,15 +86,15 @@ def test_solution_follows_the_mechanisms_one_by_one(adjacency, offset, noise, mi
         followed = nodes @ adjacency[:, node] + offset[node]
         nodes[:, node] = (1 - mixed.is_cut.expand_as(noise)[:, node]) * followed
         nodes[:, node] += mixed.shift[:, node] + mixed.noise_scale[:, node] * noise[:, node]
-    torch.testing.assert_close(solve_intervened(adjacency, offset, noise, mixed), nodes)
+    torch.testing.assert_close(simulate(adjacency, offset, noise, mixed), nodes)
 
 
 def test_interventions_per_cell_equal_one_cell_at_a_time(adjacency, offset, noise):
     hard = set_nodes((_normal(N_CELLS, N_NODES, seed=6) > 0).double(), noise.flip(0))
-    together = solve_intervened(adjacency, offset, noise, hard)
+    together = simulate(adjacency, offset, noise, hard)
     for cell in range(N_CELLS):
-        alone = Intervention(*(values[cell] for values in vars(hard).values()))
-        one = solve_intervened(adjacency, offset, noise[cell : cell + 1], alone)
+        alone = hard[cell]
+        one = simulate(adjacency, offset, noise[cell : cell + 1], alone)
         torch.testing.assert_close(together[cell : cell + 1], one)
 
 
@@ -90,8 +110,8 @@ def test_a_hard_intervention_makes_a_node_independent_of_its_parents(adjacency, 
     hard = set_nodes(target, 3.0 * target, noise_scale=1.0)
     other_parents = noise.clone()
     other_parents[:, :2] += 5.0
-    before = solve_intervened(adjacency, offset, noise, hard)
-    after = solve_intervened(adjacency, offset, other_parents, hard)
+    before = simulate(adjacency, offset, noise, hard)
+    after = simulate(adjacency, offset, other_parents, hard)
     torch.testing.assert_close(after[:, 2], before[:, 2])
     torch.testing.assert_close(before[:, 2], 3.0 + noise[:, 2])
     # The children still follow the node.
@@ -101,13 +121,13 @@ def test_a_hard_intervention_makes_a_node_independent_of_its_parents(adjacency, 
 
 def test_a_clamped_node_has_its_value_in_every_cell(adjacency, offset, noise):
     target = torch.tensor([0.0, 1.0, 0.0, 0.0], dtype=torch.float64)
-    nodes = solve_intervened(adjacency, offset, noise, set_nodes(target, -2.0 * target))
+    nodes = simulate(adjacency, offset, noise, set_nodes(target, -2.0 * target))
     torch.testing.assert_close(nodes[:, 1], torch.full((N_CELLS,), -2.0, dtype=torch.float64))
 
 
 def test_scaling_the_noise_of_a_root_scales_its_spread(adjacency, noise):
     scale = torch.tensor([0.5, 1.0, 1.0, 1.0], dtype=torch.float64)
-    nodes = solve_intervened(adjacency, noise.new_zeros(N_NODES), noise, scale_nodes(scale))
+    nodes = simulate(adjacency, noise.new_zeros(N_NODES), noise, scale_nodes(scale))
     torch.testing.assert_close(nodes[:, 0], 0.5 * noise[:, 0])
 
 
@@ -122,25 +142,69 @@ def test_combined_shifts_add_and_their_order_is_free(adjacency, offset, noise):
 
 def test_relabelling_nodes_relabels_the_solution(adjacency, offset, noise, mixed):
     order = torch.tensor([2, 0, 3, 1])
-    relabelled = Intervention(*(values[..., order] for values in vars(mixed).values()))
+    relabelled = mixed.map(lambda values: values[..., order])
     torch.testing.assert_close(
-        solve_intervened(adjacency[order][:, order], offset[order], noise[:, order], relabelled),
-        solve_intervened(adjacency, offset, noise, mixed)[:, order],
+        simulate(adjacency[order][:, order], offset[order], noise[:, order], relabelled),
+        simulate(adjacency, offset, noise, mixed)[:, order],
     )
 
 
 def test_offsets_may_differ_between_cells(adjacency, offset, noise, mixed):
     per_cell = offset.expand(N_CELLS, -1)
     torch.testing.assert_close(
-        solve_intervened(adjacency, per_cell, noise, mixed),
-        solve_intervened(adjacency, offset, noise, mixed),
+        simulate(adjacency, per_cell, noise, mixed),
+        simulate(adjacency, offset, noise, mixed),
     )
 
 
 def test_gradients_are_finite_under_a_clamp(adjacency, offset, noise):
-    adjacency.requires_grad_()
+    mechanism = make_mechanism(adjacency)
     target = torch.tensor([1.0, 1.0, 0.0, 0.0], dtype=torch.float64)
-    solve_intervened(adjacency, offset, noise, set_nodes(target, target)).sum().backward()
-    assert adjacency.grad.isfinite().all()
+    mechanism.simulate(noise, set_nodes(target, target), offset).sum().backward()
+    assert mechanism.weight.grad.isfinite().all()
     # No edge into a clamped node matters any more.
-    assert torch.equal(adjacency.grad[:, :2], torch.zeros(N_NODES, 2, dtype=torch.float64))
+    assert torch.equal(mechanism.weight.grad[:, :2], torch.zeros(N_NODES, 2, dtype=torch.float64))
+
+
+@pytest.fixture
+def mechanism(adjacency, offset):
+    mechanism = LinearMechanism(N_NODES).double().requires_grad_(requires_grad=False)
+    mechanism.weight.copy_(adjacency)
+    mechanism.offset.copy_(offset)
+    mechanism.noise_sd.copy_(torch.tensor([1.0, 0.5, 2.0, 1.5]))
+    return mechanism
+
+
+@pytest.fixture
+def possible():
+    """Node 0 is perhaps shifted in the first condition, node 2 certainly set in the second."""
+    zeros = torch.zeros(2, N_NODES, dtype=torch.float64)
+    shift, is_cut, probability = zeros.clone(), zeros.clone(), zeros.clone()
+    shift[0, 0], probability[0, 0] = 4.0, 0.3
+    shift[1, 2], probability[1, 2], is_cut[1, 2] = -1.0, 1.0, 1.0
+    return Intervention(shift, zeros + 0.5, is_cut, probability)
+
+
+def test_cells_have_the_mean_of_the_intervened_model(mechanism, possible):
+    cells = sample_nodes(mechanism, possible, 40_000, np.random.default_rng(0))
+    mean = compute_linear_mean(mechanism, possible)
+    error = cells.std(1) / np.sqrt(cells.shape[1])
+    assert (np.abs(cells.mean(1) - mean) <= 4 * error).all()
+
+
+def test_uncertain_targets_are_hit_as_often_as_they_say(mechanism, possible):
+    cells = sample_nodes(mechanism, possible, 4000, np.random.default_rng(0))
+    residual = mechanism.residual(torch.as_tensor(cells[0]))[:, 0]
+    assert (residual > 2.5).double().mean().item() == pytest.approx(0.3, abs=0.03)
+
+
+def test_log_densities_are_those_of_the_intervened_mechanisms(mechanism, possible):
+    cells = np.random.default_rng(0).standard_normal((2, 3, N_NODES))
+    kept, hit = compute_log_densities(mechanism, cells, possible)
+    flat = cells.reshape(6, N_NODES)
+    mean = (torch.as_tensor(flat) @ mechanism.adjacency + mechanism.offset).numpy()
+    sd = mechanism.noise_sd.numpy()
+    np.testing.assert_allclose(kept, norm.logpdf(flat, mean, sd))
+    shifted = norm.logpdf(flat[:3, 0], mean[:3, 0] + 4.0, 0.5 * sd[0])
+    np.testing.assert_allclose(hit[:3, 0], shifted)
+    np.testing.assert_allclose(hit[3:, 2], norm.logpdf(flat[3:, 2], -1.0, 0.5 * sd[2]))

@@ -2,8 +2,10 @@ import re
 
 import numpy as np
 import pytest
+from fixtures.mechanisms import Saturating
 
 from scgim.model._checks import check_space_options
+from scgim.scm import LinearMechanism, MLPMechanism
 from scgim.spaces._checks import (
     check_count_options,
     check_gene_nodes,
@@ -135,7 +137,11 @@ def test_named_genes_have_no_epochs():
 
 @pytest.mark.parametrize(
     ("mechanism", "structure", "found"),
-    [("mlp", "search", "mechanism='mlp'"), ("linear", "gradient", "structure='gradient'")],
+    [
+        (MLPMechanism, "search", "mechanism='mlp'"),
+        (Saturating, "search", "mechanism='fixtures.mechanisms:Saturating'"),
+        (LinearMechanism, "gradient", "structure='gradient'"),
+    ],
 )
 def test_counts_leave_the_covariance_only(mechanism, structure, found):
     check_count_options(mechanism, structure, "normal")

@@ -13,7 +13,7 @@ def make_module(seed=0, **options):
     defaults = {"components": components, "n_perturbations": 2, "n_hidden": 16, "n_obs": N_CELLS}
     module = GIMModule(N_GENES, N_NODES, **(defaults | options))
     generator = torch.Generator().manual_seed(seed)
-    for parameter in (module.mechanism.graph.weight, module.mechanism.offset, module.log_theta):
+    for parameter in (module.mechanism.weight, module.mechanism.offset, module.log_theta):
         parameter.data = 0.5 * torch.randn(parameter.shape, generator=generator)
     shift = module.interventions.shift
     shift.data = torch.randn(shift.shape, generator=generator)

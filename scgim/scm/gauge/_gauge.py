@@ -22,26 +22,38 @@ from scgim.scm.gauge._gene_lines import find_gene_lines
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# Rounds of order search and descent, those of the prototype study; steps of each descent, and
+# learning rates of Adam on unit vectors: chosen, not tuned.
 N_ROUNDS = 3
 N_STEPS = 250
 LEARNING_RATE = 0.02
 ROTATION_LEARNING_RATE = 0.05
+# The offset of genes without program starts near its place, so it moves less; chosen, not tuned.
 OFFSET_FACTOR = 0.2
-# Smoothed absolute loadings, of the first two stages.
+# Smoothed absolute loadings and their exchange rate with shifts, of the first two stages: the
+# criterion of the prototype study.
 LOADING_SMOOTHING = 0.02
 FIRST_SHIFT_WEIGHT = 0.3
-# A loading, a shift or an edge counts as one parameter of a heavy-tailed prior.
+# A loading, a shift or an edge counts as one parameter of a heavy-tailed prior, log(1 + x^2), which
+# bends at two standard errors of a loading or of a shift (as in the prototype study) and at an edge of
+# twice EDGE_SD. How much loadings count beside shifts, and EDGE_SD, are chosen, not tuned.
 LOADING_WEIGHT = 0.5
 SHIFT_SCALE = 4.0
 EDGE_SD = 0.05
-# Keeps the programs of different nodes apart: two equal programs would be sparse as well.
+# Keeps the programs of different nodes apart, since two equal programs would be sparse as well: large
+# beside the gain of one such pair, small beside all loadings together. Chosen, not tuned.
 VOLUME_WEIGHT = 50.0
+# Price of a target in nats beside half the log of its cells: log prior odds of 1 in 20.
 ORDER_PENALTY = 3.0
-# Ranking of finished bases: log prior odds and size of a loading, and how much one gene may count.
+# Ranking of finished bases. Log prior odds of a loading, about 1 in 7, and its typical size in noise
+# standard deviations per unit of log rate; chosen, not tuned.
 SUPPORT_PRICE = 2.0
 TYPICAL_LOADING = 0.3
+# Misfit in nats from which on a gene counts by its logarithm, so that a few genes in three programs do
+# not decide: six standard errors of a loading. Chosen, not tuned.
 MISFIT_SCALE = 20.0
-# Best bases that are polished where they disagree, and how far apart in nats equal ones may cost.
+# Best bases that are polished where they disagree, which bounds time; and a difference in nats below
+# which the data do not tell bases apart.
 N_POLISHED = 4
 SAME_COST = 1.0
 # Bases whose cost is that close to the best, relative to it, describe the genes about as well.

@@ -15,10 +15,15 @@ from scipy.stats import chi2
 if TYPE_CHECKING:
     from scgim._types import FloatArray
 
+# Genes with the largest loadings, between all pairs of which lines are tried; bounds memory.
 MAX_GENES = 1500
+# Rounds of a fit to inliers; they settle sooner.
 N_REFINEMENTS = 5
+# Share of the genes of a line that lie within its errors, and of genes without program that are taken
+# for such; levels of tests, not tuned.
 INLIER = 0.95
 CERTAIN = 0.999
+# One gene alone is always on its line.
 MIN_INLIERS = 2
 
 

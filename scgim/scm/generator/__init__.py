@@ -10,6 +10,7 @@ from scgim.scm.generator._intervention_generator import (
     InterventionGenerator,
 )
 from scgim.scm.generator._intervention_table import InterventionTable
+from scgim.scm.generator._named_node_model import NamedNodeModel
 from scgim.scm.generator._shift_posterior import ShiftPosterior, compute_shift_posterior
 from scgim.scm.generator._sparse_interventions import SparseInterventions
 from scgim.scm.generator._target_prediction import Kernel, TargetPredictor
@@ -24,6 +25,7 @@ __all__ = [
     "InterventionGenerator",
     "InterventionTable",
     "Kernel",
+    "NamedNodeModel",
     "RandomEffects",
     "ShiftObservations",
     "ShiftPosterior",

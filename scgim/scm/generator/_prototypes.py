@@ -11,8 +11,11 @@ if TYPE_CHECKING:
 
     from scgim._types import FloatArray, IntArray
 
+# Numbers of prototypes that are tried: at most so many, so many of them in equal ratios; chosen, not
+# tuned.
 MAX_PROTOTYPES = 40
 N_GRID = 16
+# Mechanisms that a perturbation may have at once, one more than those of simulated World P.
 MAX_SUMMANDS = 3
 
 

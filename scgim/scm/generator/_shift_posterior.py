@@ -8,7 +8,8 @@ from scgim.scm._dose_response import hill_gradient
 
 if TYPE_CHECKING:
     from scgim._types import FloatArray
-    from scgim.scm._named_nodes import NamedNodeModel, NamedNodeScreen
+    from scgim.scm._named_node_screen import NamedNodeScreen
+    from scgim.scm.generator._named_node_model import NamedNodeModel
 
 # Keeps the variance finite of what no cell tells about.
 MIN_INFORMATION = 1e-6

@@ -12,7 +12,7 @@ from scgim.scm._interventions import Intervention
 
 if TYPE_CHECKING:
     from scgim._types import BoolArray, FloatArray, IntArray
-    from scgim.scm._named_nodes import NamedNodeModel
+    from scgim.scm.generator._named_node_model import NamedNodeModel
     from scgim.scm.generator._shift_posterior import ShiftPosterior
 
 # Shifts below this are rounding errors of least squares, in control standard deviations.

@@ -8,10 +8,15 @@ import numpy as np
 if TYPE_CHECKING:
     from scgim._types import BoolArray, FloatArray
 
+# Ridge penalties relative to the mean eigenvalue, three per decade: from fitting all to fitting none.
 PENALTIES = np.logspace(-6, 3, 28)
+# Length scales of the smooth kernel, in median distances between perturbations; chosen, not tuned.
 LENGTHS = (0.5, 1.0, 2.0)
+# Least spread of a prediction: even a perfect left-out fit is not certain. Chosen, not tuned.
 MIN_SPREAD = 0.03
+# Keeps the left-out residual finite of a perturbation that a fit reproduces exactly.
 MIN_LEFT_OVER = 1e-8
+# The rate of targets over all nodes counts as one perturbation in that of each node.
 PRIOR_WEIGHT = 1.0
 
 

@@ -11,7 +11,6 @@ from scgim.scm.structure._denoised_covariance import (
 from scgim.scm.structure._held_out_evidence import judge_on_held_out_cells
 from scgim.scm.structure._mechanism_uncertainty import MechanismUncertainty
 from scgim.scm.structure._prior_knowledge import PriorKnowledge
-from scgim.scm.structure._structure import Structure
 from scgim.scm.structure._structure_gradient import (
     GradientModel,
     GradientSettings,
@@ -23,11 +22,6 @@ from scgim.scm.structure._structure_search import (
     SearchSettings,
     StructureSearch,
     search_structure,
-)
-from scgim.scm.structure._sufficient_statistics import (
-    SplineBasis,
-    SufficientStatistics,
-    compute_sufficient_statistics,
 )
 from scgim.scm.structure._target_evidence import (
     TargetEvidence,
@@ -45,16 +39,12 @@ __all__ = [
     "PriorKnowledge",
     "SearchProgress",
     "SearchSettings",
-    "SplineBasis",
-    "Structure",
     "StructureScore",
     "StructureSearch",
-    "SufficientStatistics",
     "TargetEvidence",
     "compute_count_statistics",
     "compute_denoised_covariance",
     "compute_expression_evidence",
-    "compute_sufficient_statistics",
     "compute_target_evidence",
     "control_deviation",
     "fit_structure_by_gradient",

@@ -4,16 +4,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scgim.scm.structure._denoised_covariance import compute_denoised_covariance, control_deviation
-from scgim.scm.structure._sufficient_statistics import (
+from scgim.scm._sufficient_statistics import (
     SplineBasis,
     SufficientStatistics,
     compute_target_penalty,
 )
+from scgim.scm.structure._denoised_covariance import compute_denoised_covariance, control_deviation
 
 if TYPE_CHECKING:
     from scgim.scm.structure._denoised_covariance import CountScreen
 
+# A reliability below this is an estimation error: no cell then counts as less than 1/400 of one.
 MIN_RELIABILITY = 0.05
 
 

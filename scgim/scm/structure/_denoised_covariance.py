@@ -9,7 +9,10 @@ from scipy.stats import binom
 if TYPE_CHECKING:
     from scgim._types import BoolArray, FloatArray, IntArray
 
+# Genes that do not vary among control cells are divided by this instead of 0.
 MIN_DEVIATION = 1e-6
+# Smallest eigenvalue, in units of the ridge: taking counting noise away can make a covariance
+# indefinite. From the study of real targets, where a ridge below half of this one collapsed.
 EIGENVALUE_FLOOR = 0.25
 # Halves of larger counts are as good as normal: by nine points of Gauss and Hermite the mean over
 # thinnings is off by less than 3e-5, and less the larger the count.

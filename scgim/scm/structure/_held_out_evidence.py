@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from scgim._types import BoolArray, IntArray
 
 
+# Two halves of two cells each are the least that has a variance.
 MIN_CELLS = 4
 
 

@@ -8,6 +8,7 @@ import numpy as np
 if TYPE_CHECKING:
     from scgim._types import BoolArray, FloatArray
 
+# Keeps the scatter of collinear parents invertible, relative to that of each.
 RELATIVE_RIDGE = 1e-6
 
 

@@ -6,9 +6,13 @@ import numpy as np
 
 if TYPE_CHECKING:
     from scgim._types import BoolArray, FloatArray
-    from scgim.scm.structure._sufficient_statistics import SufficientStatistics
+    from scgim.scm._sufficient_statistics import SufficientStatistics
 
+# Share of the candidates that is chosen by partial correlation; chosen, not tuned.
 PARTIAL_SHARE = 0.75
+# Regularises the correlation of nodes before it is inverted, in units of its sampling error
+# sqrt(d / N): just enough for panels with more nodes than cells. Chosen, not tuned.
+RELATIVE_RIDGE = 0.1
 
 
 def screen_parents(statistics: SufficientStatistics, n_candidates: int) -> BoolArray:
@@ -34,7 +38,7 @@ def screen_parents(statistics: SufficientStatistics, n_candidates: int) -> BoolA
     if n_nodes - 1 <= n_candidates:
         return everything
     correlation = _correlation(statistics.within.sum(axis=-1)[:n_nodes, :n_nodes])
-    ridge = np.sqrt(n_nodes / statistics.n_cells.sum()) * 0.1
+    ridge = RELATIVE_RIDGE * np.sqrt(n_nodes / statistics.n_cells.sum())
     precision = np.linalg.inv(correlation + ridge * np.eye(n_nodes))
     scale = np.sqrt(np.diag(precision))
     partial = np.abs(precision / np.outer(scale, scale)) * everything

@@ -8,6 +8,7 @@ import numpy as np
 if TYPE_CHECKING:
     from scgim._types import BoolArray, FloatArray, IntArray
 
+# Log-odds of an edge that is called likely: odds of 20 to 1. Chosen, not tuned.
 LIKELY_EDGE = 3.0
 
 

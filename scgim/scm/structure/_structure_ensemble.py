@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     from scgim.scm.structure._structure_search import StructureSearch
 
 
+# Nats by which an edge that closes a cycle ranks behind all others; only their order matters.
 IMPOSSIBLE = 1e3
+# Keeps the waiting time of the walk finite at a graph that it would never leave.
 MAX_WEIGHT = 1e9
+# Local optima that are more nats worse than the best weigh less than exp(-10) and are left out.
 SCORE_RANGE = 10.0
 
 

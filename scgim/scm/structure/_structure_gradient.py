@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -9,26 +9,36 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from scgim.scm._named_nodes import LinearNodeMechanism, NodeInterventions
+from scgim.scm._interventions import Intervention, shift_nodes
+from scgim.scm._linear_mechanism import LinearMechanism
 from scgim.scm.structure._structure_ensemble import compute_reach
 
 if TYPE_CHECKING:
     from scgim._types import BoolArray, FloatArray
-    from scgim.scm._named_nodes import NamedNodeScreen
+    from scgim.scm._named_node_screen import NamedNodeScreen
 
 TargetEstimator = Literal["gumbel", "marginal"]
 
+# Settings of our implementation of the published optimiser, from the prototype study, where they were
+# lightly tuned on World G; the published code was not used.
+# Of the relaxed Bernoulli draws (Jang et al. 2017; Maddison et al. 2017).
 TEMPERATURE = 0.5
+# Targets are rare at first.
 START_LOG_ODDS = -2.0
+# Squared shifts per target in nats, and squared weights per cell.
 SHIFT_PENALTY = 0.05
 WEIGHT_PENALTY = 5e-5
+# Units of the network from features to targets.
 HIDDEN = 64
+# Steps in which the learning rate rises, and the share after which it falls as a cosine.
 WARM_UP = 50
 DECAY_FROM = 0.7
 GRADIENT_NORM = 10.0
+# Augmented Lagrangian: steps between updates, share of steps before the first, largest penalty.
 MULTIPLIER_EVERY = 50
 MULTIPLIER_FROM = 0.1
 MAX_RHO = 1e6
+# Power iterations for the spectral radius (Lee et al. 2019).
 POWER_STEPS = 15
 
 
@@ -78,14 +88,14 @@ class GradientModel:
 
     adjacency: BoolArray
     edge_probability: FloatArray
-    mechanism: LinearNodeMechanism
+    mechanism: LinearMechanism
     head: nn.Module
     feature_center: FloatArray
     feature_scale: FloatArray
     dose_center: float
     dose_scale: float
 
-    def interventions(self, features: FloatArray, log10_dose: FloatArray) -> NodeInterventions:
+    def interventions(self, features: FloatArray, log10_dose: FloatArray) -> Intervention:
         """Predict interventions from features; seen and unseen perturbations alike.
 
         Parameters
@@ -97,15 +107,15 @@ class GradientModel:
 
         Returns
         -------
-        The interventions.
+        What is done to each node if it is a target, and the probability that it is one. Tensors of
+        shape ``(n_conditions, n_nodes)``.
         """
         scaled = (features - self.feature_center) / self.feature_scale
         dose = (log10_dose - self.dose_center) / self.dose_scale
-        with torch.inference_mode():
+        with torch.no_grad():
             logits, shift = self.head(_tensor(np.column_stack([scaled, dose])))
-        probability = torch.sigmoid(logits).double().numpy()
-        none = np.zeros(probability.shape)
-        return NodeInterventions(probability, shift.double().numpy(), none > 0, none + 1.0)
+        probability = torch.sigmoid(logits).double()
+        return replace(shift_nodes(shift.double()), probability=probability)
 
 
 class _Head(nn.Module):
@@ -194,21 +204,26 @@ def fit_structure_by_gradient(
         _optimise(model, _summarise(screen, inputs, treated), chosen)
     probability = model.edge_probability.detach().double().numpy()
     adjacency = prune_to_acyclic(probability)
-    weights = np.where(adjacency, model.weights.detach().double().numpy(), 0.0)
     return GradientModel(
         adjacency=adjacency,
         edge_probability=probability,
-        mechanism=LinearNodeMechanism(
-            weights,
-            model.offset.detach().double().numpy(),
-            (2 * model.log_sd).exp().detach().double().numpy(),
-        ),
+        mechanism=_as_mechanism(model, adjacency),
         head=model.head,
         feature_center=center,
         feature_scale=scale,
         dose_center=dose_center,
         dose_scale=dose_scale,
     )
+
+
+@torch.no_grad()
+def _as_mechanism(model: _Model, adjacency: BoolArray) -> LinearMechanism:
+    mechanism = LinearMechanism(len(adjacency)).double().requires_grad_(requires_grad=False)
+    mechanism.is_edge.copy_(torch.as_tensor(adjacency))
+    mechanism.weight.copy_(model.weights)
+    mechanism.offset.copy_(model.offset)
+    mechanism.noise_sd.copy_(model.log_sd.exp())
+    return mechanism
 
 
 def prune_to_acyclic(edge_probability: FloatArray, threshold: float = 0.5) -> BoolArray:

@@ -9,11 +9,14 @@ from scgim.scm._intervention_kinds import MIN_VARIANCE, NONE, GroupResiduals, re
 if TYPE_CHECKING:
     from scgim._types import FloatArray, IntArray
     from scgim.scm._intervention_kinds import InterventionKind, InterventionKindName
+    from scgim.scm._sufficient_statistics import SufficientStatistics
     from scgim.scm.structure._prior_knowledge import PriorKnowledge
-    from scgim.scm.structure._sufficient_statistics import SufficientStatistics
 
+# Keeps regressions on collinear parents solvable, relative to the scatter of each.
 RELATIVE_RIDGE = 1e-9
+# Families that are scored at once, which bounds memory.
 MAX_FAMILIES_PER_BATCH = 512
+# Rounds that weights of rescaled cells get to settle after the targets have; chosen, not tuned.
 N_REWEIGHTINGS = 3
 
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import expit
 
+from scgim.scm._structure import Structure
 from scgim.scm.structure._parent_screening import screen_parents
 from scgim.scm.structure._prior_knowledge import PriorKnowledge
-from scgim.scm.structure._structure import Structure
 from scgim.scm.structure._structure_ensemble import (
     Moves,
     average_structures,
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
     from scgim._types import BoolArray, FloatArray
     from scgim.scm._intervention_kinds import InterventionKind, InterventionKindName
-    from scgim.scm.structure._sufficient_statistics import SufficientStatistics
+    from scgim.scm._sufficient_statistics import SufficientStatistics
 
 
+# A smaller gain in nats is rounding, and would let a climb go round in circles.
 MIN_GAIN = 1e-6
 
 

@@ -16,9 +16,15 @@ from scgim.scm.structure._denoised_covariance import (
 if TYPE_CHECKING:
     from scgim._types import FloatArray, IntArray
 
+# With fewer, median and deviation over the perturbations are worse than none: on subsets of 6, 8, 12
+# and 18 perturbations of the screen of Papalexi et al. 2021, the average precision of residuals was
+# .76, .71, .65, .61 by their own errors and .70, .67, .66, .63 relative to other perturbations.
 MIN_PERTURBATIONS = 15
+# Excess shift in its standard errors from which on a share of it can be told.
 MIN_SIGNAL = 5.0
+# The residual is used where it explains more than half of the other genes' shift; chosen, not tuned.
 MIN_EXPLAINED = 0.5
+# Standard deviation of a normal distribution over its median absolute deviation.
 MAD_TO_SD = 1.4826
 
 

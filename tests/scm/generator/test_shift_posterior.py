@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from scgim.scm import NamedNodeScreen, SearchSettings, compute_shift_posterior, fit_named_nodes
+from scgim.scm import (
+    LinearMechanism,
+    NamedNodeScreen,
+    SearchSettings,
+    compute_shift_posterior,
+    compute_sufficient_statistics,
+    find_structure,
+    fit_named_nodes,
+)
 
 
 def _screen(seed, n_cells=40):
@@ -21,8 +29,14 @@ def _screen(seed, n_cells=40):
 
 
 def _fit(screen):
-    settings = SearchSettings(n_restarts=0, n_walk_steps=1)
-    return fit_named_nodes(screen, np.random.default_rng(0), settings=settings)
+    settings, rng = SearchSettings(n_restarts=0, n_walk_steps=1), np.random.default_rng(0)
+    statistics = compute_sufficient_statistics(
+        screen.values, screen.condition, screen.perturbation, is_linear=True
+    )
+    structure = find_structure(statistics, rng, settings=settings)
+    mechanism = LinearMechanism(screen.n_nodes).double()
+    scatter = statistics.within.sum(axis=-1)[: screen.n_nodes, : screen.n_nodes]
+    return fit_named_nodes(screen, structure, mechanism, rng, scatter=scatter).model
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +47,13 @@ def fits():
 
 def _at(model, dose):
     n = len(model.structure.is_target)
-    return model.seen(np.arange(n), np.full(n, np.log10(dose))).value
+    return model.seen(np.arange(n), np.full(n, np.log10(dose))).shift.numpy()
 
 
 def test_errors_of_shifts_are_as_large_as_the_posterior_says(fits):
     errors, expected = [], []
     for screen, model in fits:
-        posterior = compute_shift_posterior(model, screen, model.mechanism.noise_variance)
+        posterior = compute_shift_posterior(model, screen, model.mechanism.noise_sd.numpy() ** 2)
         rng = np.random.default_rng(0)
         for row, node in zip(*np.nonzero(model.structure.is_target), strict=True):
             if row % 4 != node:
@@ -58,7 +72,7 @@ def test_errors_of_shifts_are_as_large_as_the_posterior_says(fits):
 
 def test_only_targets_are_uncertain(fits):
     screen, model = fits[0]
-    posterior = compute_shift_posterior(model, screen, model.mechanism.noise_variance)
+    posterior = compute_shift_posterior(model, screen, model.mechanism.noise_sd.numpy() ** 2)
     assert (posterior.size_variance[~model.structure.is_target] == 0).all()
     assert (posterior.size_variance[model.structure.is_target] > 0).all()
     assert (np.linalg.eigvalsh(posterior.dose_response_covariance) > 0).all()
@@ -67,7 +81,7 @@ def test_only_targets_are_uncertain(fits):
 def test_more_cells_tell_more():
     few, many = _screen(3, n_cells=20), _screen(3, n_cells=200)
     size = [
-        compute_shift_posterior(model, screen, model.mechanism.noise_variance)
+        compute_shift_posterior(model, screen, model.mechanism.noise_sd.numpy() ** 2)
         for screen, model in ((few, _fit(few)), (many, _fit(many)))
     ]
     assert size[1].size_variance.max() < 0.3 * size[0].size_variance.max()

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from scgim.scm._sufficient_statistics import compute_sufficient_statistics
 from scgim.scm.structure._count_statistics import compute_count_statistics
 from scgim.scm.structure._denoised_covariance import CountScreen
 from scgim.scm.structure._structure_search import SearchSettings, search_structure
-from scgim.scm.structure._sufficient_statistics import compute_sufficient_statistics
 
 N_NODES, N_CONTROL, N_CELLS = 5, 3000, 500
 

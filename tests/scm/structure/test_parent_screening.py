@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from scgim.scm._sufficient_statistics import compute_sufficient_statistics
 from scgim.scm.structure._parent_screening import screen_parents
-from scgim.scm.structure._sufficient_statistics import compute_sufficient_statistics
 
 N_NODES = 30
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from scgim.scm._sufficient_statistics import compute_sufficient_statistics
 from scgim.scm.structure._prior_knowledge import PriorKnowledge
 from scgim.scm.structure._structure_ensemble import (
     average_structures,
@@ -14,7 +15,6 @@ from scgim.scm.structure._structure_ensemble import (
 )
 from scgim.scm.structure._structure_score import StructureScore
 from scgim.scm.structure._structure_search import StructureSearch
-from scgim.scm.structure._sufficient_statistics import compute_sufficient_statistics
 
 NONE = np.zeros((3, 3), dtype=bool)
 

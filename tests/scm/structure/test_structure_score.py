@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from scgim.scm._sufficient_statistics import compute_sufficient_statistics
 from scgim.scm.structure._prior_knowledge import PriorKnowledge
 from scgim.scm.structure._structure_score import StructureScore
-from scgim.scm.structure._sufficient_statistics import compute_sufficient_statistics
 
 N_CELLS = 400
 NONE, SHIFT, HARD = range(3)

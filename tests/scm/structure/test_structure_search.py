@@ -2,6 +2,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
+from scgim.scm._sufficient_statistics import compute_sufficient_statistics
 from scgim.scm.structure._prior_knowledge import PriorKnowledge
 from scgim.scm.structure._structure_score import StructureScore
 from scgim.scm.structure._structure_search import (
@@ -10,7 +11,6 @@ from scgim.scm.structure._structure_search import (
     compute_reach,
     search_structure,
 )
-from scgim.scm.structure._sufficient_statistics import compute_sufficient_statistics
 
 N_NODES = 8
 FEW = SearchSettings(n_restarts=6)

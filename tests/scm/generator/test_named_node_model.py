@@ -1,42 +1,45 @@
 import numpy as np
 import pytest
-from scipy.stats import norm
+import torch
 
+from scgim.scm import LinearMechanism, compute_log_densities, scale_nodes, set_nodes
 from scgim.scm._intervention_kinds import HARD, SCALE, SHIFT
-from scgim.scm._named_nodes import (
-    LinearNodeMechanism,
-    NamedNodeModel,
-    NamedNodeScreen,
-    NodeInterventions,
-    causal_order,
-    compute_linear_mean,
-    compute_log_densities,
-)
+from scgim.scm._structure import Structure
 from scgim.scm.generator._efficacy_model import EfficacyModel
-from scgim.scm.structure._structure import Structure
+from scgim.scm.generator._named_node_model import NamedNodeModel
 
 N_NODES = 4
 WEIGHTS = np.zeros((N_NODES, N_NODES))
 WEIGHTS[[2, 2, 0], [0, 1, 3]] = [0.9, -0.8, 0.7]
-MECHANISM = LinearNodeMechanism(WEIGHTS, np.full(N_NODES, 0.5), np.array([1.0, 0.5, 2.0, 1.0]))
+NOISE_VARIANCE = np.array([1.0, 0.5, 2.0, 1.0])
+
+
+@pytest.fixture(scope="module")
+def mechanism():
+    mechanism = LinearMechanism(N_NODES).double().requires_grad_(requires_grad=False)
+    mechanism.is_edge.copy_(torch.as_tensor(WEIGHTS != 0))
+    mechanism.weight.copy_(torch.as_tensor(WEIGHTS))
+    mechanism.offset.fill_(0.5)
+    mechanism.noise_sd.copy_(torch.as_tensor(NOISE_VARIANCE).sqrt())
+    return mechanism
 
 
 def targets(*nodes):
-    is_target = np.zeros((1, N_NODES), dtype=bool)
-    is_target[0, list(nodes)] = True
+    is_target = torch.zeros(1, N_NODES, dtype=torch.float64)
+    is_target[0, list(nodes)] = 1.0
     return is_target
 
 
 @pytest.fixture(scope="module")
-def model():
+def model(mechanism):
     """Three perturbations: a shift of node 0, node 1 set, the noise of node 2 tripled at saturation."""
     kind_index = np.full((3, N_NODES), -1)
     kind_index[[0, 1, 2], [0, 1, 2]] = [0, 1, 2]
     structure = Structure(
         adjacency=WEIGHTS != 0,
         coefficients=WEIGHTS,
-        offset=MECHANISM.offset,
-        noise_variance=MECHANISM.noise_variance,
+        offset=np.full(N_NODES, 0.5),
+        noise_variance=NOISE_VARIANCE,
         kinds=(SHIFT, HARD, SCALE),
         kind_index=kind_index,
         target_evidence=np.where(kind_index >= 0, 20.0, -20.0),
@@ -60,7 +63,7 @@ def model():
     extra_noise[2, 2] = 2.0
     return NamedNodeModel(
         structure=structure,
-        mechanism=MECHANISM,
+        mechanism=mechanism,
         efficacy=efficacy,
         predictor=None,
         feature_center=np.zeros(0),
@@ -73,9 +76,10 @@ def model():
 
 def test_each_kind_does_what_its_name_says(model):
     what = model.seen(np.array([0, 1, 2]), np.full(3, np.inf))
-    assert what.value.tolist() == [[2, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 0]]
-    assert what.is_hard.sum() == 1
-    assert what.is_hard[1, 1]
+    assert what.shift.tolist() == [[2, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 0]]
+    assert what.is_cut.sum() == 1
+    assert what.is_cut[1, 1] == 1
+    assert what.probability.tolist() == torch.eye(4)[:3].tolist()
     np.testing.assert_allclose(what.noise_scale[[1, 2], [1, 2]], [0.5, 3.0])
     np.testing.assert_allclose(what.noise_scale[0], 1.0)
 
@@ -93,17 +97,17 @@ def test_scaled_cells_have_the_mean_of_control_and_more_noise(model):
 
 
 def test_nodes_that_are_set_by_hand_are_clamped_and_lose_their_parents(model):
-    what = NodeInterventions.do(3.0 * targets(1), targets(1), is_hard=True)
+    what = set_nodes(targets(1), 3.0 * targets(1))
     cells = model.sample(what, 100, np.random.default_rng(0))[0]
     assert (cells[:, 1] == 3.0).all()
-    loose = NodeInterventions.do(3.0 * targets(1), targets(1), is_hard=True, noise_scale=2.0)
+    loose = set_nodes(targets(1), 3.0 * targets(1), noise_scale=2.0)
     cells = model.sample(loose, 5000, np.random.default_rng(0))[0]
     assert cells[:, 1].std() == pytest.approx(2 * np.sqrt(0.5), rel=0.05)
     assert abs(np.corrcoef(cells[:, 1], cells[:, 2])[0, 1]) < 0.05
 
 
 def test_noise_can_be_scaled_by_hand(model):
-    what = NodeInterventions.do(np.zeros((1, N_NODES)), targets(3), is_hard=False, noise_scale=0.0)
+    what = scale_nodes(1 - targets(3))
     cells = model.sample(what, 50, np.random.default_rng(0))[0]
     np.testing.assert_allclose(cells[:, 3], 0.5 + 0.7 * cells[:, 0], rtol=1e-6)
 
@@ -111,39 +115,7 @@ def test_noise_can_be_scaled_by_hand(model):
 def test_closed_form_mean_is_the_mean_of_simulated_cells(model):
     what = model.seen(np.array([0, 1, 2, -1]), np.zeros(4))
     cells = model.sample(what, 40_000, np.random.default_rng(0))
-    np.testing.assert_allclose(compute_linear_mean(MECHANISM, what), cells.mean(1), atol=0.06)
-
-
-def test_parents_come_before_children():
-    order = causal_order(WEIGHTS != 0)
-    assert order.index(2) < order.index(0) < order.index(3)
-    assert order.index(2) < order.index(1)
-
-
-def test_conditions_are_averaged_and_counted():
-    screen = NamedNodeScreen(
-        np.array([[1.0], [3.0], [5.0]]), np.array([0, 0, 1]), np.array([-1, 0]), np.zeros(2)
-    )
-    assert screen.condition_means(screen.values).tolist() == [[2.0], [5.0]]
-    assert screen.condition_sizes.tolist() == [2.0, 1.0]
-    assert (screen.n_nodes, screen.n_perturbations) == (1, 1)
-
-
-def test_log_densities_are_those_of_the_intervened_mechanisms():
-    cells = np.random.default_rng(0).standard_normal((2, 3, N_NODES))
-    value = np.zeros((2, N_NODES))
-    value[0, 0], value[1, 1] = 2.0, -1.0
-    is_hard = np.zeros((2, N_NODES), dtype=bool)
-    is_hard[1, 1] = True
-    what = NodeInterventions((value != 0).astype(float), value, is_hard, np.full((2, N_NODES), 0.5))
-    kept, hit = compute_log_densities(MECHANISM, cells, what)
-    mean = cells.reshape(6, N_NODES) @ WEIGHTS + 0.5
-    sd = np.sqrt(MECHANISM.noise_variance)
-    flat = cells.reshape(6, N_NODES)
-    np.testing.assert_allclose(kept, norm.logpdf(flat, mean, sd))
-    shifted = norm.logpdf(flat[:3, 0], mean[:3, 0] + 2.0, 0.5 * sd[0])
-    np.testing.assert_allclose(hit[:3, 0], shifted)
-    np.testing.assert_allclose(hit[3:, 1], norm.logpdf(flat[3:, 1], -1.0, 0.5 * sd[1]))
+    np.testing.assert_allclose(model.mean(what, np.random.default_rng(0)), cells.mean(1), atol=0.06)
 
 
 def test_cells_are_likeliest_under_the_intervention_that_made_them(model):

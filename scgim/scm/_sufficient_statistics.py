@@ -5,14 +5,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scgim.scm._intervention_kinds import MIN_TARGET_PENALTY
-
 if TYPE_CHECKING:
     from scgim._types import FloatArray, IntArray
 
+# Hinges of the prototype study: chosen, not tuned. Each is one more parameter per edge.
 KNOT_QUANTILES = (0.15, 0.5, 0.85)
 KNOT_SHARPNESS = 3.0
+# Prior variance of a shift in units of the noise variance: shifts of two standard deviations.
 SHIFT_VARIANCE = 4.0
+# Least price of a target, in nats: that of the prototype study for one condition, prior odds of 1 in
+# 400.
+MIN_TARGET_PENALTY = 6.0
 
 
 @dataclass(frozen=True)

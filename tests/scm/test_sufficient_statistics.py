@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from scgim.scm.structure._sufficient_statistics import (
+from scgim.scm._sufficient_statistics import (
     SplineBasis,
     compute_sufficient_statistics,
     compute_target_penalty,

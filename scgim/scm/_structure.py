@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -84,6 +84,27 @@ class Structure:
     def is_rescaled(self) -> BoolArray:
         """Targets whose noise changes, same shape."""
         return self._where("rescales_noise")
+
+    def of_perturbations(self, n: int) -> Structure:
+        """Keep the targets of the first perturbations only.
+
+        Parameters
+        ----------
+        n
+            How many to keep.
+
+        Returns
+        -------
+        The structure with ``n`` rows of targets.
+        """
+        rows = slice(0, n)
+        return replace(
+            self,
+            kind_index=self.kind_index[rows],
+            target_probability=self.target_probability[rows],
+            target_evidence=self.target_evidence[rows],
+            kind_evidence=self.kind_evidence[rows],
+        )
 
     def _where(self, attribute: str) -> BoolArray:
         # Index -1, where there is no target, picks the last entry.

@@ -1,7 +1,7 @@
 import numpy as np
 
 from scgim.scm._intervention_kinds import HARD, SCALE, SHIFT
-from scgim.scm.structure._structure import Structure
+from scgim.scm._structure import Structure
 
 
 def test_kinds_say_what_is_done_to_targets():
