@@ -370,7 +370,7 @@ class TrainedGenes(GenesPredictor):
         surely = replace(believed, probability=np.ones_like(believed.probability))
         log10_dose = np.log10(conditions["dose"].to_numpy(dtype=float))
         what = surely.mean(log10_dose).map(lambda values: values[:, None])
-        nodes = (torch.as_tensor(cells) - module.center) / module.scale
+        nodes = (torch.as_tensor(cells).double() - module.center) / module.scale
         mean, sd = module.mechanism.mean(nodes), module.mechanism.noise_sd
         targeted_sd = sd * what.noise_scale.clamp(min=MIN_NOISE_SCALE)
         targeted_mean = (1 - what.is_cut) * mean + what.shift
