@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from scgim import pl
+from scgim._files import new_file
 from scgim._messages import check_at_least, check_choice
 from scgim.benchmark._result_file import to_records, write_document
 from scgim.datasets import papalexi2021, sciplex2_a549
@@ -100,7 +101,8 @@ class RealScreenBenchmark:
         axes = figure.subplots()
         pl.dose_response(curve, observed=observed, dose_unit="µM", ax=axes)
         axes.set_ylabel("shift of mean log1p(CP10k)")
-        figure.savefig(path, dpi=150)
+        with new_file(path) as written:
+            figure.savefig(written, dpi=150)
 
     def print(self, console: Console) -> None:
         """Print the scores, mean ± sd over seeds, and the table of knock-outs.

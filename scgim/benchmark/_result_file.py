@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from scgim._files import write_text
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -37,4 +39,4 @@ def write_document(document: Mapping[str, object], path: Path) -> None:
     path
         File to write.
     """
-    path.write_text(json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import threading
 import time
@@ -21,6 +20,7 @@ from rich.table import Table
 from scvi.model import SCVI
 
 from scgim._messages import check_at_least
+from scgim.benchmark._result_file import write_document
 from scgim.datasets import ProgramsWorld
 from scgim.model import GIM
 
@@ -108,7 +108,7 @@ class SpeedBenchmark:
             "notes": list(self.notes),
             "table": table.to_dict("records"),
         }
-        path.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
+        write_document(document, path)
 
     def print(self, console: Console) -> None:
         """Print the table and what was left out.

@@ -36,6 +36,7 @@ from scgim.evaluation import (
     TrainingScreen,
 )
 from scgim.evaluation.report._artifacts import OutputFolder
+from scgim.evaluation.report._csv import write_csv
 from scgim.evaluation.report._report import ReportTable
 
 if TYPE_CHECKING:
@@ -247,10 +248,10 @@ def _write_data(folder: OutputFolder, model: GIM, adata: AnnData, truth: HeldOut
     model.annotate(annotated)
     annotated.write_h5ad(folder.path / "annotated.h5ad")
     conditions = truth.conditions[["drug", "dose"]]
-    conditions.to_csv(folder.path / "conditions.csv", index=False)
+    write_csv(conditions, folder.path / "conditions.csv", index=False)
     predicted = model.predict(conditions, n_cells=N_PREDICTED_CELLS, seed=0)
     predicted.write_h5ad(folder.path / "predictions.h5ad")
-    model.save(str(folder.path / "model"), overwrite=True)
+    model.save(folder.path / "model")
 
 
 def _add_figures(

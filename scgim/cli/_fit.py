@@ -21,6 +21,7 @@ from scgim.cli._model_figures import (
 from scgim.cli._quiet import quiet_packages
 from scgim.cli._screen_file import describe_run, read_screen
 from scgim.evaluation.report._artifacts import OutputFolder
+from scgim.evaluation.report._csv import write_csv
 from scgim.model import GIM, GraphSearch
 
 if TYPE_CHECKING:
@@ -114,10 +115,10 @@ def run_fit(file: Path, out: Path, settings: FitSettings, console: Console) -> N
     model.train(max_epochs=settings.max_epochs, search=search)
     console.print(f"[bold]2/2[/] Writing {out}/")
     folder = OutputFolder(out)
-    model.save(str(out / "model"), overwrite=True)
+    model.save(folder.path / "model")
     _write_tables(folder, model, adata, settings)
     model.annotate(adata)
-    adata.write_h5ad(out / "annotated.h5ad")
+    adata.write_h5ad(folder.path / "annotated.h5ad")
     report = folder.write_report(
         f"scgim fit: {file.name}",
         _summary(adata, settings, len(model.node_names_)),
@@ -131,17 +132,16 @@ def _write_tables(
 ) -> None:
     """Write the model's tables as CSV and draw them."""
     tables = folder.path / "tables"
-    tables.mkdir(exist_ok=True)
     targets, graph = model.get_intervention_targets(), model.get_causal_graph()
     programs = model.get_gene_programs()
-    targets.to_csv(tables / "intervention_targets.csv", index=False)
-    graph.to_csv(tables / "causal_graph.csv")
-    programs.to_csv(tables / "gene_programs.csv")
+    write_csv(targets, tables / "intervention_targets.csv", index=False)
+    write_csv(graph, tables / "causal_graph.csv")
+    write_csv(programs, tables / "gene_programs.csv")
     add_training(folder, model)
     add_targets(folder, targets)
     if settings.dose is not None:
         response = model.get_dose_response(doses=dose_grid(adata.obs[settings.dose]))
-        response.to_csv(tables / "dose_response.csv", index=False)
+        write_csv(response, tables / "dose_response.csv", index=False)
         add_dose_response(folder, response)
     add_graph(folder, graph)
     if settings.causal_space != "genes":  # a gene is its own program

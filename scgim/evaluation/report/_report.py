@@ -12,6 +12,8 @@ import pandas as pd
 from rich import box
 from rich.table import Table
 
+from scgim._files import write_text
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -166,7 +168,7 @@ class Report:
         path
             File to write.
         """
-        path.write_text(self.to_html(), encoding="utf-8")
+        write_text(path, self.to_html())
 
 
 def title_at(title: str, where: str) -> str:

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import pickle
-import shutil
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -21,6 +19,7 @@ from scvi.model.base import BaseModelClass
 from scvi.model.base._constants import SAVE_KEYS
 from scvi.model.base._save_load import _initialize_model, _load_saved_files
 
+from scgim._files import new_folder, recover
 from scgim.model._checks import check_genes
 from scgim.model.host._file_checks import (
     check_can_save,
@@ -79,9 +78,9 @@ class SavingMixin(BaseModelClass):
     ) -> None:
         """Save the model in a folder.
 
-        Everything is written to a folder beside it first and moved when complete, so what was
-        there stays as it was when saving fails. Under a distributed strategy only the first
-        process writes.
+        Everything is written to a folder beside it first, which takes its place when complete, so
+        what was there stays as it was when saving fails or is killed. Under a distributed strategy
+        only the first process writes.
 
         Parameters
         ----------
@@ -102,15 +101,10 @@ class SavingMixin(BaseModelClass):
         folder = Path(dir_path)
         if vars(rank_zero_only)["rank"] == 0:
             check_can_save(folder, overwrite=overwrite)
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-            try:
-                written = staging / "model"
-                written.mkdir()  # not the temporary folder itself, which only its owner may read
+            # A model in the other format is replaced too; all else in the folder stays.
+            replaced = {f"{prefix or ''}{name}" for name in (*SAFE_NAMES, SAVE_KEYS.MODEL_FNAME)}
+            with new_folder(folder, keep=lambda file: str(file) not in replaced) as written:
                 self._write(written, prefix or "", save_anndata=save_anndata, safe=safe, **kwargs)
-                _publish(written, folder, prefix or "")
-            finally:
-                shutil.rmtree(staging)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.barrier()
 
@@ -260,6 +254,7 @@ def _upgrade(model: SavingMixin) -> None:
 
 
 def _is_safe(folder: Path, prefix: str, *, has_backup: bool = False) -> bool:
+    recover(folder)
     safe_name, pickle_name = f"{prefix}{DESCRIPTION_NAME}", f"{prefix}{SAVE_KEYS.MODEL_FNAME}"
     if not has_backup:
         check_has_model(folder, (safe_name, pickle_name))
@@ -300,19 +295,3 @@ def _read_cells(folder: Path, prefix: str, saved: SavedModel) -> AnnData | MuDat
 def _cells_name(adata: AnnData | MuData) -> str:
     name: str = SAVE_KEYS.MDATA_FNAME if isinstance(adata, MuData) else SAVE_KEYS.ADATA_FNAME
     return name
-
-
-def _publish(written: Path, folder: Path, prefix: str) -> None:
-    """Move complete files to their place; a model in the other format is replaced too."""
-    if not folder.exists():
-        written.rename(folder)
-        return
-    new = {path.name for path in written.iterdir()}
-    # Data first and descriptions last, so that what is half-way never looks complete.
-    for path in sorted(
-        written.iterdir(), key=lambda path: path.name == f"{prefix}{DESCRIPTION_NAME}"
-    ):
-        path.replace(folder / path.name)
-    for name in (*SAFE_NAMES, SAVE_KEYS.MODEL_FNAME):
-        if f"{prefix}{name}" not in new:
-            (folder / f"{prefix}{name}").unlink(missing_ok=True)
