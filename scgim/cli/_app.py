@@ -248,6 +248,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a shell command
 
 @app.command()
 def predict(
+    *,
     model: Annotated[
         Path, typer.Argument(help="Folder of a saved model.", exists=True, file_okay=False)
     ],
@@ -266,6 +267,14 @@ def predict(
         ),
     ] = None,
     n_cells: Annotated[int, typer.Option(help="Cells to predict per condition.", min=1)] = 500,
+    allow_pickle: Annotated[
+        bool,
+        typer.Option(
+            "--allow-pickle",
+            help="Load a model that is a pickle, as scgim 0.1 saved it. A pickle can run any code: only "
+            "from people you trust.",
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the predicted cells.")] = 0,
     out: Annotated[Path, typer.Option(help="File to write (h5ad).", dir_okay=False)] = Path(
         "predictions.h5ad"
@@ -275,7 +284,14 @@ def predict(
     from scgim.cli._predict import run_predict  # noqa: PLC0415 - heavy
 
     run_predict(
-        model, conditions, features=features, n_cells=n_cells, seed=seed, out=out, console=Console()
+        model,
+        conditions,
+        features=features,
+        n_cells=n_cells,
+        allow_pickle=allow_pickle,
+        seed=seed,
+        out=out,
+        console=Console(),
     )
 
 

@@ -21,6 +21,7 @@ def run_predict(
     *,
     features: Path | None,
     n_cells: int,
+    allow_pickle: bool,
     seed: int,
     out: Path,
     console: Console,
@@ -37,6 +38,8 @@ def run_predict(
         CSV file with features of new perturbations.
     n_cells
         Cells per condition.
+    allow_pickle
+        Whether to load a model that is a pickle, which can run any code.
     seed
         Seed of the cells.
     out
@@ -45,7 +48,7 @@ def run_predict(
         Where to print.
     """
     quiet_packages()
-    model = GIM.load(str(model_folder), adata=False)
+    model = GIM.load(str(model_folder), adata=False, safe=not allow_pickle)
     key = model.registry_["setup_args"]["perturbation_key"]
     asked = read_conditions(conditions, key)
     known = None if features is None else read_features(features)

@@ -9,10 +9,12 @@ import anndata
 import mudata
 import numpy as np
 import pandas as pd
+import rich.pretty  # noqa: F401 - scvi-tools calls it without importing it
 import torch
 from anndata import AnnData
 from lightning.pytorch.utilities import rank_zero_only
 from mudata import MuData
+from scvi.data import AnnDataManager
 from scvi.data._constants import _MODEL_NAME_KEY, _SETUP_ARGS_KEY, _SETUP_METHOD_NAME
 from scvi.model._utils import parse_device_args
 from scvi.model.base import BaseModelClass
@@ -73,7 +75,7 @@ class SavingMixin(BaseModelClass):
         overwrite: bool = False,
         save_anndata: bool = False,
         *,
-        safe: bool = False,
+        safe: bool = True,
         **kwargs: Any,
     ) -> None:
         """Save the model in a folder.
@@ -93,8 +95,9 @@ class SavingMixin(BaseModelClass):
         save_anndata
             Whether to save the cells with the model.
         safe
-            Whether to write safetensors and JSON, which cannot run code when they are loaded, in
-            place of the pickle of scvi-tools.
+            Whether to write safetensors and JSON, which cannot run code when they are loaded.
+            ``False`` writes the pickle of scvi-tools, for tools that read only that; those who load
+            it have to trust you, and to say so.
         **kwargs
             Passed to :meth:`scvi.model.base.BaseModelClass.save`.
         """
@@ -131,13 +134,14 @@ class SavingMixin(BaseModelClass):
         dir_path: str | os.PathLike[str],
         adata: AnnData | MuData | bool | None = None,
         *,
-        safe: bool = False,
+        safe: bool = True,
         **kwargs: Any,
     ) -> Self:
-        """Load a saved model.
+        """Load a saved model; nothing in its files is executed.
 
-        A model saved by ``save(..., safe=True)`` is recognised, and nothing in its files is
-        executed. One in the format of scvi-tools is a pickle: load it only from people you trust.
+        A model in the format of scvi-tools (``save(..., safe=False)``, the default of scgim 0.1) is a
+        pickle, which can run any code: it is refused unless ``safe=False`` says that you trust
+        whoever made it.
 
         Parameters
         ----------
@@ -147,7 +151,7 @@ class SavingMixin(BaseModelClass):
             Cells with the genes of training; ``None`` for those saved with the model, ``False``
             for none: predictions need none.
         safe
-            Whether to refuse a folder whose model could run code.
+            Whether to refuse a folder whose model could run code; ``False`` loads a pickle.
         **kwargs
             Passed to :meth:`scvi.model.base.BaseModelClass.load`.
 
@@ -163,9 +167,7 @@ class SavingMixin(BaseModelClass):
         """
         folder, prefix = Path(dir_path), kwargs.get("prefix") or ""
         backup_url = kwargs.get("backup_url")
-        is_safe = _is_safe(folder, prefix, has_backup=backup_url is not None)
-        if safe or is_safe:
-            check_no_pickle(folder, f"{prefix}{SAVE_KEYS.MODEL_FNAME}", is_safe=is_safe)
+        is_safe = _is_safe(folder, prefix, trusted=not safe, has_backup=backup_url is not None)
         saved = (
             read_safe_files(folder, prefix) if is_safe else _read_pickle(folder, prefix, backup_url)
         )
@@ -212,7 +214,7 @@ class SavingMixin(BaseModelClass):
         return model
 
     @staticmethod
-    def load_registry(dir_path: str, prefix: str | None = None) -> dict:
+    def load_registry(dir_path: str, prefix: str | None = None, *, safe: bool = True) -> dict:
         """Read the registry saved with a model, in either format.
 
         Parameters
@@ -221,15 +223,48 @@ class SavingMixin(BaseModelClass):
             Folder that :meth:`save` wrote.
         prefix
             Start of the file names.
+        safe
+            Whether to refuse a folder whose model could run code, see :meth:`load`.
 
         Returns
         -------
         The registry.
+
+        Raises
+        ------
+        ValueError
+            When a file is missing, damaged, of a newer format or refused.
         """
         folder = Path(dir_path)
-        if not _is_safe(folder, prefix or ""):
+        if not _is_safe(folder, prefix or "", trusted=not safe):
             return BaseModelClass.load_registry(dir_path, prefix)
         return read_safe_files(folder, prefix or "").attributes["registry_"]
+
+    @staticmethod
+    def view_setup_args(dir_path: str, prefix: str | None = None, *, safe: bool = True) -> None:
+        """Print how the cells of a saved model were set up.
+
+        Parameters
+        ----------
+        dir_path
+            Folder that :meth:`save` wrote.
+        prefix
+            Start of the file names.
+        safe
+            Whether to refuse a folder whose model could run code, see :meth:`load`.
+        """
+        registry = SavingMixin.load_registry(dir_path, prefix, safe=safe)
+        AnnDataManager.view_setup_method_args(registry)
+
+    @classmethod
+    def convert_legacy_save(cls, *args: Any, **kwargs: Any) -> None:
+        """Refuse files of scvi-tools before 0.15, which are older than scgim."""
+        del args, kwargs
+        message = (
+            f"`convert_legacy_save` is for models of scvi-tools before 0.15, and no {cls.__name__} is "
+            "that old. Load the folder that `GIM.save` wrote."
+        )
+        raise ValueError(message)
 
     def saved_attributes(self) -> dict[str, Any]:
         """Attributes that are saved: those with a trailing underscore, in plain values."""
@@ -253,12 +288,16 @@ def _upgrade(model: SavingMixin) -> None:
     model.format_version_ = FORMAT_VERSION
 
 
-def _is_safe(folder: Path, prefix: str, *, has_backup: bool = False) -> bool:
+def _is_safe(folder: Path, prefix: str, *, trusted: bool, has_backup: bool = False) -> bool:
+    """Tell the safe format from a pickle, which is refused unless the user trusts it."""
     recover(folder)
     safe_name, pickle_name = f"{prefix}{DESCRIPTION_NAME}", f"{prefix}{SAVE_KEYS.MODEL_FNAME}"
     if not has_backup:
         check_has_model(folder, (safe_name, pickle_name))
-    return (folder / safe_name).exists()
+    is_safe = (folder / safe_name).exists()
+    if is_safe or not trusted:
+        check_no_pickle(folder / pickle_name, is_safe=is_safe, is_downloaded=has_backup)
+    return is_safe
 
 
 def _read_pickle(folder: Path, prefix: str, backup_url: str | None) -> SavedModel:
