@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -43,9 +44,11 @@ from scgim.model.host._safe_files import (
     read_safe_files,
     write_safe_files,
 )
+from scgim.model.host._saved_checks import check_attributes, check_sizes, check_weights
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
 
 SAFE_NAMES = (DESCRIPTION_NAME, WEIGHTS_NAME, ARRAYS_NAME)
 # What torch and pickle raise for bytes that are not, or no longer, a model.
@@ -171,7 +174,8 @@ class SavingMixin(BaseModelClass):
         saved = (
             read_safe_files(folder, prefix) if is_safe else _read_pickle(folder, prefix, backup_url)
         )
-        check_model_class(folder, saved.attributes["registry_"].get(_MODEL_NAME_KEY), cls.__name__)
+        registry = _registry_of(saved, folder / f"{prefix}{DESCRIPTION_NAME}")
+        check_model_class(folder, registry.get(_MODEL_NAME_KEY), cls.__name__)
         if adata is None:
             adata = _read_cells(folder, prefix, saved)
         if isinstance(adata, AnnData) and not isinstance(saved.var_names, dict):
@@ -181,8 +185,30 @@ class SavingMixin(BaseModelClass):
             _upgrade(model)
             model.history_ = from_plain(model.history_)
             return model
+        cls._try_out(saved, folder, prefix)
         cells = None if isinstance(adata, bool) else adata
-        return cls._build(saved, cells, **kwargs)
+        model = cls._build(saved, cells, **kwargs)
+        with _say_damaged(folder / f"{prefix}{DESCRIPTION_NAME}"):
+            model._read_fit()  # noqa: SLF001 - of this class
+        return model
+
+    @classmethod
+    def _try_out(cls, saved: SavedModel, folder: Path, prefix: str) -> None:
+        """Make the model once without memory for its weights, and compare it with the files."""
+        path = folder / f"{prefix}{DESCRIPTION_NAME}"
+        with _say_damaged(path):
+            attributes = _newest_attributes(saved)
+            check_attributes(attributes, cls, path)
+            n_bytes = sum((folder / f"{prefix}{name}").stat().st_size for name in SAFE_NAMES)
+            check_sizes(attributes, n_bytes, path)
+            registry = attributes.pop("registry_")
+            with torch.device("meta"), torch.random.fork_rng(devices=[]):
+                model = _initialize_model(cls, None, registry, attributes, None)
+                model.module.on_load(model)
+        check_weights(saved.weights, model.module.state_dict(), folder / f"{prefix}{WEIGHTS_NAME}")
+
+    def _read_fit(self) -> None:
+        """Read what was learned beside the weights, where there is something."""
 
     @classmethod
     def _build(
@@ -194,8 +220,7 @@ class SavingMixin(BaseModelClass):
         **_: Any,
     ) -> Self:
         """Set up cells and make the model of a safe folder, as scvi-tools does for a pickle."""
-        attributes = upgrade(from_plain(saved.attributes))
-        attributes["format_version_"] = FORMAT_VERSION
+        attributes = _newest_attributes(saved)
         registry = attributes.pop("registry_")
         if adata is not None:
             set_up = getattr(cls, registry.get(_SETUP_METHOD_NAME, "setup_anndata"))
@@ -238,7 +263,8 @@ class SavingMixin(BaseModelClass):
         folder = Path(dir_path)
         if not _is_safe(folder, prefix or "", trusted=not safe):
             return BaseModelClass.load_registry(dir_path, prefix)
-        return read_safe_files(folder, prefix or "").attributes["registry_"]
+        saved = read_safe_files(folder, prefix or "")
+        return _registry_of(saved, folder / f"{prefix or ''}{DESCRIPTION_NAME}")
 
     @staticmethod
     def view_setup_args(dir_path: str, prefix: str | None = None, *, safe: bool = True) -> None:
@@ -276,6 +302,30 @@ class SavingMixin(BaseModelClass):
             (name, to_plain(value) if name.endswith("_") and not name.startswith("__") else value)
             for name, value in super()._get_user_attributes()
         ]
+
+
+def _newest_attributes(saved: SavedModel) -> dict[str, Any]:
+    """Attributes in the newest format, in containers of their own."""
+    return upgrade(from_plain(saved.attributes)) | {"format_version_": FORMAT_VERSION}
+
+
+def _registry_of(saved: SavedModel, path: Path) -> dict[str, Any]:
+    registry = saved.attributes.get("registry_")
+    if not isinstance(registry, dict):
+        raise ValueError(describe_damage(path, "the attribute 'registry_' is missing"))  # noqa: TRY004
+    return registry
+
+
+@contextmanager
+def _say_damaged(path: Path) -> Iterator[None]:
+    """Name the file of which no model can be made, whatever it is that fails."""
+    try:
+        yield
+    except Exception as error:
+        if repr(str(path)) in str(error):  # told already
+            raise
+        what = f"no model can be made of it ({type(error).__name__}: {error})"
+        raise ValueError(describe_damage(path, what)) from error
 
 
 def _upgrade(model: SavingMixin) -> None:
