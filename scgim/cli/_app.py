@@ -107,7 +107,8 @@ def demo(
 
 
 @app.command()
-def fit(  # noqa: PLR0913, PLR0917 - the options of a shell command
+def fit(  # noqa: PLR0913 - the options of a shell command
+    *,
     file: ScreenFile,
     perturbation: PerturbationColumn,
     control: ControlLabel,
@@ -138,6 +139,13 @@ def fit(  # noqa: PLR0913, PLR0917 - the options of a shell command
         ),
     ] = None,
     max_epochs: MaxEpochs = None,
+    checkpoint: Annotated[
+        bool,
+        typer.Option(
+            help="Keep the last epoch in a folder beside the output; after a stop the same command goes on "
+            "from there."
+        ),
+    ] = True,
     seed: Annotated[int, typer.Option(help="Seed of initialisation and training.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder to write.", file_okay=False)] = Path(
         "scgim-fit"
@@ -158,6 +166,7 @@ def fit(  # noqa: PLR0913, PLR0917 - the options of a shell command
         n_nodes=n_nodes,
         edges=edges,
         max_epochs=max_epochs,
+        checkpoint=checkpoint,
         seed=seed,
     )
     run_fit(file, out, settings, Console())

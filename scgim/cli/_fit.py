@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -23,6 +26,8 @@ from scgim.cli._screen_file import describe_run, read_screen
 from scgim.evaluation.report._artifacts import OutputFolder
 from scgim.evaluation.report._csv import write_csv
 from scgim.model import GIM, GraphSearch
+from scgim.model.host._safe_files import DESCRIPTION_NAME
+from scgim.model.host._training_checkpoint import CheckpointError
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -59,6 +64,8 @@ class FitSettings:
         CSV file of likely edges between genes.
     max_epochs
         Passes over the cells, None for the model's default.
+    checkpoint
+        Whether to keep the last epoch, to go on from there after a stop.
     seed
         Seed of initialisation and training.
     """
@@ -74,6 +81,7 @@ class FitSettings:
     n_nodes: int | None = None
     edges: Path | None = None
     max_epochs: int | None = None
+    checkpoint: bool = True
     seed: int = 0
 
 
@@ -112,7 +120,12 @@ def run_fit(file: Path, out: Path, settings: FitSettings, console: Console) -> N
     )
     search = None if settings.edges is None else GraphSearch(edges=pd.read_csv(settings.edges))
     console.print(f"[bold]1/2[/] Training on {adata.n_obs} cells x {adata.n_vars} genes")
-    model.train(max_epochs=settings.max_epochs, search=search)
+    checkpoint = out.with_name(f"{out.resolve().name}-checkpoint")
+    train = partial(model.train, max_epochs=settings.max_epochs, search=search)
+    if settings.checkpoint and model.space.trains_weights:
+        _train_or_go_on(train, checkpoint, console)
+    else:
+        train()
     console.print(f"[bold]2/2[/] Writing {out}/")
     folder = OutputFolder(out)
     model.save(folder.path / "model")
@@ -124,7 +137,22 @@ def run_fit(file: Path, out: Path, settings: FitSettings, console: Console) -> N
         _summary(adata, settings, len(model.node_names_)),
         describe_run(file, settings) | {"seconds": f"{time.perf_counter() - start:.0f}"},
     )
+    if settings.checkpoint:  # of this training, which is over
+        shutil.rmtree(checkpoint, ignore_errors=True)
     console.print(f"Done in {time.perf_counter() - start:.0f} s. Open {report} in a browser.")
+
+
+def _train_or_go_on(train: Callable[..., None], checkpoint: Path, console: Console) -> None:
+    """Go on from the last epoch of the same command, if it was stopped; else begin."""
+    if (checkpoint / DESCRIPTION_NAME).is_file():
+        try:
+            console.print(f"Going on from the last epoch in {checkpoint}/")
+            train(resume=checkpoint)
+        except CheckpointError as error:
+            console.print(f"Beginning anew. {error}")
+        else:
+            return
+    train(checkpoint=checkpoint)
 
 
 def _write_tables(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -44,6 +45,12 @@ from scgim.model.host._hub_mixin import HubMixin
 from scgim.model.host._minify_mixin import MinifyMixin
 from scgim.model.host._mudata_mixin import MuDataMixin, columns_by_argument
 from scgim.model.host._query_mixin import QueryMixin
+from scgim.model.host._training_checkpoint import (
+    Checkpoint,
+    KeepCheckpoint,
+    TrainingRun,
+    split_as,
+)
 from scgim.module import CausalSpace, GeneLikelihood, GIMModule, ProteinLikelihood
 from scgim.spaces._genes_fit import GenesOptions, MechanismKind, StructureKind
 from scgim.spaces._genes_space import GenesSpace
@@ -52,6 +59,7 @@ from scgim.spaces._latent_space import LatentSpace
 from scgim.train import GIMTrainingPlan, KeepWeights, NonFiniteLossError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from anndata import AnnData
@@ -357,6 +365,8 @@ class GIM(
         early_stopping: bool = True,
         fix_gauge: bool = True,
         search: GraphSearch | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        resume: str | os.PathLike[str] | None = None,
         accelerator: str = "auto",
         devices: int | list[int] | str = "auto",
         plan_kwargs: dict[str, Any] | None = None,
@@ -375,7 +385,8 @@ class GIM(
         ``enable_progress_bar`` only.
 
         Ctrl-C and a loss that is not finite stop training and keep the last good weights; Ctrl-C during a
-        search keeps the best graph so far.
+        search keeps the best graph so far. With ``checkpoint``, a training that was killed goes on by
+        ``resume``, loses at most one epoch, and ends on the CPU with the weights that it would have had.
 
         Parameters
         ----------
@@ -392,6 +403,11 @@ class GIM(
             mapped by :meth:`load_query_data` keeps that of its reference.
         search
             For ``causal_space="genes"``: how to search the graph, and what is known of it.
+        checkpoint
+            Folder in which to keep the last finished epoch, without a pickle.
+        resume
+            Folder of a checkpoint to go on from, with the same cells and arguments; the checkpoint
+            is kept there too, unless ``checkpoint`` is another folder.
         accelerator
             ``"cpu"``, ``"gpu"`` or ``"auto"``.
         devices
@@ -419,6 +435,8 @@ class GIM(
             "datasplitter_kwargs": datasplitter_kwargs,
             **trainer_kwargs,
         }
+        places = {"checkpoint": checkpoint, "resume": resume}
+        minibatches |= {name: Path(path) for name, path in places.items() if path is not None}
         self.space.check_train_arguments(search, minibatches | {"fix_gauge": fix_gauge})
         learn = partial(
             self._learn,
@@ -442,6 +460,8 @@ class GIM(
         max_epochs: int | None,
         batch_size: int,
         early_stopping: bool,
+        checkpoint: Path | None = None,
+        resume: Path | None = None,
         **trainer_kwargs: Any,
     ) -> None:
         """Train by gradients, as :meth:`train` says; it has the arguments."""
@@ -460,7 +480,19 @@ class GIM(
         trainer_kwargs.setdefault("enable_model_summary", False)
         # The splitter already shares the cells among processes; Lightning would do it again.
         trainer_kwargs.setdefault("use_distributed_sampler", False)
-        trainer_kwargs["callbacks"] = [*trainer_kwargs.get("callbacks", []), keep]
+        callbacks = [*trainer_kwargs.get("callbacks", []), keep]
+        if checkpoint is not None or resume is not None:
+            asked = {name: trainer_kwargs[name] for name in ("train_size", "plan_kwargs")}
+            asked |= {"max_epochs": max_epochs, "batch_size": batch_size}
+            asked |= self.registry_["setup_args"] | self.init_params_["non_kwargs"]
+            manager = None if self.adata is None else self.adata_manager
+            run = TrainingRun.of(asked | {"early_stopping": early_stopping}, manager)
+            start = None if resume is None else Checkpoint.read(resume, run)
+            callbacks.append(KeepCheckpoint(checkpoint or resume, run, keep, start))
+            trainer_kwargs["datasplitter_kwargs"] = split_as(
+                start, trainer_kwargs["datasplitter_kwargs"]
+            )
+        trainer_kwargs["callbacks"] = callbacks
         self.module.train()
         try:
             with keep_interrupt_handler():
@@ -472,10 +504,13 @@ class GIM(
             # Lightning turns Ctrl-C into SystemExit and disables the signal.
             if not keep.was_interrupted:
                 raise
+            keep.restore_finished()
             warn(
                 f"Training was interrupted after {keep.n_epochs} of {max_epochs} epochs. The model "
-                "keeps what it has learned so far and can be used and saved."
+                f"keeps what it has learned so far and can be used and saved. {keep.describe()}"
             )
+            return
+        logger.info("Trained %d of %d epochs. %s", keep.n_epochs, max_epochs, keep.describe())
 
     def _describe_non_finite(self, error: NonFiniteLossError) -> str:
         label = self.screen.table.labels[error.perturbation_code]

@@ -1,9 +1,16 @@
+import os
+import signal
+from functools import partial
+
 import anndata as ad
 import pandas as pd
 import pytest
+from fixtures.kills import killed_after
 
 from scgim.cli import main
 from scgim.datasets import GenesWorld, ProgramsWorld
+from scgim.evaluation.report._report import Report
+from scgim.model.host._training_checkpoint import KeepCheckpoint
 
 KEYS = ("--perturbation", "drug", "--control", "vehicle", "--dose", "dose")
 
@@ -117,3 +124,55 @@ def test_named_genes_ask_for_counts_unless_told_otherwise(genes_screen, capsys):
     options = ("--causal-space", "genes", "--out", genes_screen / "counts")
     assert _run("fit", genes_screen / "screen.h5ad", *KEYS, *options) != 0
     assert "gene_likelihood='normal'" in capsys.readouterr().err.replace("\n", " ")
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_the_same_command_goes_on_after_a_kill(screen, tmp_path, monkeypatch, capsys):
+    options = ("--features", "drug_features", "--n-nodes", 3, "--max-epochs", 4)
+    fit = partial(_run, "fit", screen, *KEYS, *options, "--out")
+    assert fit(tmp_path / "whole", "--no-checkpoint") == 0
+    write = KeepCheckpoint._write
+
+    def write_and_be_killed(self, folder, trainer, plan):
+        write(self, folder, trainer, plan)
+        if trainer.current_epoch == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(KeepCheckpoint, "_write", write_and_be_killed)
+    assert killed_after(120, lambda: fit(tmp_path / "out"))
+    monkeypatch.undo()
+    assert {path.name for path in tmp_path.iterdir()} == {"whole", "out-checkpoint"}
+    assert fit(tmp_path / "out") == 0
+    assert "Going on from the last epoch" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir()} == {"whole", "out"}
+    name = "model/weights.safetensors"
+    assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_another_command_begins_anew(screen, tmp_path, capsys):
+    (tmp_path / "out-checkpoint").mkdir()
+    (tmp_path / "out-checkpoint" / "scgim.json").write_text("of another training")
+    options = ("--features", "drug_features", "--n-nodes", 3, "--max-epochs", 1)
+    assert _run("fit", screen, *KEYS, *options, "--out", tmp_path / "out") == 0
+    assert "Beginning anew" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir()} == {"out"}
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_kill_while_files_are_written_leaves_the_earlier_folder(screen, tmp_path, monkeypatch):
+    options = ("--features", "drug_features", "--n-nodes", 3, "--max-epochs", 1)
+    fit = partial(_run, "fit", screen, *KEYS, *options, "--no-checkpoint", "--out")
+    out = tmp_path / "out"
+    assert fit(out) == 0
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+
+    def be_killed(*arguments):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    for place, name in ((ad.AnnData, "write_h5ad"), (Report, "write")):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, be_killed)
+            assert killed_after(120, lambda: fit(out))
+        assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+    assert fit(out) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
