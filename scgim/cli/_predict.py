@@ -21,7 +21,7 @@ def run_predict(
     *,
     features: Path | None,
     n_cells: int,
-    allow_pickle: bool,
+    allow_pickle: bool = False,
     seed: int,
     out: Path,
     console: Console,
