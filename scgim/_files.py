@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# Locks of files, which Windows has not.
+# Locks of files and limits of their size, which Windows has not.
 fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None
+resource: Any = importlib.import_module("resource") if os.name == "posix" else None
 # What is being written lies in a neighbour of this name, with random letters at its end.
 STAGING_PREFIX = ".scgim-writing-"
 # Part of it, in which a folder waits while its successor takes its place.
@@ -93,6 +94,38 @@ def write_text(path: Path, text: str) -> None:
         What is to be in it.
     """
     write_bytes(path, text.encode("utf-8"))
+
+
+def write_cells(cells: Any, path: Path) -> None:  # noqa: ANN401 - AnnData or MuData, unknown here
+    """Write cells to an h5ad or h5mu file that appears at once.
+
+    Parameters
+    ----------
+    cells
+        AnnData or MuData.
+    path
+        File to write.
+
+    Raises
+    ------
+    OSError
+        Where it cannot be written, for example on a full disk.
+    """
+    parts = cells.mod.values() if hasattr(cells, "mod") else [cells]
+    with new_file(path) as written:
+        _check_space(written, sum(part.__sizeof__() for part in parts))
+        cells.write(written)
+
+
+def _check_space(path: Path, n_bytes: int) -> None:
+    """Raise where a file would not fit: HDF5 crashes the process on a full disk."""
+    free = shutil.disk_usage(path.parent).free
+    if resource is not None:
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+        free = free if limit == resource.RLIM_INFINITY else min(free, limit)
+    if n_bytes > free:
+        message = f"about {n_bytes / 1e6:.3g} MB are needed, and {free / 1e6:.3g} MB are free"
+        raise OSError(errno.ENOSPC, message)
 
 
 @contextmanager

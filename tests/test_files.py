@@ -6,11 +6,21 @@ import sys
 import time
 from pathlib import Path
 
+import anndata
+import numpy as np
 import pytest
 from fixtures.kills import kill_at_each_moment
 
 from scgim import _files
-from scgim._files import COMPLETE, STAGING_PREFIX, new_file, new_folder, recover, write_text
+from scgim._files import (
+    COMPLETE,
+    STAGING_PREFIX,
+    new_file,
+    new_folder,
+    recover,
+    write_cells,
+    write_text,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 NEVER, ALWAYS = (lambda file: False), (lambda file: True)
@@ -218,6 +228,30 @@ def test_a_full_disk_is_told_with_the_path_and_keeps_the_earlier_file(tmp_path):
     )
     assert f"OSError: '{path}' could not be written ([Errno 27] File too large)" in run.stderr
     assert contents(tmp_path) == {"file.txt": "earlier"}
+
+
+def test_cells_that_do_not_fit_are_refused_before_hdf5_crashes_on_them(tmp_path):
+    path = tmp_path / "cells.h5ad"
+    path.write_text("earlier")
+    code = (
+        "import resource, signal, sys; from pathlib import Path; from scgim._files import write_cells\n"
+        "import anndata, numpy\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "write_cells(anndata.AnnData(numpy.ones((100, 200))), Path(sys.argv[1]))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, path], check=False, capture_output=True, text=True
+    )
+    assert run.returncode == 1
+    assert "about 0.1" in run.stderr
+    assert "0.02 MB are free). What was there is as it was." in run.stderr
+    assert contents(tmp_path) == {"cells.h5ad": "earlier"}
+
+
+def test_cells_are_written_as_they_are(tmp_path):
+    write_cells(anndata.AnnData(np.eye(3)), tmp_path / "cells.h5ad")
+    np.testing.assert_array_equal(anndata.read_h5ad(tmp_path / "cells.h5ad").X, np.eye(3))
 
 
 def test_a_note_of_what_is_to_be_done_is_gone_when_it_is_done(tmp_path, monkeypatch):

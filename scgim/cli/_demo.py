@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from scgim import pl
+from scgim._files import write_cells
 from scgim.benchmark._held_out_truth import HeldOutTruth, project
 from scgim.benchmark._mechanism_scores import MechanismScores
 from scgim.cli._aligned import AlignedTables
@@ -246,11 +247,11 @@ def _write_data(folder: OutputFolder, model: GIM, adata: AnnData, truth: HeldOut
     """Write the model, the annotated training cells and the predicted cells."""
     annotated = adata.copy()
     model.annotate(annotated)
-    annotated.write_h5ad(folder.path / "annotated.h5ad")
+    write_cells(annotated, folder.path / "annotated.h5ad")
     conditions = truth.conditions[["drug", "dose"]]
     write_csv(conditions, folder.path / "conditions.csv", index=False)
     predicted = model.predict(conditions, n_cells=N_PREDICTED_CELLS, seed=0)
-    predicted.write_h5ad(folder.path / "predictions.h5ad")
+    write_cells(predicted, folder.path / "predictions.h5ad")
     model.save(folder.path / "model")
 
 

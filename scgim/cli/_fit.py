@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 import scvi
 
+from scgim._files import write_cells
 from scgim.cli._model_figures import (
     add_dose_response,
     add_graph,
@@ -131,7 +132,7 @@ def run_fit(file: Path, out: Path, settings: FitSettings, console: Console) -> N
     model.save(folder.path / "model")
     _write_tables(folder, model, adata, settings)
     model.annotate(adata)
-    adata.write_h5ad(folder.path / "annotated.h5ad")
+    write_cells(adata, folder.path / "annotated.h5ad")
     report = folder.write_report(
         f"scgim fit: {file.name}",
         _summary(adata, settings, len(model.node_names_)),

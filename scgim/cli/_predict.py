@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scgim._files import new_file
+from scgim._files import write_cells
 from scgim.cli._quiet import quiet_packages
 from scgim.cli._tables_from_files import read_conditions, read_features
 from scgim.model import GIM
@@ -53,8 +53,7 @@ def run_predict(
     asked = read_conditions(conditions, key)
     known = None if features is None else read_features(features)
     predicted = model.predict(asked, n_cells=n_cells, features=known, seed=seed)
-    with new_file(out) as written:
-        predicted.write_h5ad(written)
+    write_cells(predicted, out)
     console.print(
         f"Wrote {predicted.n_obs} cells of {len(asked)} conditions to {out} "
         f"({predicted.uns['scgim']['space']})."

@@ -120,7 +120,7 @@ def test_a_kill_while_cells_are_written_leaves_the_earlier_ones(
 ):
     out = tmp_path / "predicted.h5ad"
     out.write_text("earlier")
-    write = ad.AnnData.write_h5ad
+    write = ad.AnnData.write
 
     def write_and_be_killed(cells, path):
         write(cells, path)
@@ -128,7 +128,7 @@ def test_a_kill_while_cells_are_written_leaves_the_earlier_ones(
             file.truncate(path.stat().st_size * moment // 60)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(ad.AnnData, "write_h5ad", write_and_be_killed)
+    monkeypatch.setattr(ad.AnnData, "write", write_and_be_killed)
     run = partial(_run, "predict", saved, conditions, "--n-cells", 2, "--out", out)
     assert killed_after(60, run)
     assert out.read_text() == "earlier"

@@ -22,7 +22,7 @@ from scvi.model.base import BaseModelClass
 from scvi.model.base._constants import SAVE_KEYS
 from scvi.model.base._save_load import _initialize_model, _load_saved_files
 
-from scgim._files import new_folder, recover
+from scgim._files import new_folder, recover, write_cells
 from scgim.model._checks import check_genes
 from scgim.model.host._file_checks import (
     check_can_save,
@@ -127,7 +127,7 @@ class SavingMixin(BaseModelClass):
             super().save(str(folder), prefix, True, save_anndata, **kwargs)
             return
         if save_anndata and self.adata is not None:
-            self.adata.write(folder / f"{prefix}{_cells_name(self.adata)}")
+            write_cells(self.adata, folder / f"{prefix}{_cells_name(self.adata)}")
         saved = SavedModel(self.module.state_dict(), self.get_var_names(), self.saved_attributes())
         write_safe_files(saved, folder, prefix, version("scgim"))
 
