@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from scgim import pl
+from scgim._files import new_file
 from scgim._messages import check_at_least, check_choice
 from scgim.datasets import papalexi2021, sciplex2_a549
 from scgim.evaluation import RunResult
@@ -111,7 +112,8 @@ def _draw_curves(tables: dict[str, pd.DataFrame], path: Path) -> None:
     axes = figure.subplots()
     pl.dose_response(tables[CURVES], observed=tables[MEANS], dose_unit="µM", ax=axes)
     axes.set_ylabel("shift of mean log1p(CP10k)")
-    figure.savefig(path, dpi=150)
+    with new_file(path) as written:
+        figure.savefig(written, dpi=150)
 
 
 def _sciplex2(seeds: list[int], max_epochs: int | None) -> RunResult:

@@ -107,7 +107,8 @@ def demo(
 
 
 @app.command()
-def fit(  # noqa: PLR0913, PLR0917 - the options of a shell command
+def fit(  # noqa: PLR0913 - the options of a shell command
+    *,
     file: ScreenFile,
     perturbation: PerturbationColumn,
     control: ControlLabel,
@@ -138,6 +139,13 @@ def fit(  # noqa: PLR0913, PLR0917 - the options of a shell command
         ),
     ] = None,
     max_epochs: MaxEpochs = None,
+    checkpoint: Annotated[
+        bool,
+        typer.Option(
+            help="Keep the last epoch in a folder beside the output; after a stop the same command goes on "
+            "from there."
+        ),
+    ] = True,
     seed: Annotated[int, typer.Option(help="Seed of initialisation and training.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder to write.", file_okay=False)] = Path(
         "scgim-fit"
@@ -158,6 +166,7 @@ def fit(  # noqa: PLR0913, PLR0917 - the options of a shell command
         n_nodes=n_nodes,
         edges=edges,
         max_epochs=max_epochs,
+        checkpoint=checkpoint,
         seed=seed,
     )
     run_fit(file, out, settings, Console())
@@ -243,6 +252,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a shell command
 
 @app.command()
 def predict(
+    *,
     model: Annotated[
         Path, typer.Argument(help="Folder of a saved model.", exists=True, file_okay=False)
     ],
@@ -261,6 +271,14 @@ def predict(
         ),
     ] = None,
     n_cells: Annotated[int, typer.Option(help="Cells to predict per condition.", min=1)] = 500,
+    allow_pickle: Annotated[
+        bool,
+        typer.Option(
+            "--allow-pickle",
+            help="Load a model that is a pickle, as scgim 0.1 saved it. A pickle can run any code: only "
+            "from people you trust.",
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the predicted cells.")] = 0,
     out: Annotated[Path, typer.Option(help="File to write (h5ad).", dir_okay=False)] = Path(
         "predictions.h5ad"
@@ -270,7 +288,14 @@ def predict(
     from scgim.cli._predict import run_predict  # noqa: PLC0415 - heavy
 
     run_predict(
-        model, conditions, features=features, n_cells=n_cells, seed=seed, out=out, console=Console()
+        model,
+        conditions,
+        features=features,
+        n_cells=n_cells,
+        allow_pickle=allow_pickle,
+        seed=seed,
+        out=out,
+        console=Console(),
     )
 
 

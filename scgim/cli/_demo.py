@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from scgim import pl
+from scgim._files import write_cells
 from scgim.benchmark import ReplicateCeiling
 from scgim.benchmark._held_out_truth import HeldOutTruth, project
 from scgim.benchmark._mechanism_scores import MechanismScores
@@ -36,6 +37,7 @@ from scgim.evaluation import (
     TrainingScreen,
 )
 from scgim.evaluation.report._artifacts import OutputFolder
+from scgim.evaluation.report._csv import write_csv
 from scgim.evaluation.report._report import ReportTable
 
 if TYPE_CHECKING:
@@ -245,12 +247,12 @@ def _write_data(folder: OutputFolder, model: GIM, adata: AnnData, truth: HeldOut
     """Write the model, the annotated training cells and the predicted cells."""
     annotated = adata.copy()
     model.annotate(annotated)
-    annotated.write_h5ad(folder.path / "annotated.h5ad")
+    write_cells(annotated, folder.path / "annotated.h5ad")
     conditions = truth.conditions[["drug", "dose"]]
-    conditions.to_csv(folder.path / "conditions.csv", index=False)
+    write_csv(conditions, folder.path / "conditions.csv", index=False)
     predicted = model.predict(conditions, n_cells=N_PREDICTED_CELLS, seed=0)
-    predicted.write_h5ad(folder.path / "predictions.h5ad")
-    model.save(str(folder.path / "model"), overwrite=True)
+    write_cells(predicted, folder.path / "predictions.h5ad")
+    model.save(folder.path / "model")
 
 
 def _add_figures(

@@ -23,14 +23,14 @@ def plain_messages() -> Iterator[None]:
 
     A warning that comes again in the same words is printed once.
 
-    A mistake of the user is a ``ValueError`` or ``RuntimeError`` that scgim itself raised; it ends
-    the program with exit code 2. Anything else is a defect and keeps its traceback.
+    A mistake of the user is a ``ValueError``, ``RuntimeError`` or ``OSError`` that scgim itself
+    raised; it ends the program with exit code 2. Anything else is a defect and keeps its traceback.
     """
     with warnings.catch_warnings():
         warnings.showwarning = _EachWarningOnce()
         try:
             yield
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, OSError) as error:
             if not is_user_error(error):
                 raise
             _print_message("Error", "bold red", str(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scgim._files import write_cells
 from scgim.cli._quiet import quiet_packages
 from scgim.cli._tables_from_files import read_conditions, read_features
 from scgim.model import GIM
@@ -20,6 +21,7 @@ def run_predict(
     *,
     features: Path | None,
     n_cells: int,
+    allow_pickle: bool = False,
     seed: int,
     out: Path,
     console: Console,
@@ -36,6 +38,8 @@ def run_predict(
         CSV file with features of new perturbations.
     n_cells
         Cells per condition.
+    allow_pickle
+        Whether to load a model that is a pickle, which can run any code.
     seed
         Seed of the cells.
     out
@@ -44,13 +48,12 @@ def run_predict(
         Where to print.
     """
     quiet_packages()
-    model = GIM.load(str(model_folder), adata=False)
+    model = GIM.load(str(model_folder), adata=False, safe=not allow_pickle)
     key = model.registry_["setup_args"]["perturbation_key"]
     asked = read_conditions(conditions, key)
     known = None if features is None else read_features(features)
     predicted = model.predict(asked, n_cells=n_cells, features=known, seed=seed)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    predicted.write_h5ad(out)
+    write_cells(predicted, out)
     console.print(
         f"Wrote {predicted.n_obs} cells of {len(asked)} conditions to {out} "
         f"({predicted.uns['scgim']['space']})."

@@ -7,6 +7,8 @@ from pathlib import Path
 import anndata as ad
 import pandas as pd
 
+from scgim.evaluation.report._csv import unmark_text
+
 FEATURES_KEY = "perturbation_features"
 
 
@@ -84,7 +86,7 @@ def read_conditions(path: Path, perturbation_key: str) -> pd.DataFrame:
             "named as in the training data. Correct the file."
         )
         raise ValueError(msg)
-    return table
+    return table.assign(**{perturbation_key: table[perturbation_key].map(unmark_text)})
 
 
 def read_groups(path: Path) -> pd.Series:

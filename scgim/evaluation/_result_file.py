@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from scgim._files import write_text
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -40,7 +42,7 @@ def write_document(document: Mapping[str, object], path: Path) -> None:
     plain = json.dumps(
         document, indent=1, allow_nan=False, ensure_ascii=False, default=_table_to_records
     )
-    path.write_text(plain + "\n")
+    write_text(path, plain + "\n")
 
 
 def _table_to_records(value: object) -> list[dict[str, object]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 import pandas as pd
 
+from scgim._files import write_text
 from scgim._messages import check_at_least, check_choice, quote_some
 from scgim.data import split_combination
 from scgim.evaluation._checks import check_has_column, check_screen_labels, check_split_argument
@@ -151,7 +152,7 @@ class Split:
         path
             File to write.
         """
-        path.write_text(self.to_text() + "\n")
+        write_text(path, self.to_text() + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Split:

@@ -41,6 +41,14 @@ class FittingMixin(ModelParts):
     def fitted(self, fit: Fit) -> None:
         self._fitted, self.fitted_ = fit, fit.to_state()
 
+    def _read_fit(self) -> None:
+        if self.fitted_ is not None:
+            self._fitted = self.space.read(self.module, self.fitted_)
+            if not self.space.trains_weights:
+                _ = (
+                    self._fitted.interventions
+                )  # read from the file; of trained weights it is computed
+
     @property
     def _reference(self) -> TrainingStatistics | None:
         """Statistics of the model that was mapped on these cells, if it is a mapped one."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -39,20 +40,29 @@ from scgim.model._checks import check_model_options, check_no_proteins, check_sp
 from scgim.model._differential_expression_mixin import DifferentialExpressionMixin
 from scgim.model._fitting_mixin import FittingMixin
 from scgim.model._interpretation_mixin import InterpretationMixin
+from scgim.model._step_progress import show_cells, show_step, tell
 from scgim.model.host._datamodule_mixin import DataModuleMixin
 from scgim.model.host._hub_mixin import HubMixin
 from scgim.model.host._minify_mixin import MinifyMixin
 from scgim.model.host._mudata_mixin import MuDataMixin, columns_by_argument
 from scgim.model.host._query_mixin import QueryMixin
+from scgim.model.host._training_checkpoint import (
+    Checkpoint,
+    KeepCheckpoint,
+    TrainingRun,
+    split_as,
+)
 from scgim.module import CausalSpace, GeneLikelihood, GIMModule, ProteinLikelihood
 from scgim.spaces._genes_fit import GenesOptions, StructureKind
 from scgim.spaces._genes_space import GenesSpace
-from scgim.spaces._global_state import keep_interrupt_handler
+from scgim.spaces._global_state import keep_interrupt_handler, quiet_lightning
 from scgim.spaces._latent_space import LatentSpace
 from scgim.spaces._mechanism_choice import find_mechanism, name_mechanism
 from scgim.train import GIMTrainingPlan, KeepWeights, NonFiniteLossError
+from scgim.train._training_progress_bar import with_progress_bar
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping, Sequence
 
     from anndata import AnnData
@@ -377,6 +387,8 @@ class GIM(
         early_stopping: bool = True,
         fix_gauge: bool = True,
         search: GraphSearch | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        resume: str | os.PathLike[str] | None = None,
         accelerator: str = "auto",
         devices: int | list[int] | str = "auto",
         plan_kwargs: dict[str, Any] | None = None,
@@ -395,7 +407,8 @@ class GIM(
         ``enable_progress_bar`` only.
 
         Ctrl-C and a loss that is not finite stop training and keep the last good weights; Ctrl-C during a
-        search keeps the best graph so far.
+        search keeps the best graph so far. With ``checkpoint``, a training that was killed goes on by
+        ``resume``, loses at most one epoch, and ends on the CPU with the weights that it would have had.
 
         Parameters
         ----------
@@ -412,6 +425,11 @@ class GIM(
             mapped by :meth:`load_query_data` keeps that of its reference.
         search
             For ``causal_space="genes"``: how to search the graph, and what is known of it.
+        checkpoint
+            Folder in which to keep the last finished epoch, without a pickle.
+        resume
+            Folder of a checkpoint to go on from, with the same cells and arguments; the checkpoint
+            is kept there too, unless ``checkpoint`` is another folder.
         accelerator
             ``"cpu"``, ``"gpu"`` or ``"auto"``.
         devices
@@ -439,6 +457,8 @@ class GIM(
             "datasplitter_kwargs": datasplitter_kwargs,
             **trainer_kwargs,
         }
+        places = {"checkpoint": checkpoint, "resume": resume}
+        minibatches |= {name: Path(path) for name, path in places.items() if path is not None}
         self.space.check_train_arguments(search, minibatches | {"fix_gauge": fix_gauge})
         learn = partial(
             self._learn,
@@ -462,6 +482,8 @@ class GIM(
         max_epochs: int | None,
         batch_size: int,
         early_stopping: bool,
+        checkpoint: Path | None = None,
+        resume: Path | None = None,
         **trainer_kwargs: Any,
     ) -> None:
         """Train by gradients, as :meth:`train` says; it has the arguments."""
@@ -478,12 +500,27 @@ class GIM(
         trainer_kwargs.setdefault("check_val_every_n_epoch", max(1, max_epochs // 40))
         trainer_kwargs.setdefault("gradient_clip_val", 100.0)
         trainer_kwargs.setdefault("enable_model_summary", False)
+        # Nothing is logged within an epoch; Lightning warns where an epoch is shorter than this.
+        trainer_kwargs.setdefault("log_every_n_steps", 1)
         # The splitter already shares the cells among processes; Lightning would do it again.
         trainer_kwargs.setdefault("use_distributed_sampler", False)
-        trainer_kwargs["callbacks"] = [*trainer_kwargs.get("callbacks", []), keep]
+        callbacks = [*trainer_kwargs.get("callbacks", []), keep]
+        if checkpoint is not None or resume is not None:
+            arguments = {"max_epochs": max_epochs, "batch_size": batch_size}
+            arguments |= {"early_stopping": early_stopping}
+            arguments |= {name: trainer_kwargs[name] for name in ("train_size", "plan_kwargs")}
+            start, run = self._find_start(resume, arguments)
+            callbacks.append(KeepCheckpoint(checkpoint or resume, run, keep, start))
+            trainer_kwargs["datasplitter_kwargs"] = split_as(
+                start, trainer_kwargs["datasplitter_kwargs"]
+            )
+        is_shown = trainer_kwargs.get("enable_progress_bar", True)
+        trainer_kwargs["callbacks"] = callbacks
+        if is_shown and not trainer_kwargs.setdefault("simple_progress_bar", False):
+            trainer_kwargs["callbacks"] = with_progress_bar(callbacks)
         self.module.train()
         try:
-            with keep_interrupt_handler():
+            with keep_interrupt_handler(), quiet_lightning():
                 super().train(max_epochs, batch_size=batch_size, **trainer_kwargs)
         except NonFiniteLossError:
             keep.restore_last()
@@ -492,10 +529,23 @@ class GIM(
             # Lightning turns Ctrl-C into SystemExit and disables the signal.
             if not keep.was_interrupted:
                 raise
+            keep.restore_finished()
             warn(
                 f"Training was interrupted after {keep.n_epochs} of {max_epochs} epochs. The model "
-                "keeps what it has learned so far and can be used and saved."
+                f"keeps what it has learned so far and can be used and saved. {keep.describe()}"
             )
+            return
+        told = f"Trained {keep.n_epochs} of {max_epochs} epochs. {keep.describe()}"
+        tell(told, is_shown=is_shown and keep.kept_epoch < max_epochs)
+
+    def _find_start(
+        self, resume: Path | None, arguments: dict[str, Any]
+    ) -> tuple[Checkpoint | None, TrainingRun]:
+        """Read where to go on from, and say what has to be the same for it."""
+        manager = None if self.adata is None else self.adata_manager
+        about_model = self.registry_["setup_args"] | self.init_params_["non_kwargs"]
+        run = TrainingRun.of(arguments | about_model, manager)
+        return None if resume is None else Checkpoint.read(resume, run), run
 
     def _describe_non_finite(self, error: NonFiniteLossError) -> str:
         label = self.screen.table.labels[error.perturbation_code]
@@ -509,18 +559,23 @@ class GIM(
     def _learn(self, *, fix_gauge: bool, search: GraphSearch | None, show_progress: bool) -> None:
         """Learn what the perturbations do, now that the weights are trained."""
         self.module.eval()
-        self.fitted = self.space.fit(
-            self.module,
-            self._batches,
-            search=search,
-            reference=self._reference,
-            show_progress=show_progress,
-        )
+        # The search of named genes has a progress bar of its own.
+        is_shown = show_progress and self.space.trains_weights
+        n_cells, step = self.screen.n_cells, "Estimating interventions"
+        with show_cells(self._batches, n_cells, step, is_shown=is_shown) as read_cells:
+            self.fitted = self.space.fit(
+                self.module,
+                read_cells,
+                search=search,
+                reference=self._reference,
+                show_progress=show_progress,
+            )
         self.is_trained_ = True
         if self.fitted.history is not None:
             self.history_ = self.fitted.history
         if fix_gauge and self._reference is None:
-            self.fix_gauge()
+            with show_step("Choosing the basis of the nodes", is_shown=is_shown):
+                self.fix_gauge()
 
     def _expression_statistics(self) -> dict[str, Any]:
         """Start of the gene intercepts and the scale of the encoder's input, from the data."""

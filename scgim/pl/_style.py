@@ -74,7 +74,9 @@ def text_width(text: str, size: float) -> float:
 
     Measured on outlines at 100 points, because hinting distorts small letters.
     """
-    return float(TextPath((0, 0), text, size=100).get_extents().width) * size / 100
+    return (
+        float(TextPath((0, 0), text.replace("$", r"\$"), size=100).get_extents().width) * size / 100
+    )
 
 
 def text_colour(rgba: np.ndarray) -> np.ndarray:

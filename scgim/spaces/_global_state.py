@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import logging
 import signal
 import threading
+import warnings
 from contextlib import contextmanager
 from functools import wraps
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import torch
 
@@ -34,6 +37,38 @@ def keep_random_state(method: Callable[P, R]) -> Callable[P, R]:
             return method(*args, **kwargs)
 
     return wrapped
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's advice, hardware lines and deprecations within packages from the user.
+
+    A level that the user has chosen stays: only the level that Lightning sets when it is imported is
+    raised, and put back.
+    """
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    loud = [logger for logger in loggers if logger.level == logging.INFO]
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_others(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            *rest: Any,  # noqa: ANN401
+        ) -> None:
+            is_deprecation = issubclass(category, DeprecationWarning | FutureWarning)
+            if not (is_deprecation and {"lightning", "torch"} & set(Path(filename).parts)):
+                show(message, category, filename, *rest)
+
+        warnings.showwarning = show_others  # type: ignore[assignment]
+        for logger in loud:
+            logger.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            for logger in loud:
+                logger.setLevel(logging.INFO)
 
 
 @contextmanager

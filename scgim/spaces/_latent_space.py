@@ -246,9 +246,13 @@ def _warn_if_ambiguous(fit: LatentFit) -> None:
     targets, edges = fit.target_ambiguity(), fit.edge_ambiguity()
     if max(targets.mean(), edges.mean()) > MAX_AMBIGUOUS:
         assert fit.gauge is not None
+        found = " and ".join(
+            f"{int(calls.sum())} of {calls.size} {kind} calls"
+            for kind, calls in (("target", targets), ("edge", edges))
+            if calls.any()
+        )
         warn(
-            f"{int(targets.sum())} of {targets.size} target calls and {int(edges.sum())} of "
-            f"{edges.size} edge calls are ambiguous: {len(fit.gauge['near_ties'])} other bases or "
+            f"{found} are ambiguous: {len(fit.gauge['near_ties'])} other bases or "
             "causal orders of the nodes fit about as well as the best one and disagree on them. "
             "Predictions are not affected. Read the column `ambiguous` of "
             "`get_intervention_targets` and `get_causal_graph('ambiguous')`, and train with other "

@@ -1,9 +1,16 @@
+import os
+import signal
+from functools import partial
+
 import anndata as ad
 import pandas as pd
 import pytest
+from fixtures.kills import killed_after
 
 from scgim.cli import main
 from scgim.datasets import GenesWorld, ProgramsWorld
+from scgim.evaluation.report._report import Report
+from scgim.model.host._training_checkpoint import KeepCheckpoint
 
 KEYS = ("--perturbation", "drug", "--control", "vehicle", "--dose", "dose")
 
@@ -117,3 +124,84 @@ def test_named_genes_ask_for_counts_unless_told_otherwise(genes_screen, capsys):
     options = ("--causal-space", "genes", "--out", genes_screen / "counts")
     assert _run("fit", genes_screen / "screen.h5ad", *KEYS, *options) != 0
     assert "gene_likelihood='normal'" in capsys.readouterr().err.replace("\n", " ")
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_the_same_command_goes_on_after_a_kill(screen, tmp_path, monkeypatch, capsys):
+    options = ("--features", "drug_features", "--n-nodes", 3, "--max-epochs", 4)
+    fit = partial(_run, "fit", screen, *KEYS, *options, "--out")
+    assert fit(tmp_path / "whole", "--no-checkpoint") == 0
+    write = KeepCheckpoint._write
+
+    def write_and_be_killed(self, folder, trainer, plan):
+        write(self, folder, trainer, plan)
+        if trainer.current_epoch == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(KeepCheckpoint, "_write", write_and_be_killed)
+    assert killed_after(120, lambda: fit(tmp_path / "out"))
+    monkeypatch.undo()
+    assert {path.name for path in tmp_path.iterdir()} == {"whole", "out-checkpoint"}
+    assert fit(tmp_path / "out") == 0
+    assert "Going on from the last epoch" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir()} == {"whole", "out"}
+    name = "model/weights.safetensors"
+    assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    tables = [path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*.csv")]
+    assert len(tables) == 4
+    for table in tables:  # same seed, same bytes
+        assert (tmp_path / "out" / table).read_bytes() == (tmp_path / "whole" / table).read_bytes()
+
+
+def test_another_command_begins_anew(screen, tmp_path, capsys):
+    (tmp_path / "out-checkpoint").mkdir()
+    (tmp_path / "out-checkpoint" / "scgim.json").write_text("of another training")
+    options = ("--features", "drug_features", "--n-nodes", 3, "--max-epochs", 1)
+    assert _run("fit", screen, *KEYS, *options, "--out", tmp_path / "out") == 0
+    assert "Beginning anew" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir()} == {"out"}
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_kill_while_files_are_written_leaves_the_earlier_folder(screen, tmp_path, monkeypatch):
+    options = ("--features", "drug_features", "--n-nodes", 3, "--max-epochs", 1)
+    fit = partial(_run, "fit", screen, *KEYS, *options, "--no-checkpoint", "--out")
+    out = tmp_path / "out"
+    assert fit(out) == 0
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+
+    def be_killed(*arguments):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    for place, name in ((ad.AnnData, "write"), (Report, "write")):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, be_killed)
+            assert killed_after(120, lambda: fit(out))
+        assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+    assert fit(out) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_names_are_never_run_or_set_as_mathematics(screen, tmp_path):
+    names = {
+        "drug_00": "<script>alert(1)</script>",
+        "drug_01": "=HYPERLINK(1)",
+        "drug_02": "$\\frac{$",
+        "drug_03": "@cmd",
+        "drug_04": "\"quoted\" & 'x'",
+    }
+    adata = ad.read_h5ad(screen)
+    adata.obs["drug"] = adata.obs["drug"].astype(str).replace(names)
+    adata.uns["drug_features"] = adata.uns["drug_features"].rename(index=names)
+    adata.var_names = ["$\\bad{$", "<b>gene", *adata.var_names[2:]]
+    adata.write_h5ad(tmp_path / "screen.h5ad")
+    options = ("--features", "drug_features", "--n-nodes", 3, "--max-epochs", 1)
+    out = tmp_path / "out"
+    assert _run("fit", tmp_path / "screen.h5ad", *KEYS, *options, "--out", out) == 0
+    page = (out / "report.html").read_text()
+    assert "<script" not in page
+    assert "<b>" not in page
+    targets = pd.read_csv(out / "tables" / "intervention_targets.csv")
+    found = set(targets["perturbation"])
+    assert {"'=HYPERLINK(1)", "'@cmd", "<script>alert(1)</script>"} <= found
+    assert not [name for name in found if name.startswith(("=", "+", "-", "@"))]

@@ -1,9 +1,16 @@
+import os
+import signal
+import time
+from functools import partial
+
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.kills import killed_after
 
 from scgim.cli import main
+from scgim.cli._tables_from_files import read_conditions
 from scgim.datasets import ProgramsWorld
 from scgim.model import GIM
 
@@ -86,3 +93,57 @@ def test_unknown_drug_without_features_is_refused(saved, tmp_path, capsys):
     assert "mine" in printed
     assert "Traceback" not in printed
     assert not out.exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_kill_at_any_moment_leaves_the_earlier_or_the_new_cells(saved, conditions, tmp_path):
+    out = tmp_path / "here" / "predicted.h5ad"
+    start = time.perf_counter()
+    _run("predict", saved, conditions, "--n-cells", 5, "--out", out)
+    seconds = time.perf_counter() - start
+
+    def predict():
+        _run("predict", saved, conditions, "--n-cells", 50, "--out", out)
+
+    n_killed = sum(killed_after(1.2 * seconds * k / 24, predict) for k in range(1, 25))
+    assert n_killed > 5
+    assert ad.read_h5ad(out).n_obs in {10, 100}
+    predict()
+    assert ad.read_h5ad(out).n_obs == 100
+    assert [path.name for path in out.parent.iterdir()] == ["predicted.h5ad"]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("moment", [0, 20, 59])
+def test_a_kill_while_cells_are_written_leaves_the_earlier_ones(
+    saved, conditions, tmp_path, monkeypatch, moment
+):
+    out = tmp_path / "predicted.h5ad"
+    out.write_text("earlier")
+    write = ad.AnnData.write
+
+    def write_and_be_killed(cells, path):
+        write(cells, path)
+        with path.open("r+b") as file:  # as if the kill had come in the middle of the file
+            file.truncate(path.stat().st_size * moment // 60)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(ad.AnnData, "write", write_and_be_killed)
+    run = partial(_run, "predict", saved, conditions, "--n-cells", 2, "--out", out)
+    assert killed_after(60, run)
+    assert out.read_text() == "earlier"
+
+
+def test_a_pickle_is_loaded_only_when_it_is_trusted(saved, conditions, tmp_path, capsys):
+    GIM.load(saved, adata=False).save(tmp_path / "old", safe=False)
+    options = (tmp_path / "old", conditions, "--n-cells", 3, "--out", tmp_path / "o.h5ad")
+    assert _run("predict", *options) == 2
+    assert "is a pickle, which can run any code" in capsys.readouterr().err
+    assert _run("predict", *options, "--allow-pickle") == 0
+    assert ad.read_h5ad(tmp_path / "o.h5ad").n_obs == 6
+
+
+def test_marked_names_of_drugs_are_read_without_their_marks(saved, tmp_path):
+    table = pd.DataFrame({"drug": ["'-drug"], "dose": [1.0]})
+    table.to_csv(tmp_path / "c.csv", index=False)
+    assert read_conditions(tmp_path / "c.csv", "drug")["drug"].tolist() == ["-drug"]

@@ -189,9 +189,9 @@ def summarise(cells: ad.AnnData, n_cells: int) -> dict[str, np.ndarray]:
 def store(kind: str) -> None:
     """Train and save a model of a kind, and what it gives."""
     model = train(kind)
-    model.save(STORED / kind, overwrite=True, safe=True)
+    model.save(STORED / kind, overwrite=True)
     if kind == "programs":
-        model.save(STORED / PICKLED, overwrite=True)
+        model.save(STORED / PICKLED, overwrite=True, safe=False)
     found = outputs(model)
     rounded = {k: v.astype(np.float32) if v.dtype == np.float64 else v for k, v in found.items()}
     np.savez_compressed(STORED / f"{kind}.npz", **rounded)

@@ -43,7 +43,8 @@ def read(kind):
 def loaded(request):
     """Outputs of a stored model that is loaded with its cells, and the stored ones."""
     kind = "programs" if request.param == store.PICKLED else request.param
-    model = GIM.load(store.STORED / request.param, store.make_screen(kind), accelerator="cpu")
+    folder, cells = store.STORED / request.param, store.make_screen(kind)
+    model = GIM.load(folder, cells, accelerator="cpu", safe=request.param != store.PICKLED)
     return store.outputs(model), read(kind)
 
 

@@ -72,3 +72,9 @@ def test_smallest_text_is_legible_at_journal_width(targets, chain, response):
         ]
         assert min(sizes) >= _style.MIN_FONT_SIZE
         assert figure.get_size_inches()[0] * 25.4 == pytest.approx(85.0)
+
+
+def test_a_name_with_dollar_signs_has_the_width_of_its_letters():
+    plain = _style.text_width("a$b$c", 10)
+    assert _style.text_width("abc", 10) < plain
+    assert _style.text_width("$\\bad{$", 10) > 0

@@ -1,10 +1,17 @@
+import logging
 import signal
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
-from scgim.spaces._global_state import keep_interrupt_handler, keep_random_state, one_thread
+from scgim.spaces._global_state import (
+    keep_interrupt_handler,
+    keep_random_state,
+    one_thread,
+    quiet_lightning,
+)
 
 
 def test_random_state_is_as_it_was_even_after_an_error():
@@ -52,3 +59,42 @@ def test_interrupt_handler_is_put_back_in_the_main_thread_and_left_alone_in_othe
 def _enter_and_leave():
     with keep_interrupt_handler():
         pass
+
+
+def test_lightning_is_quiet_inside_and_as_before_outside():
+    logger = logging.getLogger("lightning.pytorch")
+    before, level = warnings.showwarning, logger.level
+    logger.setLevel(logging.INFO)
+    try:
+        with quiet_lightning():
+            assert not logging.getLogger("lightning.pytorch.utilities.rank_zero").isEnabledFor(
+                logging.INFO
+            )
+        assert logger.level == logging.INFO
+        logger.setLevel(logging.DEBUG)  # of a user who wants to hear everything
+        with quiet_lightning():
+            assert logger.level == logging.DEBUG
+    finally:
+        logger.setLevel(level)
+    assert warnings.showwarning is before
+
+
+def test_deprecations_within_packages_are_kept_from_the_user_and_others_are_not():
+    place = {"filename": "/site-packages/lightning/pytorch/loop.py", "lineno": 1}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")  # noqa: TID251 - put back at the end of the block
+        with quiet_lightning():
+            warnings.warn_explicit("of a package", FutureWarning, **place)
+            warnings.warn_explicit("of a loop", UserWarning, **place)
+            warnings.warn_explicit("of mine", FutureWarning, "mine.py", 1)
+    assert [str(warning.message) for warning in caught] == ["of a loop", "of mine"]
+
+
+def test_training_prints_nothing_of_other_packages(screen, trained, capfd):
+    trained(screen.copy(), max_epochs=2, fix_gauge=True, enable_progress_bar=True)
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    for word in ("GPU", "TPU", "Tip", "deprecated", "logging interval", "max_epochs"):
+        assert word not in printed.err
+    for words in ("Training 2/2", "Estimating interventions", "Choosing the basis of the nodes"):
+        assert words in printed.err

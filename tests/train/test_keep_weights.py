@@ -102,3 +102,53 @@ def test_an_interruption_is_told_from_an_error(run):
     assert not run.keep.was_interrupted
     run.keep.on_exception(run.trainer, None, KeyboardInterrupt())
     assert run.keep.was_interrupted
+
+
+def test_it_says_which_epoch_was_kept(run):
+    run.epochs((1.0, 0.2), (2.0, 0.9), (3.0, 0.5))
+    assert run.keep.describe() == (
+        "It keeps the weights of epoch 2 of 3, the best (score on held-out conditions 0.90; 0.50 at "
+        "the end)."
+    )
+
+
+def test_it_says_that_the_last_epoch_was_kept(run):
+    run.epochs((1.0, 0.2), (2.0, 0.9))
+    assert run.keep.describe() == (
+        "It keeps the weights of epoch 2 of 2 (score on held-out conditions 0.90)."
+    )
+
+
+def test_without_a_score_it_names_the_epoch_alone(run):
+    run.epochs((1.0, None), (2.0, None))
+    assert run.keep.describe() == "It keeps the weights of epoch 2 of 2."
+
+
+def test_without_an_epoch_it_says_so(run):
+    run.keep.restore_finished()
+    assert run.keep.describe() == "No epoch was finished, so the weights are those it started with."
+
+
+def test_the_best_finished_epoch_is_put_back_from_within_an_epoch(run):
+    run.epochs((1.0, 0.2), (2.0, 0.9), (3.0, 0.5))
+    run.set(7.0)
+    run.keep.restore_finished()
+    assert run.weight == 2.0
+
+
+def test_the_last_finished_epoch_is_put_back_where_none_is_better(run):
+    run.epochs((1.0, 0.2), (2.0, 0.9))
+    run.set(7.0)
+    run.keep.restore_finished()
+    assert run.weight == 2.0
+
+
+def test_what_was_kept_can_be_taken_over(run):
+    run.epochs((1.0, 0.9), (2.0, 0.2))
+    best, values = run.keep.state()
+    other = _Run()
+    other.set(2.0)
+    other.keep.load_state(values, best)
+    other.keep.restore_finished()
+    assert other.weight == 1.0
+    assert other.keep.describe() == run.keep.describe()

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 
 import jinja2
 import pandas as pd
+from matplotlib.text import Text
 from rich import box
 from rich.table import Table
+
+from scgim._files import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -169,7 +172,7 @@ class Report:
         path
             File to write.
         """
-        path.write_text(self.to_html(), encoding="utf-8")
+        write_text(path, self.to_html())
 
 
 def describe_versions() -> dict[str, str]:
@@ -229,6 +232,14 @@ def to_png(figure: Figure) -> bytes:
     -------
     The image.
     """
+    _write_names_plainly(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=RESOLUTION, facecolor="white")
     return buffer.getvalue()
+
+
+def _write_names_plainly(figure: Figure) -> None:
+    """Take dollar signs in names for what they are; only numbers on the axes are mathematics."""
+    for text in figure.findobj(Text):
+        if "mathdefault" not in text.get_text():
+            text.set_parse_math(False)

@@ -30,6 +30,7 @@ from scgim.evaluation.report._artifacts import OutputFolder
 from scgim.evaluation.report._audit_section import add_audit, audit_evaluation, join_found
 from scgim.evaluation.report._collapse_section import add_collapse
 from scgim.evaluation.report._control_section import add_control
+from scgim.evaluation.report._csv import write_csv
 from scgim.evaluation.report._evaluation_figures import (
     COVERAGE_LEVELS,
     add_differences,
@@ -489,11 +490,11 @@ def _write_tables(
     audit: FeatureAudit | str,
 ) -> None:
     tables.mkdir(parents=True, exist_ok=True)
-    scores.to_csv(tables / "scores.csv", index=False)
-    verdict.differences.to_csv(tables / "paired_differences.csv", index=False)
-    _coverage_of(results).to_csv(tables / "coverage.csv", index=False)
+    write_csv(scores, tables / "scores.csv", index=False)
+    write_csv(verdict.differences, tables / "paired_differences.csv", index=False)
+    write_csv(_coverage_of(results), tables / "coverage.csv", index=False)
     if isinstance(audit, FeatureAudit):
-        audit.effects.to_csv(tables / "feature_audit.csv", index=False)
+        write_csv(audit.effects, tables / "feature_audit.csv", index=False)
     for result in results:
         result.split.save(tables / f"split_seed{result.seed}.json")
 

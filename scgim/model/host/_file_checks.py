@@ -62,20 +62,19 @@ def check_has_model(folder: Path, names: Iterable[str]) -> None:
         raise ValueError(message)
 
 
-def check_no_pickle(folder: Path, pickle_name: str, *, is_safe: bool) -> None:
+def check_no_pickle(path: Path, *, is_safe: bool, is_downloaded: bool = False) -> None:
     """Raise where loading would have to execute, or choose to ignore, a pickle.
 
     Parameters
     ----------
-    folder
-        Folder from which a model is to be loaded.
-    pickle_name
-        Name of the file of the scvi-tools format.
+    path
+        File of the scvi-tools format.
     is_safe
         Whether the folder holds a model in the safe format.
+    is_downloaded
+        Whether it would be downloaded where it is not there.
     """
-    path = folder / pickle_name
-    if not path.exists():
+    if not path.exists() and (is_safe or not is_downloaded):
         return
     if is_safe:
         message = (
@@ -85,8 +84,9 @@ def check_no_pickle(folder: Path, pickle_name: str, *, is_safe: bool) -> None:
     else:
         message = (
             f"{str(path)!r} is a pickle, which can run any code when it is loaded; it was not "
-            "opened. Ask for a model saved by `GIM.save(..., safe=True)`, or leave out "
-            "`safe=True` if you trust whoever made the file."
+            "opened. If you trust whoever made it (scgim 0.1 saved pickles by default), pass "
+            "`safe=False`, in the shell `--allow-pickle`, and save the model again with `GIM.save`, "
+            "which writes no pickle. Else ask for a model that was saved by scgim 0.2."
         )
     raise ValueError(message)
 
@@ -245,5 +245,5 @@ def describe_unsupported(name: str, value: object) -> str:
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
     return (
         f"The safe format holds numbers, text, arrays, lists and dictionaries, and `{name}` is a "
-        f"{kind}. Remove this attribute, or save without `safe=True`."
+        f"{kind}. Remove this attribute, or save a pickle with `safe=False`."
     )

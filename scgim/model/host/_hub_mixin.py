@@ -27,7 +27,7 @@ class HubMixin(SavingMixin):
         dir_path: str | os.PathLike[str],
         adata: AnnData | MuData | None = None,
         *,
-        safe: bool = False,
+        safe: bool = True,
         **kwargs: Any,  # noqa: ANN401, passed on
     ) -> Self:
         """Load a model from a folder that :class:`scvi.hub.HubModel` wrote or downloaded.
@@ -42,7 +42,7 @@ class HubMixin(SavingMixin):
         adata
             Cells with the genes of training; those in the folder if not given, or none.
         safe
-            Whether to refuse a folder whose model could run code.
+            Whether to refuse a folder whose model could run code; ``False`` loads a pickle.
         **kwargs
             Passed to :meth:`load`.
 

@@ -20,6 +20,7 @@ from scgim.model.host._query_checks import (
 from scgim.module import grow_state, learn_only_new
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
     from mudata import MuData
 
@@ -36,6 +37,7 @@ class QueryMixin(ModelParts, ArchesMixin):
         reference_model: str | os.PathLike[str] | Self,
         *,
         unfrozen: bool = False,
+        safe: bool = True,
         accelerator: str = "auto",
         device: int | str = "auto",
     ) -> Self:
@@ -58,6 +60,8 @@ class QueryMixin(ModelParts, ArchesMixin):
             Trained model, or the folder of one.
         unfrozen
             Whether everything may learn.
+        safe
+            Whether to refuse a folder whose model could run code, see :meth:`load`.
         accelerator
             ``"cpu"``, ``"gpu"`` or ``"auto"``.
         device
@@ -72,9 +76,7 @@ class QueryMixin(ModelParts, ArchesMixin):
         ValueError
             When genes, columns or features are missing, or a covariate has new categories.
         """
-        reference = reference_model
-        if isinstance(reference, str | os.PathLike):
-            reference = cls.load(reference, adata=False)
+        reference = cls._load_reference(reference_model, safe=safe)
         check_reference(reference, cls.__name__)
         reference.space.check_can_map()
         arguments = reference.registry_["setup_args"]
@@ -97,6 +99,76 @@ class QueryMixin(ModelParts, ArchesMixin):
         if not unfrozen:
             model.is_trained_ = learn_only_new(model.module, known) == 0
         return model
+
+    @classmethod
+    def prepare_query_anndata(
+        cls,
+        adata: AnnData,
+        reference_model: str | os.PathLike[str] | Self,
+        return_reference_var_names: bool = False,
+        inplace: bool = True,
+        *,
+        safe: bool = True,
+    ) -> AnnData | pd.Index | None:
+        """Give new cells the genes of a reference, in its order, see :class:`scvi.model.base.ArchesMixin`.
+
+        Parameters
+        ----------
+        adata
+            New cells.
+        reference_model
+            Trained model, or the folder of one.
+        return_reference_var_names
+            Whether to return the genes of the reference only.
+        inplace
+            Whether to change ``adata``.
+        safe
+            Whether to refuse a folder whose model could run code, see :meth:`load`.
+
+        Returns
+        -------
+        New cells where not in place, or the genes.
+        """
+        reference = cls._load_reference(reference_model, safe=safe)
+        return super().prepare_query_anndata(adata, reference, return_reference_var_names, inplace)
+
+    @classmethod
+    def prepare_query_mudata(
+        cls,
+        mdata: MuData,
+        reference_model: str | os.PathLike[str] | Self,
+        return_reference_var_names: bool = False,
+        inplace: bool = True,
+        *,
+        safe: bool = True,
+    ) -> MuData | dict[str, pd.Index] | None:
+        """Give new cells the variables of a reference, see :class:`scvi.model.base.ArchesMixin`.
+
+        Parameters
+        ----------
+        mdata
+            New cells.
+        reference_model
+            Trained model, or the folder of one.
+        return_reference_var_names
+            Whether to return the variables of the reference only.
+        inplace
+            Whether to change ``mdata``.
+        safe
+            Whether to refuse a folder whose model could run code, see :meth:`load`.
+
+        Returns
+        -------
+        New cells where not in place, or the variables by modality.
+        """
+        reference = cls._load_reference(reference_model, safe=safe)
+        return super().prepare_query_mudata(mdata, reference, return_reference_var_names, inplace)
+
+    @classmethod
+    def _load_reference(cls, reference: str | os.PathLike[str] | Self, *, safe: bool) -> Self:
+        if not isinstance(reference, str | os.PathLike):
+            return reference
+        return cls.load(reference, adata=False, safe=safe)
 
 
 def _check_cells(adata: AnnData | MuData, reference: QueryMixin, features_key: str | None) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,8 +21,10 @@ from scgim.model.host._file_checks import (
     describe_damage,
     describe_unsupported,
 )
+from scgim.model.host._saved_checks import check_var_names
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from torch import Tensor
@@ -30,6 +33,9 @@ FORMAT_VERSION = 2
 DESCRIPTION_NAME = "scgim.json"
 WEIGHTS_NAME = "weights.safetensors"
 ARRAYS_NAME = "arrays.safetensors"
+CHANGED = "its checksum is not the one that was saved"
+# Values of a model lie a dozen levels deep at most; deeper ones would exhaust the stack.
+MAX_DEPTH = 60
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,7 @@ def write_safe_files(model: SavedModel, folder: Path, prefix: str, scgim_version
         "files": {name: _checksum(folder / name) for name in names},
         **encoded,
     }
+    description["checksum"] = _checksum_of(description)
     text = json.dumps(description, indent=1, allow_nan=False)
     (folder / f"{prefix}{DESCRIPTION_NAME}").write_text(text, encoding="utf-8")
 
@@ -114,7 +121,7 @@ def read_safe_files(folder: Path, prefix: str = "") -> SavedModel:
     description = _read_description(description_path)
     for path in (weights_path, arrays_path):
         if _checksum(path) != description["files"].get(path.name):
-            raise ValueError(describe_damage(path, "its checksum is not the one that was saved"))
+            raise ValueError(describe_damage(path, CHANGED))
     try:
         weights, arrays = load_weights(weights_path), load_arrays(arrays_path)
     except SafetensorError as error:
@@ -122,16 +129,17 @@ def read_safe_files(folder: Path, prefix: str = "") -> SavedModel:
     try:
         attributes = _decode(description["attributes"], arrays)
         var_names = _decode(description["var_names"], arrays)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
         what = f"an entry cannot be read ({error!r})"
         raise ValueError(describe_damage(description_path, what)) from error
+    check_var_names(var_names, description_path)
     return SavedModel(weights, var_names, attributes)
 
 
 def _read_description(path: Path) -> dict[str, Any]:
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # also the errors of JSON and of the encoding
+        description = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except (RecursionError, ValueError) as error:  # also the errors of JSON and of the encoding
         raise ValueError(describe_damage(path, f"it is not JSON ({error})")) from error
     if not isinstance(description, dict):
         raise ValueError(describe_damage(path, "it does not describe a model"))  # noqa: TRY004
@@ -139,7 +147,22 @@ def _read_description(path: Path) -> dict[str, Any]:
     for key, kind in (("files", dict), ("attributes", dict), ("var_names", dict)):
         if not isinstance(description.get(key), kind):
             raise ValueError(describe_damage(path, f"its entry {key!r} is missing"))  # noqa: TRY004
+    # Format 1 has no checksum of the description.
+    if "checksum" in description or description["format_version"] > 1:
+        found = description.pop("checksum", None)
+        if found != _checksum_of(description):
+            raise ValueError(describe_damage(path, CHANGED))
     return description
+
+
+def _refuse_constant(constant: str) -> None:
+    message = f"{constant} is no JSON"
+    raise ValueError(message)
+
+
+def _checksum_of(description: dict[str, Any]) -> str:
+    """Checksum of all entries of a description but the checksum itself."""
+    return hashlib.sha256(json.dumps(description).encode()).hexdigest()
 
 
 def _checksum(path: Path) -> str:
@@ -179,27 +202,33 @@ def _encode_array(value: np.ndarray, name: str, arrays: dict[str, np.ndarray]) -
     return {"$objects": entries, "shape": list(value.shape)}
 
 
-def _decode(value: Any, arrays: dict[str, np.ndarray]) -> Any:  # noqa: ANN401
+def _decode(value: Any, arrays: dict[str, np.ndarray], depth: int = 0) -> Any:  # noqa: ANN401
+    if depth > MAX_DEPTH:
+        message = f"it is nested more than {MAX_DEPTH} deep"
+        raise ValueError(message)
+    decode = partial(_decode, arrays=arrays, depth=depth + 1)
     if isinstance(value, list):
-        return [_decode(entry, arrays) for entry in value]
-    if not isinstance(value, dict):
-        return value
-    kind = next(iter(value))
-    content = value[kind]
+        return [decode(entry) for entry in value]
+    return _decode_marked(value, arrays, decode) if isinstance(value, dict) else value
+
+
+def _decode_marked(
+    value: dict[str, Any], arrays: dict[str, np.ndarray], decode: Callable[[Any], Any]
+) -> Any:  # noqa: ANN401
+    """Decode what JSON has no word for, marked by its first key."""
+    kind = next(iter(value), None)
     match kind:
         case "$float":
-            decoded: Any = float(content)
+            return float(value[kind])
         case "$array":
-            decoded = arrays[content]
+            return arrays[value[kind]]
         case "$tuple":
-            decoded = tuple(_decode(content, arrays))
+            return tuple(decode(value[kind]))
         case "$dict":
-            decoded = {_decode(key, arrays): _decode(entry, arrays) for key, entry in content}
+            return {decode(key): decode(entry) for key, entry in value[kind]}
         case "$objects":
-            decoded = np.empty(len(content), dtype=object)
-            decoded[:] = _decode(content, arrays)
-            decoded = decoded.reshape(value["shape"])
-        case _:
-            message = f"unknown kind {kind!r}"
-            raise ValueError(message)
-    return decoded
+            entries = np.empty(len(value[kind]), dtype=object)
+            entries[:] = decode(value[kind])
+            return entries.reshape(value["shape"])
+    message = f"unknown kind {kind!r}"
+    raise ValueError(message)

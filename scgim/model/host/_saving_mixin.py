@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import pickle
-import shutil
-import tempfile
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -11,16 +10,19 @@ import anndata
 import mudata
 import numpy as np
 import pandas as pd
+import rich.pretty  # noqa: F401 - scvi-tools calls it without importing it
 import torch
 from anndata import AnnData
 from lightning.pytorch.utilities import rank_zero_only
 from mudata import MuData
+from scvi.data import AnnDataManager
 from scvi.data._constants import _MODEL_NAME_KEY, _SETUP_ARGS_KEY, _SETUP_METHOD_NAME
 from scvi.model._utils import parse_device_args
 from scvi.model.base import BaseModelClass
 from scvi.model.base._constants import SAVE_KEYS
 from scvi.model.base._save_load import _initialize_model, _load_saved_files
 
+from scgim._files import new_folder, recover, write_cells
 from scgim.model._checks import check_genes
 from scgim.model.host._file_checks import (
     check_can_save,
@@ -42,9 +44,11 @@ from scgim.model.host._safe_files import (
     read_safe_files,
     write_safe_files,
 )
+from scgim.model.host._saved_checks import check_attributes, check_sizes, check_weights
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
 
 SAFE_NAMES = (DESCRIPTION_NAME, WEIGHTS_NAME, ARRAYS_NAME)
 # What torch and pickle raise for bytes that are not, or no longer, a model.
@@ -74,14 +78,14 @@ class SavingMixin(BaseModelClass):
         overwrite: bool = False,
         save_anndata: bool = False,
         *,
-        safe: bool = False,
+        safe: bool = True,
         **kwargs: Any,
     ) -> None:
         """Save the model in a folder.
 
-        Everything is written to a folder beside it first and moved when complete, so what was
-        there stays as it was when saving fails. Under a distributed strategy only the first
-        process writes.
+        Everything is written to a folder beside it first, which takes its place when complete, so
+        what was there stays as it was when saving fails or is killed. Under a distributed strategy
+        only the first process writes.
 
         Parameters
         ----------
@@ -94,23 +98,19 @@ class SavingMixin(BaseModelClass):
         save_anndata
             Whether to save the cells with the model.
         safe
-            Whether to write safetensors and JSON, which cannot run code when they are loaded, in
-            place of the pickle of scvi-tools.
+            Whether to write safetensors and JSON, which cannot run code when they are loaded.
+            ``False`` writes the pickle of scvi-tools, for tools that read only that; those who load
+            it have to trust you, and to say so.
         **kwargs
             Passed to :meth:`scvi.model.base.BaseModelClass.save`.
         """
         folder = Path(dir_path)
         if vars(rank_zero_only)["rank"] == 0:
             check_can_save(folder, overwrite=overwrite)
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-            try:
-                written = staging / "model"
-                written.mkdir()  # not the temporary folder itself, which only its owner may read
+            # A model in the other format is replaced too; all else in the folder stays.
+            replaced = {f"{prefix or ''}{name}" for name in (*SAFE_NAMES, SAVE_KEYS.MODEL_FNAME)}
+            with new_folder(folder, keep=lambda file: str(file) not in replaced) as written:
                 self._write(written, prefix or "", save_anndata=save_anndata, safe=safe, **kwargs)
-                _publish(written, folder, prefix or "")
-            finally:
-                shutil.rmtree(staging)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.barrier()
 
@@ -127,7 +127,7 @@ class SavingMixin(BaseModelClass):
             super().save(str(folder), prefix, True, save_anndata, **kwargs)
             return
         if save_anndata and self.adata is not None:
-            self.adata.write(folder / f"{prefix}{_cells_name(self.adata)}")
+            write_cells(self.adata, folder / f"{prefix}{_cells_name(self.adata)}")
         saved = SavedModel(self.module.state_dict(), self.get_var_names(), self.saved_attributes())
         write_safe_files(saved, folder, prefix, version("scgim"))
 
@@ -137,13 +137,14 @@ class SavingMixin(BaseModelClass):
         dir_path: str | os.PathLike[str],
         adata: AnnData | MuData | bool | None = None,
         *,
-        safe: bool = False,
+        safe: bool = True,
         **kwargs: Any,
     ) -> Self:
-        """Load a saved model.
+        """Load a saved model; nothing in its files is executed.
 
-        A model saved by ``save(..., safe=True)`` is recognised, and nothing in its files is
-        executed. One in the format of scvi-tools is a pickle: load it only from people you trust.
+        A model in the format of scvi-tools (``save(..., safe=False)``, the default of scgim 0.1) is a
+        pickle, which can run any code: it is refused unless ``safe=False`` says that you trust
+        whoever made it.
 
         Parameters
         ----------
@@ -153,7 +154,7 @@ class SavingMixin(BaseModelClass):
             Cells with the genes of training; ``None`` for those saved with the model, ``False``
             for none: predictions need none.
         safe
-            Whether to refuse a folder whose model could run code.
+            Whether to refuse a folder whose model could run code; ``False`` loads a pickle.
         **kwargs
             Passed to :meth:`scvi.model.base.BaseModelClass.load`.
 
@@ -169,13 +170,12 @@ class SavingMixin(BaseModelClass):
         """
         folder, prefix = Path(dir_path), kwargs.get("prefix") or ""
         backup_url = kwargs.get("backup_url")
-        is_safe = _is_safe(folder, prefix, has_backup=backup_url is not None)
-        if safe or is_safe:
-            check_no_pickle(folder, f"{prefix}{SAVE_KEYS.MODEL_FNAME}", is_safe=is_safe)
+        is_safe = _is_safe(folder, prefix, trusted=not safe, has_backup=backup_url is not None)
         saved = (
             read_safe_files(folder, prefix) if is_safe else _read_pickle(folder, prefix, backup_url)
         )
-        check_model_class(folder, saved.attributes["registry_"].get(_MODEL_NAME_KEY), cls.__name__)
+        registry = _registry_of(saved, folder / f"{prefix}{DESCRIPTION_NAME}")
+        check_model_class(folder, registry.get(_MODEL_NAME_KEY), cls.__name__)
         if adata is None:
             adata = _read_cells(folder, prefix, saved)
         if isinstance(adata, AnnData) and not isinstance(saved.var_names, dict):
@@ -185,8 +185,30 @@ class SavingMixin(BaseModelClass):
             _upgrade(model)
             model.history_ = from_plain(model.history_)
             return model
+        cls._try_out(saved, folder, prefix)
         cells = None if isinstance(adata, bool) else adata
-        return cls._build(saved, cells, **kwargs)
+        model = cls._build(saved, cells, **kwargs)
+        with _say_damaged(folder / f"{prefix}{DESCRIPTION_NAME}"):
+            model._read_fit()  # noqa: SLF001 - of this class
+        return model
+
+    @classmethod
+    def _try_out(cls, saved: SavedModel, folder: Path, prefix: str) -> None:
+        """Make the model once without memory for its weights, and compare it with the files."""
+        path = folder / f"{prefix}{DESCRIPTION_NAME}"
+        with _say_damaged(path):
+            attributes = _newest_attributes(saved)
+            check_attributes(attributes, cls, path)
+            n_bytes = sum((folder / f"{prefix}{name}").stat().st_size for name in SAFE_NAMES)
+            check_sizes(attributes, n_bytes, path)
+            registry = attributes.pop("registry_")
+            with torch.device("meta"), torch.random.fork_rng(devices=[]):
+                model = _initialize_model(cls, None, registry, attributes, None)
+                model.module.on_load(model)
+        check_weights(saved.weights, model.module.state_dict(), folder / f"{prefix}{WEIGHTS_NAME}")
+
+    def _read_fit(self) -> None:
+        """Read what was learned beside the weights, where there is something."""
 
     @classmethod
     def _build(
@@ -198,8 +220,7 @@ class SavingMixin(BaseModelClass):
         **_: Any,
     ) -> Self:
         """Set up cells and make the model of a safe folder, as scvi-tools does for a pickle."""
-        attributes = upgrade(from_plain(saved.attributes))
-        attributes["format_version_"] = FORMAT_VERSION
+        attributes = _newest_attributes(saved)
         registry = attributes.pop("registry_")
         if adata is not None:
             set_up = getattr(cls, registry.get(_SETUP_METHOD_NAME, "setup_anndata"))
@@ -218,7 +239,7 @@ class SavingMixin(BaseModelClass):
         return model
 
     @staticmethod
-    def load_registry(dir_path: str, prefix: str | None = None) -> dict:
+    def load_registry(dir_path: str, prefix: str | None = None, *, safe: bool = True) -> dict:
         """Read the registry saved with a model, in either format.
 
         Parameters
@@ -227,15 +248,49 @@ class SavingMixin(BaseModelClass):
             Folder that :meth:`save` wrote.
         prefix
             Start of the file names.
+        safe
+            Whether to refuse a folder whose model could run code, see :meth:`load`.
 
         Returns
         -------
         The registry.
+
+        Raises
+        ------
+        ValueError
+            When a file is missing, damaged, of a newer format or refused.
         """
         folder = Path(dir_path)
-        if not _is_safe(folder, prefix or ""):
+        if not _is_safe(folder, prefix or "", trusted=not safe):
             return BaseModelClass.load_registry(dir_path, prefix)
-        return read_safe_files(folder, prefix or "").attributes["registry_"]
+        saved = read_safe_files(folder, prefix or "")
+        return _registry_of(saved, folder / f"{prefix or ''}{DESCRIPTION_NAME}")
+
+    @staticmethod
+    def view_setup_args(dir_path: str, prefix: str | None = None, *, safe: bool = True) -> None:
+        """Print how the cells of a saved model were set up.
+
+        Parameters
+        ----------
+        dir_path
+            Folder that :meth:`save` wrote.
+        prefix
+            Start of the file names.
+        safe
+            Whether to refuse a folder whose model could run code, see :meth:`load`.
+        """
+        registry = SavingMixin.load_registry(dir_path, prefix, safe=safe)
+        AnnDataManager.view_setup_method_args(registry)
+
+    @classmethod
+    def convert_legacy_save(cls, *args: Any, **kwargs: Any) -> None:
+        """Refuse files of scvi-tools before 0.15, which are older than scgim."""
+        del args, kwargs
+        message = (
+            f"`convert_legacy_save` is for models of scvi-tools before 0.15, and no {cls.__name__} is "
+            "that old. Load the folder that `GIM.save` wrote."
+        )
+        raise ValueError(message)
 
     def saved_attributes(self) -> dict[str, Any]:
         """Attributes that are saved: those with a trailing underscore, in plain values."""
@@ -249,6 +304,30 @@ class SavingMixin(BaseModelClass):
         ]
 
 
+def _newest_attributes(saved: SavedModel) -> dict[str, Any]:
+    """Attributes in the newest format, in containers of their own."""
+    return upgrade(from_plain(saved.attributes)) | {"format_version_": FORMAT_VERSION}
+
+
+def _registry_of(saved: SavedModel, path: Path) -> dict[str, Any]:
+    registry = saved.attributes.get("registry_")
+    if not isinstance(registry, dict):
+        raise ValueError(describe_damage(path, "the attribute 'registry_' is missing"))  # noqa: TRY004
+    return registry
+
+
+@contextmanager
+def _say_damaged(path: Path) -> Iterator[None]:
+    """Name the file of which no model can be made, whatever it is that fails."""
+    try:
+        yield
+    except Exception as error:
+        if repr(str(path)) in str(error):  # told already
+            raise
+        what = f"no model can be made of it ({type(error).__name__}: {error})"
+        raise ValueError(describe_damage(path, what)) from error
+
+
 def _upgrade(model: SavingMixin) -> None:
     """Bring what scvi-tools read from a pickle to the newest format, in place."""
     old = {name: vars(model)[name] for name in MOVED if name in vars(model)}
@@ -259,11 +338,16 @@ def _upgrade(model: SavingMixin) -> None:
     model.format_version_ = FORMAT_VERSION
 
 
-def _is_safe(folder: Path, prefix: str, *, has_backup: bool = False) -> bool:
+def _is_safe(folder: Path, prefix: str, *, trusted: bool, has_backup: bool = False) -> bool:
+    """Tell the safe format from a pickle, which is refused unless the user trusts it."""
+    recover(folder)
     safe_name, pickle_name = f"{prefix}{DESCRIPTION_NAME}", f"{prefix}{SAVE_KEYS.MODEL_FNAME}"
     if not has_backup:
         check_has_model(folder, (safe_name, pickle_name))
-    return (folder / safe_name).exists()
+    is_safe = (folder / safe_name).exists()
+    if is_safe or not trusted:
+        check_no_pickle(folder / pickle_name, is_safe=is_safe, is_downloaded=has_backup)
+    return is_safe
 
 
 def _read_pickle(folder: Path, prefix: str, backup_url: str | None) -> SavedModel:
@@ -300,19 +384,3 @@ def _read_cells(folder: Path, prefix: str, saved: SavedModel) -> AnnData | MuDat
 def _cells_name(adata: AnnData | MuData) -> str:
     name: str = SAVE_KEYS.MDATA_FNAME if isinstance(adata, MuData) else SAVE_KEYS.ADATA_FNAME
     return name
-
-
-def _publish(written: Path, folder: Path, prefix: str) -> None:
-    """Move complete files to their place; a model in the other format is replaced too."""
-    if not folder.exists():
-        written.rename(folder)
-        return
-    new = {path.name for path in written.iterdir()}
-    # Data first and descriptions last, so that what is half-way never looks complete.
-    for path in sorted(
-        written.iterdir(), key=lambda path: path.name == f"{prefix}{DESCRIPTION_NAME}"
-    ):
-        path.replace(folder / path.name)
-    for name in (*SAFE_NAMES, SAVE_KEYS.MODEL_FNAME):
-        if f"{prefix}{name}" not in new:
-            (folder / f"{prefix}{name}").unlink(missing_ok=True)

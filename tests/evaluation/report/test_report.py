@@ -66,6 +66,36 @@ def test_page_needs_no_network(page):
     assert not re.search(r"https?://|url\(", page)
 
 
+def test_page_runs_nothing_and_asks_nobody(page):
+    (policy,) = [
+        attributes["content"]
+        for attributes in _Page(page).all("meta")
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert policy.startswith("default-src 'none'")
+    assert "script" not in policy
+
+
+def test_names_in_a_page_are_text():
+    name = "</script><script>alert('x')</script><img src=x onerror=alert(1)>"
+    values = pd.DataFrame({name: [name]}, index=[name])
+    items = [ReportTable(name, values, note=name), ReportText(name, name)]
+    parsed = _Page(Report(name, [name, name], items, {name: name}).to_html())
+    assert not parsed.all("script")
+    assert not parsed.all("img")
+    assert parsed.open == []
+
+
+def test_dollar_signs_in_names_are_no_mathematics():
+    figure, ax = plt.subplots()
+    ax.set_yticks([0, 1], ["$\\frac{$", "a$b$c"])
+    ax.set_xscale("log")
+    ax.set_title("$\\bad$")
+    png = to_png(figure)
+    plt.close(figure)
+    assert png.startswith(b"\x89PNG")
+
+
 def test_image_in_the_page_is_the_figure(page, figure):
     (image,) = _Page(page).all("img")
     assert base64.b64decode(image["src"].split(",")[1]) == figure.png

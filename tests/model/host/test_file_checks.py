@@ -51,14 +51,14 @@ def test_a_folder_without_a_model_is_named(tmp_path):
 
 def test_a_pickle_beside_a_safe_model_is_refused(tmp_path):
     path = tmp_path / "model.pt"
-    v.check_no_pickle(tmp_path, "model.pt", is_safe=True)
+    v.check_no_pickle(path, is_safe=True)
     path.write_text("")
     message = (
         f"{str(path)!r} is a pickle beside a model in the safe format, which has none; it was not "
         "opened. Delete it if you do not know where it comes from, and load again."
     )
     with _says(message):
-        v.check_no_pickle(tmp_path, "model.pt", is_safe=True)
+        v.check_no_pickle(path, is_safe=True)
 
 
 def test_a_pickle_is_refused_when_safety_was_asked_for(tmp_path):
@@ -66,11 +66,12 @@ def test_a_pickle_is_refused_when_safety_was_asked_for(tmp_path):
     path.write_text("")
     message = (
         f"{str(path)!r} is a pickle, which can run any code when it is loaded; it was not opened. "
-        "Ask for a model saved by `GIM.save(..., safe=True)`, or leave out `safe=True` if you "
-        "trust whoever made the file."
+        "If you trust whoever made it (scgim 0.1 saved pickles by default), pass `safe=False`, in "
+        "the shell `--allow-pickle`, and save the model again with `GIM.save`, which writes no "
+        "pickle. Else ask for a model that was saved by scgim 0.2."
     )
     with _says(message):
-        v.check_no_pickle(tmp_path, "model.pt", is_safe=False)
+        v.check_no_pickle(path, is_safe=False)
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -126,5 +127,5 @@ def test_cells_that_were_not_saved_are_named(tmp_path):
 def test_what_the_safe_format_cannot_hold_is_named():
     assert v.describe_unsupported("model['extra_']", {1}) == (
         "The safe format holds numbers, text, arrays, lists and dictionaries, and "
-        "`model['extra_']` is a builtins.set. Remove this attribute, or save without `safe=True`."
+        "`model['extra_']` is a builtins.set. Remove this attribute, or save a pickle with `safe=False`."
     )

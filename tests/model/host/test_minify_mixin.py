@@ -21,7 +21,7 @@ def test_a_minified_model_predicts_and_is_saved_with_its_cells(make, trained, tm
     model.minify_adata(kind)
     assert (model.adata.X.nnz == 0) == (kind == "latent_posterior_parameters")
     model.save(tmp_path / "mini", save_anndata=True, safe=safe)
-    for mini in (model, GIM.load(tmp_path / "mini")):
+    for mini in (model, GIM.load(tmp_path / "mini", safe=safe)):
         assert mini.minified_data_type == kind
         np.testing.assert_array_equal(predict(mini), expected)
         np.testing.assert_allclose(mini.get_latent_representation(), nodes, rtol=1e-5)

@@ -115,12 +115,14 @@ def test_a_saved_model_is_the_same_with_and_without_cells(trained_mdata, mdata, 
     trained_mdata.save(tmp_path / "gim", safe=safe, save_anndata=True)
     expected = proteins_of(trained_mdata)
     for cells in (mdata.copy(), False, None):
-        loaded = GIM.load(tmp_path / "gim", cells)
+        loaded = GIM.load(tmp_path / "gim", cells, safe=safe)
         pd.testing.assert_frame_equal(proteins_of(loaded), expected)
     assert isinstance(loaded.adata, md.MuData)
-    without = GIM.load(tmp_path / "gim", adata=False)
+    without = GIM.load(tmp_path / "gim", adata=False, safe=safe)
     without.save(tmp_path / "again", safe=safe)
-    pd.testing.assert_frame_equal(proteins_of(GIM.load(tmp_path / "again", False)), expected)
+    pd.testing.assert_frame_equal(
+        proteins_of(GIM.load(tmp_path / "again", False, safe=safe)), expected
+    )
 
 
 def test_host_methods_name_genes_and_cells(trained_mdata):

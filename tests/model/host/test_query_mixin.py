@@ -97,7 +97,7 @@ def test_a_mapped_model_is_saved_and_loaded(mapped, query, tmp_path):
 @pytest.mark.parametrize("safe", [False, True])
 def test_a_reference_can_be_a_folder(reference, query, tmp_path, safe):
     reference.save(tmp_path / "gim", safe=safe)
-    mapped = GIM.load_query_data(query.copy(), tmp_path / "gim")
+    mapped = GIM.load_query_data(query.copy(), tmp_path / "gim", safe=safe)
     assert mapped.screen.table.perturbations[-1] == "a_new_drug"
 
 

@@ -1,10 +1,12 @@
 import json
+from contextlib import suppress
 
 import numpy as np
 import pytest
 import torch
+from fixtures.saved_files import seal
 
-from scgim.model.host._safe_files import SavedModel, read_safe_files, write_safe_files
+from scgim.model.host._safe_files import CHANGED, SavedModel, read_safe_files, write_safe_files
 
 ATTRIBUTES = {
     "text_": "é",
@@ -25,6 +27,13 @@ def saved(tmp_path):
     model = SavedModel(weights, np.array(["g1", "g2"], dtype=object), ATTRIBUTES)
     write_safe_files(model, tmp_path, "a_", "0.1.0")
     return tmp_path
+
+
+def deep(n):
+    value = 1
+    for _ in range(n):
+        value = [value]
+    return value
 
 
 def _same(left, right):
@@ -87,16 +96,75 @@ def test_a_damaged_file_is_named(saved, name, damage):
         (lambda text: text[: len(text) // 2], "it is not JSON"),
         (lambda text: "[]", "it does not describe a model"),
         (lambda text: text.replace('"files"', '"folders"'), "its entry 'files' is missing"),
-        (lambda text: text.replace('"$objects"', '"$pickle"'), "an entry cannot be read"),
-        (lambda text: text.replace("model['flags_']", "other"), "an entry cannot be read"),
+        (lambda text: text.replace('"$objects"', '"$pickle"'), CHANGED),
+        (lambda text: text.replace("2.5", "2.6"), CHANGED),
+        (lambda text: text.replace("2.5", "NaN"), "it is not JSON"),
+        (lambda text: "[" * 100_000, "it is not JSON"),
     ],
-    ids=["half", "list", "entry", "kind", "array"],
+    ids=["half", "list", "entry", "kind", "number", "nan", "deep"],
 )
 def test_a_damaged_description_is_named(saved, change, what):
     path = saved / "a_scgim.json"
     path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
     with pytest.raises(ValueError, match=f"a_scgim.json' is damaged: {what}"):
         read_safe_files(saved, "a_")
+
+
+@pytest.mark.parametrize(
+    ("entry", "what"),
+    [
+        ({"$pickle": []}, "unknown kind '\\$pickle'"),
+        ({}, "unknown kind None"),
+        ({"$array": "other"}, "KeyError"),
+        ({"$array": ["a"]}, "TypeError"),
+        ({"$dict": [[{"$dict": []}, 1]]}, "TypeError"),
+        ({"$dict": 5}, "TypeError"),
+        ({"$tuple": None}, "TypeError"),
+        ({"$float": "x"}, "ValueError"),
+        ({"$objects": [1]}, "KeyError"),
+        ({"$objects": [1], "shape": [10**12]}, "ValueError"),
+        ({"$objects": [1], "shape": [10**30]}, "Overflow|ValueError"),
+        ({"$objects": None, "shape": [1]}, "TypeError"),
+        (deep(900), "nested more than 60 deep"),
+    ],
+    ids=str,
+)
+def test_an_entry_that_means_nothing_is_named_although_its_checksum_is_right(saved, entry, what):
+    seal(saved, "a_", lambda description: description["attributes"]["$dict"].append(["x_", entry]))
+    with pytest.raises(ValueError, match=rf"a_scgim.json' is damaged: an entry .*({what})"):
+        read_safe_files(saved, "a_")
+
+
+@pytest.mark.parametrize("names", [None, 5, "genes", [["a"]], {"$tuple": ["a"]}, {"$array": "x"}])
+def test_names_of_genes_are_text(saved, names):
+    seal(saved, "a_", lambda description: description.update(var_names=names))
+    with pytest.raises(ValueError, match=r"a_scgim\.json' is damaged: "):
+        read_safe_files(saved, "a_")
+
+
+def test_no_bit_can_be_flipped_unnoticed(saved):
+    before = read_safe_files(saved, "a_")
+    rng = np.random.default_rng(0)
+    for name in ("a_scgim.json", "a_weights.safetensors", "a_arrays.safetensors"):
+        whole = (saved / name).read_bytes()
+        for position in rng.integers(0, len(whole), 80):
+            flipped = bytearray(whole)
+            flipped[position] ^= 1 << rng.integers(8)
+            (saved / name).write_bytes(flipped)
+            with suppress(ValueError):  # all but white space between the entries of the description
+                _same(read_safe_files(saved, "a_").attributes, before.attributes)
+                assert name == "a_scgim.json"
+        (saved / name).write_bytes(whole)
+
+
+def test_a_file_cut_short_anywhere_is_named(saved):
+    for name in ("a_scgim.json", "a_weights.safetensors", "a_arrays.safetensors"):
+        whole = (saved / name).read_bytes()
+        for length in np.linspace(0, len(whole) - 1, 20).astype(int):
+            (saved / name).write_bytes(whole[:length])
+            with pytest.raises(ValueError, match=f"{name}' is damaged"):
+                read_safe_files(saved, "a_")
+        (saved / name).write_bytes(whole)
 
 
 def test_a_newer_format_is_named(saved):
