@@ -246,7 +246,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a shell command
     run_evaluate(file, out, settings, Console())
 
 
-@app.command()
+@app.command(cls=MultiValueCommand)
 def predict(
     model: Annotated[
         Path, typer.Argument(help="Folder of a saved model.", exists=True, file_okay=False)
@@ -265,6 +265,13 @@ def predict(
             help="CSV file with features of new perturbations.", exists=True, dir_okay=False
         ),
     ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Columns of the conditions that the model does not use, carried along.",
+            show_default=False,
+        ),
+    ] = None,
     n_cells: Annotated[int, typer.Option(help="Cells to predict per condition.", min=1)] = 500,
     seed: Annotated[int, typer.Option(help="Seed of the predicted cells.")] = 0,
     out: Annotated[Path, typer.Option(help="File to write (h5ad).", dir_okay=False)] = Path(
@@ -275,7 +282,14 @@ def predict(
     from scgim.cli._predict import run_predict  # noqa: PLC0415 - heavy
 
     run_predict(
-        model, conditions, features=features, n_cells=n_cells, seed=seed, out=out, console=Console()
+        model,
+        conditions,
+        features=features,
+        ignore=ignore or (),
+        n_cells=n_cells,
+        seed=seed,
+        out=out,
+        console=Console(),
     )
 
 

@@ -9,6 +9,7 @@ from scgim.cli._tables_from_files import read_conditions, read_features
 from scgim.model import GIM
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from rich.console import Console
@@ -19,6 +20,7 @@ def run_predict(
     conditions: Path,
     *,
     features: Path | None,
+    ignore: Sequence[str] = (),
     n_cells: int,
     seed: int,
     out: Path,
@@ -34,6 +36,8 @@ def run_predict(
         CSV file with one row per condition.
     features
         CSV file with features of new perturbations.
+    ignore
+        Columns of the conditions to carry along without effect.
     n_cells
         Cells per condition.
     seed
@@ -48,7 +52,7 @@ def run_predict(
     key = model.registry_["setup_args"]["perturbation_key"]
     asked = read_conditions(conditions, key)
     known = None if features is None else read_features(features)
-    predicted = model.predict(asked, n_cells=n_cells, features=known, seed=seed)
+    predicted = model.predict(asked, n_cells=n_cells, features=known, ignore=ignore, seed=seed)
     out.parent.mkdir(parents=True, exist_ok=True)
     predicted.write_h5ad(out)
     console.print(

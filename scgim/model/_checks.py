@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import pandas as pd
 
 from scgim._messages import check_choice, closest, quote_some, warn
+from scgim.model._condition_gate import check_columns
 from scgim.module import GeneLikelihood
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from scgim.data import Screen
 
 
@@ -45,6 +44,7 @@ def check_conditions(
     screen: Screen,
     known: list[str],
     require_generator: Callable[[], object],
+    ignore: Sequence[str] | str = (),
 ) -> pd.DataFrame:
     """Bring conditions to a table and raise where one of them cannot be predicted.
 
@@ -58,12 +58,14 @@ def check_conditions(
         Perturbations that were seen or have features.
     require_generator
         Raises where the model cannot predict unseen perturbations at all.
+    ignore
+        Columns that the model does not use and that the user accepts.
 
     Returns
     -------
     One row per condition, with the columns named at set-up.
     """
-    table = _to_table(conditions, screen)
+    table = check_columns(_to_table(conditions, screen), screen, ignore)
     if table.empty:
         message = "`conditions` is empty. Pass at least one condition to predict."
         raise ValueError(message)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -17,7 +17,10 @@ ConditionsLike: TypeAlias = pd.DataFrame | Iterable[tuple[str, float]] | Iterabl
 
 
 def prepare_conditions(
-    model: ModelParts, conditions: ConditionsLike, features: pd.DataFrame | None
+    model: ModelParts,
+    conditions: ConditionsLike,
+    features: pd.DataFrame | None,
+    ignore: Sequence[str] | str = (),
 ) -> Conditions:
     """Check conditions and look up, or generate, their interventions.
 
@@ -29,6 +32,8 @@ def prepare_conditions(
         What the user asks for.
     features
         Features of perturbations that are not in the registered table.
+    ignore
+        Columns of the conditions that the model does not use and that the user accepts.
 
     Returns
     -------
@@ -36,7 +41,9 @@ def prepare_conditions(
     """
     screen = model.screen
     known = _known_perturbations(model, features)
-    obs = check_conditions(conditions, screen, sorted(known), model.fitted.require_generator)
+    obs = check_conditions(
+        conditions, screen, sorted(known), model.fitted.require_generator, ignore
+    )
     labels = obs[screen.perturbation_key]
     parts = [(label,) if label in known else screen.table.parts_of(label) for label in labels]
     parts = [tuple(p for p in combination if p != screen.table.control) for combination in parts]

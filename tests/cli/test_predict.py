@@ -86,3 +86,12 @@ def test_unknown_drug_without_features_is_refused(saved, tmp_path, capsys):
     assert "mine" in printed
     assert "Traceback" not in printed
     assert not out.exists()
+
+
+def test_a_column_that_the_model_does_not_use_is_refused_or_ignored(saved, tmp_path, capsys):
+    path, out = tmp_path / "wells.csv", tmp_path / "wells.h5ad"
+    pd.DataFrame({"drug": ["drug_00"], "dose": [1.0], "well": ["B7"]}).to_csv(path, index=False)
+    assert _run("predict", saved, path, "--out", out) == 2
+    assert "does not use" in " ".join(capsys.readouterr().err.split())
+    assert _run("predict", saved, path, "--ignore", "well", "--n-cells", 2, "--out", out) == 0
+    assert ad.read_h5ad(out).obs["well"].astype(str).tolist() == ["B7", "B7"]
