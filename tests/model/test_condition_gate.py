@@ -79,7 +79,7 @@ def test_what_is_left_open_is_written_down(covariate_model):
 def test_what_was_drawn_is_what_the_cells_are(lane_model):
     open_ = lane_model.predict([("drug_a", 1.0)], n_cells=300, output="normalized", seed=0)
     others = pd.Series(open_.X[:, 8:].sum(1)).groupby(open_.obs.lane.to_numpy()).mean()
-    assert others["lane_1"] > 1.5 * others["lane_2"]
+    assert others["lane_1"] > 1.1 * others["lane_2"]
 
 
 def test_a_missing_value_leaves_its_row_open(lane_model):
