@@ -1,7 +1,13 @@
 """AnnData fields, the perturbation table and the split over conditions."""
 
 from scgim.data._condition_splitter import ConditionSplitter
-from scgim.data._fields import DoseField, LabelField, PerturbationField, count_conditions
+from scgim.data._fields import (
+    DoseField,
+    ExpressionField,
+    LabelField,
+    PerturbationField,
+    count_conditions,
+)
 from scgim.data._perturbation_table import PerturbationTable, split_combination
 from scgim.data._screen import Screen
 from scgim.data._screen_data_module import ScreenDataModule, StreamedScreen, streamed_keys
@@ -9,6 +15,7 @@ from scgim.data._screen_data_module import ScreenDataModule, StreamedScreen, str
 __all__ = [
     "ConditionSplitter",
     "DoseField",
+    "ExpressionField",
     "LabelField",
     "PerturbationField",
     "PerturbationTable",

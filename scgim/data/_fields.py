@@ -4,13 +4,35 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scvi.data.fields import CategoricalObsField, NumericalObsField
+from scvi.data._utils import _get_adata_minify_type
+from scvi.data.fields import CategoricalObsField, LayerField, NumericalObsField
 
 from scgim._constants import REGISTRY_KEYS
+from scgim.data._expression_space import describe_space
 from scgim.data._perturbation_table import PerturbationTable
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+
+class ExpressionField(LayerField):
+    """Expression of each cell, and in which space it was at set-up."""
+
+    SPACE_KEY = "expression_space"
+
+    def register_field(self, adata: AnnData) -> dict:
+        """Register the expression and describe its space."""
+        state: dict = super().register_field(adata)
+        if not adata.n_obs or _get_adata_minify_type(adata) is not None:
+            return state
+        return {**state, self.SPACE_KEY: describe_space(self.get_field_data(adata))}
+
+    def transfer_field(self, state_registry: dict, adata_target: AnnData, **kwargs: object) -> dict:
+        """Accept cells with the same genes; the space stays that of training."""
+        state: dict = super().transfer_field(state_registry, adata_target, **kwargs)
+        state.pop(self.SPACE_KEY, None)
+        known = {key: state_registry[key] for key in (self.SPACE_KEY,) if key in state_registry}
+        return {**state, **known}
 
 
 class LabelField(CategoricalObsField):

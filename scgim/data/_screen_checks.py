@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 MAX_CELLS_CHECKED = 20_000
+# A cell has some hundred thousand molecules of RNA; reads of a bulk library stay below this too.
+MAX_EXPRESSION = 1e9
 
 
 class PerturbationLabels(Protocol):
@@ -162,32 +164,45 @@ def _is_number(value: object) -> bool:
 
 
 def check_expression(
-    expression: np.ndarray | sp.spmatrix, *, likelihood: str, place: str, var_names: pd.Index
+    expression: np.ndarray | sp.spmatrix,
+    *,
+    likelihood: str,
+    place: str,
+    var_names: pd.Index | None = None,
 ) -> None:
     """Raise where expression does not fit the likelihood; warn of genes without counts.
 
     Parameters
     ----------
     expression
-        Cells x genes; at most 20,000 cells are looked at.
+        Cells x genes. Whether its values are whole numbers is seen on 20,000 cells at most.
     likelihood
         Name of the likelihood.
     place
         Where the expression is, as the user typed it.
     var_names
-        Names of the genes.
+        Names of the genes; ``None`` for new cells, which need not have counts of all of them.
+
+    Raises
+    ------
+    ValueError
+        When values are missing, infinite or beyond what can be measured; for a likelihood of
+        counts also when they are negative or no whole numbers, or when a cell has none.
     """
-    is_sparse = sp.issparse(expression)
-    head = expression[:MAX_CELLS_CHECKED]
-    values: np.ndarray = np.asarray(head.data if is_sparse else head)
-    if not np.isfinite(values).all():
+    totals = np.asarray(expression.sum(1, dtype=np.float64)).ravel()
+    if not np.isfinite(totals).all():
         message = (
-            f"{place} has missing or infinite values. Expression must be finite. Correct or drop "
+            f"{place} has missing or infinite values, the first in row "
+            f"{int(np.flatnonzero(~np.isfinite(totals))[0])}. Expression must be finite. Correct or drop "
             "these cells or genes."
         )
         raise ValueError(message)
+    _check_magnitude(expression, place)
     if not get_likelihood(likelihood).is_count:
         return
+    step = max(1, expression.shape[0] // MAX_CELLS_CHECKED)
+    sample = expression[::step]
+    values: np.ndarray = np.asarray(sample.data if sp.issparse(sample) else sample)
     if (values < 0).any() or (values != np.round(values)).any():
         found = "negative values" if (values < 0).any() else "values that are not whole numbers"
         message = (
@@ -196,7 +211,6 @@ def check_expression(
             "`gene_likelihood='normal'` for transformed expression."
         )
         raise ValueError(message)
-    totals = np.asarray(expression.sum(1)).ravel()
     if (totals == 0).any():
         message = (
             f"{int((totals == 0).sum())} cells have no counts in {place}, the first of them in row "
@@ -204,6 +218,23 @@ def check_expression(
             "`sc.pp.filter_cells(adata, min_counts=1)`."
         )
         raise ValueError(message)
+    if var_names is not None:
+        _warn_empty_genes(expression, place, var_names)
+
+
+def _check_magnitude(expression: np.ndarray | sp.spmatrix, place: str) -> None:
+    largest = max(abs(float(expression.max())), abs(float(expression.min())))
+    if largest >= MAX_EXPRESSION:
+        message = (
+            f"{place} has values up to {largest:.3g}, which no measurement of a cell gives; expected "
+            f"less than {MAX_EXPRESSION:g}. Look for a wrong unit or a damaged file."
+        )
+        raise ValueError(message)
+
+
+def _warn_empty_genes(
+    expression: np.ndarray | sp.spmatrix, place: str, var_names: pd.Index
+) -> None:
     empty = np.flatnonzero(np.asarray(expression.sum(0)).ravel() == 0)
     if len(empty):
         warn(

@@ -13,7 +13,6 @@ from scvi.data._utils import _get_adata_minify_type
 from scvi.data.fields import (
     CategoricalJointObsField,
     CategoricalObsField,
-    LayerField,
     NumericalJointObsField,
     NumericalObsField,
 )
@@ -28,13 +27,16 @@ from scgim._messages import check_choice, warn
 from scgim.data import (
     ConditionSplitter,
     DoseField,
+    ExpressionField,
     LabelField,
     PerturbationField,
     PerturbationTable,
     Screen,
 )
+from scgim.data._fingerprint import place_of_expression
 from scgim.data._screen_checks import check_expression, check_layer, check_screen
 from scgim.model._annotation_mixin import AnnotationMixin
+from scgim.model._cell_gate import check_given_cells, check_own_cells, remember
 from scgim.model._checks import check_model_options, check_no_proteins, check_space_options
 from scgim.model._differential_expression_mixin import DifferentialExpressionMixin
 from scgim.model._fitting_mixin import FittingMixin
@@ -205,6 +207,7 @@ class GIM(
         )
         check_choice("protein_likelihood", protein_likelihood, get_args(ProteinLikelihood))
         super().__init__(adata, registry)
+        check_own_cells(self.adata_manager)
         self.screen = Screen.from_registry(self.registry_)
         self.causal_space = causal_space
         self.gene_likelihood = gene_likelihood
@@ -326,7 +329,7 @@ class GIM(
         elif kwargs.get("extend_categories"):
             features = adata.uns.get(features_key)
         fields = [
-            LayerField(SCVI_KEYS.X_KEY, layer, is_count_data=False),
+            ExpressionField(SCVI_KEYS.X_KEY, layer, is_count_data=False),
             CategoricalObsField(SCVI_KEYS.BATCH_KEY, batch_key),
             PerturbationField(perturbation_key, str(control), features, dose_key, program_mask_key),
             LabelField(SCVI_KEYS.LABELS_KEY, perturbation_key),
@@ -341,12 +344,21 @@ class GIM(
             fields += cls._get_fields_for_adata_minification(minify_type)
         manager = AnnDataManager(fields=fields, setup_method_args=arguments)
         manager.register_fields(adata, **kwargs)
+        remember(manager)
         cls.register_manager(manager)
 
     def _validate_anndata(self, adata: AnnData | None = None, **kwargs: Any) -> AnnData:
-        if adata is not None:
-            self._check_variables(adata)
+        if adata is None or adata is self.adata:
+            check_own_cells(self.adata_manager)
+        else:
+            self._check_given_cells(adata)
         return super()._validate_anndata(adata, **kwargs)
+
+    def _check_given_cells(self, cells: AnnData) -> None:
+        """Raise unless cells have the genes, columns and kind of expression of training."""
+        self._check_variables(cells)
+        if self.minified_data_type is None and _get_adata_minify_type(cells) is None:
+            check_given_cells(cells, self.registry_, self.screen, self.gene_likelihood)
 
     def train(
         self,
@@ -407,7 +419,10 @@ class GIM(
         ------
         RuntimeError
             When the loss becomes non-finite; weights of the last finite epoch are kept.
+        ValueError
+            When the cells have changed since set-up.
         """
+        check_own_cells(self.adata_manager)
         minibatches = {
             "max_epochs": max_epochs,
             "batch_size": batch_size,
@@ -510,11 +525,10 @@ class GIM(
             return {}
         expression = self.adata_manager.get_from_registry(SCVI_KEYS.X_KEY)
         arguments = self.registry_["setup_args"]
-        layer = arguments.get("layer", arguments.get("rna_layer"))
         check_expression(
             expression,
             likelihood=self.gene_likelihood,
-            place="`adata.X`" if layer is None else f"`adata.layers[{layer!r}]`",
+            place=place_of_expression(arguments),
             var_names=pd.Index(self._gene_names()),
         )
         start = {"protein_intercept": self._protein_intercept()} if self.protein_names else {}

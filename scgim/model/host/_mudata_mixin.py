@@ -20,8 +20,9 @@ from scvi.data.fields import (
 from scvi.model.base import RNASeqMixin
 from torch import Tensor
 
-from scgim.data import DoseField, LabelField, PerturbationField, PerturbationTable
+from scgim.data import DoseField, ExpressionField, LabelField, PerturbationField, PerturbationTable
 from scgim.data._screen_checks import check_layer, check_screen
+from scgim.model._cell_gate import remember
 from scgim.model._parts import ModelParts
 from scgim.model.host._mudata_checks import check_mudata, check_variables, features_of_modality
 from scgim.module import get_likelihood
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 # A tenth of a count keeps the start of a protein without counts finite.
 PSEUDOCOUNT = 0.1
 DEFAULT_MODALITIES = {"rna_layer": "rna", "protein_layer": "protein"}
+MuDataExpressionField = MuDataWrapper(ExpressionField)
 MuDataPerturbationField = MuDataWrapper(PerturbationField)
 MuDataLabelField = MuDataWrapper(LabelField)
 MuDataDoseField = MuDataWrapper(DoseField)
@@ -125,7 +127,7 @@ class MuDataMixin(ModelParts, RNASeqMixin):
         elif kwargs.get("extend_categories"):
             features = _as_screen(mdata, perturbation_key, features_key).uns.get(features_key)
         fields = [
-            MuDataLayerField(SCVI_KEYS.X_KEY, rna_layer, is_count_data=False, mod_key=rna),
+            MuDataExpressionField(SCVI_KEYS.X_KEY, rna_layer, is_count_data=False, mod_key=rna),
             MuDataLayerField(
                 SCVI_KEYS.PROTEIN_EXP_KEY, protein_layer, is_count_data=False, mod_key=protein
             ),
@@ -140,6 +142,7 @@ class MuDataMixin(ModelParts, RNASeqMixin):
             fields.append(MuDataDoseField(dose_key))
         manager = AnnDataManager(fields=fields, setup_method_args=arguments)
         manager.register_fields(mdata, **kwargs)
+        remember(manager)
         cls.register_manager(manager)
 
     @property
