@@ -2,10 +2,12 @@
 
 from scgim.data._condition_splitter import ConditionSplitter
 from scgim.data._fields import (
+    CovariateField,
     DoseField,
     ExpressionField,
     LabelField,
     PerturbationField,
+    SizeFactorField,
     count_conditions,
 )
 from scgim.data._perturbation_table import PerturbationTable, split_combination
@@ -14,6 +16,7 @@ from scgim.data._screen_data_module import ScreenDataModule, StreamedScreen, str
 
 __all__ = [
     "ConditionSplitter",
+    "CovariateField",
     "DoseField",
     "ExpressionField",
     "LabelField",
@@ -21,6 +24,7 @@ __all__ = [
     "PerturbationTable",
     "Screen",
     "ScreenDataModule",
+    "SizeFactorField",
     "StreamedScreen",
     "count_conditions",
     "split_combination",

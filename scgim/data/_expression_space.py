@@ -40,7 +40,7 @@ def describe_space(expression: np.ndarray | sp.spmatrix) -> dict[str, float]:
     """
     step = max(1, expression.shape[0] // N_SAMPLED)
     rows = expression[::step]
-    sample = np.asarray(sp.csr_matrix(rows).toarray(), dtype=np.float64)
+    sample = np.asarray(rows.toarray() if hasattr(rows, "toarray") else rows, dtype=np.float64)
     sample = sample[np.isfinite(sample).all(1)]
     values = np.abs(sample[sample != 0])
     return {

@@ -8,6 +8,7 @@ import pandas as pd
 from scvi import REGISTRY_KEYS as SCVI_KEYS
 
 from scgim._constants import REGISTRY_KEYS
+from scgim.data._doses import distinct_doses
 from scgim.data._perturbation_table import PerturbationTable
 
 
@@ -37,6 +38,8 @@ class Screen:
         Which gene may belong to which program, genes x programs, or ``None``.
     mapped_conditions
         Conditions on which a trained model was mapped afterwards, as ``conditions``; none before.
+    continuous_scaling
+        Mean and standard deviation by which each continuous covariate is standardised.
     """
 
     table: PerturbationTable
@@ -49,6 +52,7 @@ class Screen:
     continuous_covariates: tuple[str, ...]
     program_mask: pd.DataFrame | None
     mapped_conditions: pd.DataFrame | None = None
+    continuous_scaling: tuple[tuple[float, float], ...] = ()
 
     @classmethod
     def from_registry(cls, registry: dict) -> Screen:
@@ -83,12 +87,13 @@ class Screen:
             continuous_covariates=tuple(continuous.get("columns", ())),
             program_mask=_program_mask(state),
             mapped_conditions=_mapped_conditions(state),
+            continuous_scaling=_scaling(continuous),
         )
 
     @cached_property
     def treated_doses(self) -> np.ndarray:
         """Sorted distinct doses of perturbed cells; empty without doses."""
-        doses = np.unique(self.conditions.dose.to_numpy(np.float64))
+        doses = distinct_doses(self.conditions.dose.to_numpy(np.float64))
         return doses[doses > 0]
 
     @cached_property
@@ -156,6 +161,14 @@ def _program_mask(state: dict) -> pd.DataFrame | None:
     if state["program_mask"] is None:
         return None
     return pd.DataFrame(state["program_mask"], columns=state["program_names"])
+
+
+def _scaling(continuous: dict) -> tuple[tuple[float, float], ...]:
+    """Scaling of each continuous covariate; models of 0.1.0 have none."""
+    n_columns = len(continuous.get("columns", ()))
+    center = continuous.get("center", np.zeros(n_columns))
+    scale = continuous.get("scale", np.ones(n_columns))
+    return tuple((float(c), float(s)) for c, s in zip(center, scale, strict=True))
 
 
 def _mapped_conditions(state: dict) -> pd.DataFrame | None:

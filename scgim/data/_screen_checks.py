@@ -10,6 +10,10 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from scgim._messages import closest, quote_some, warn
+from scgim.data._covariate_checks import check_covariates
+from scgim.data._dose_warnings import warn_log_doses, warn_units
+from scgim.data._doses import read_doses
+from scgim.data._expression_blocks import row_blocks, sum_expression
 from scgim.data._feature_checks import check_features, read_features
 from scgim.data._spelling import check_spelling
 from scgim.module import get_likelihood
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 MAX_CELLS_CHECKED = 20_000
+# 1 molar is 1e9 nM; 1e-30 is far below one molecule in a litre.
+MAX_DOSE, MIN_DOSE = 1e9, 1e-30
 # A cell has some hundred thousand molecules of RNA; reads of a bulk library stay below this too.
 MAX_EXPRESSION = 1e9
 
@@ -115,6 +121,12 @@ def warn_single_perturbation(perturbations: tuple[str, ...]) -> None:
 def check_doses(doses: pd.Series, is_control: np.ndarray, dose_key: str, labels: pd.Series) -> None:
     """Raise unless doses are numbers: positive for perturbed cells, zero for control cells."""
     place = f"`adata.obs[{dose_key!r}]`"
+    if pd.api.types.is_complex_dtype(doses):
+        message = (
+            f"{place} holds complex numbers such as {doses.iloc[0]!r}, but a dose is a real number. Take "
+            f"their real part, `{place.strip('`')}.to_numpy().real`."
+        )
+        raise ValueError(message)
     if not pd.api.types.is_numeric_dtype(doses) or pd.api.types.is_bool_dtype(doses):
         example = next((str(v) for v in doses.unique() if not _is_number(v)), str(doses.iloc[0]))
         message = (
@@ -122,9 +134,17 @@ def check_doses(doses: pd.Series, is_control: np.ndarray, dose_key: str, labels:
             "them (`scgim.pp.normalize_dose` reads units), with 0 for control cells."
         )
         raise ValueError(message)
-    values = doses.to_numpy(np.float64)
+    values = doses.to_numpy(np.float64, na_value=np.nan)
     _raise_doses(~np.isfinite(values), labels, place, "missing or infinite", "a finite number")
     _raise_doses(values < 0, labels, place, "negative", "zero or positive, not a logarithm")
+    is_absurd = (values > MAX_DOSE) | ((values > 0) & (values < MIN_DOSE))
+    _raise_doses(
+        is_absurd,
+        labels,
+        place,
+        f"beyond {MIN_DOSE:g} to {MAX_DOSE:g}",
+        "in a unit in which it can be pipetted, such as nM",
+    )
     n_dosed_controls = int(((values != 0) & is_control).sum())
     if n_dosed_controls:
         message = (
@@ -189,11 +209,10 @@ def check_expression(
         When values are missing, infinite or beyond what can be measured; for a likelihood of
         counts also when they are negative or no whole numbers, or when a cell has none.
     """
-    totals = np.asarray(expression.sum(1, dtype=np.float64)).ravel()
+    totals, gene_totals = sum_expression(expression)
     if not np.isfinite(totals).all():
         message = (
-            f"{place} has missing or infinite values, the first in row "
-            f"{int(np.flatnonzero(~np.isfinite(totals))[0])}. Expression must be finite. Correct or drop "
+            f"{place} has missing or infinite values. Expression must be finite. Correct or drop "
             "these cells or genes."
         )
         raise ValueError(message)
@@ -219,11 +238,13 @@ def check_expression(
         )
         raise ValueError(message)
     if var_names is not None:
-        _warn_empty_genes(expression, place, var_names)
+        _warn_empty_genes(gene_totals, place, var_names)
 
 
 def _check_magnitude(expression: np.ndarray | sp.spmatrix, place: str) -> None:
-    largest = max(abs(float(expression.max())), abs(float(expression.min())))
+    largest = max(
+        max(abs(float(block.max())), abs(float(block.min()))) for block in row_blocks(expression)
+    )
     if largest >= MAX_EXPRESSION:
         message = (
             f"{place} has values up to {largest:.3g}, which no measurement of a cell gives; expected "
@@ -232,10 +253,8 @@ def _check_magnitude(expression: np.ndarray | sp.spmatrix, place: str) -> None:
         raise ValueError(message)
 
 
-def _warn_empty_genes(
-    expression: np.ndarray | sp.spmatrix, place: str, var_names: pd.Index
-) -> None:
-    empty = np.flatnonzero(np.asarray(expression.sum(0)).ravel() == 0)
+def _warn_empty_genes(gene_totals: np.ndarray, place: str, var_names: pd.Index) -> None:
+    empty = np.flatnonzero(gene_totals == 0)
     if len(empty):
         warn(
             f"{len(empty)} genes have no counts in {place}: "
@@ -332,6 +351,7 @@ def check_screen(
         )
         raise TypeError(message)
     _check_columns(adata.obs, {"perturbation_key": [perturbation_key], **other_keys})
+    check_covariates(adata.obs, other_keys)
     control = str(control)
     labels = adata.obs[perturbation_key]
     check_perturbation_labels(labels, perturbation_key)
@@ -341,6 +361,7 @@ def check_screen(
         _check_columns(adata.obs, {"dose_key": [dose_key]})
         doses = adata.obs[dose_key]
         check_doses(doses, (labels.astype(str) == control).to_numpy(), dose_key, labels)
+        _warn_doses(adata.obs, doses, dose_key, [*_groups(other_keys), perturbation_key])
     if program_mask_key is not None:
         check_program_mask(adata.varm, program_mask_key)
     features = None
@@ -355,6 +376,18 @@ def check_screen(
         return None
     counts = _count_cells(table, labels)
     return check_features(features, counts, place=f"`adata.uns[{features_key!r}]`", control=control)
+
+
+def _groups(keys_of: dict[str, list[str]]) -> list[str]:
+    """Columns that tell groups of cells apart: batch and categorical covariates."""
+    return [*keys_of.get("batch_key", []), *keys_of.get("categorical_covariate_keys", [])]
+
+
+def _warn_doses(obs: pd.DataFrame, doses: pd.Series, dose_key: str, groups: list[str]) -> None:
+    """Warn of doses that look like logarithms, or like two units in different groups of cells."""
+    values, place = read_doses(doses), f"`adata.obs[{dose_key!r}]`"
+    warn_log_doses(values, place)
+    warn_units(values, {key: obs[key] for key in groups}, place)
 
 
 def _check_columns(obs: pd.DataFrame, keys_of: dict[str, list[str]]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
+from scgim.data._doses import distinct_doses, snap_doses
 from scgim.evaluation._checks import (
     check_no_copied_cells,
     check_predicted_columns,
@@ -131,6 +132,9 @@ def read_cells(
     order = check_predicted_genes(predictions.var_names, screen.adata.var_names)
     expression = read_predictions(predictions[:, order], screen.space, space)
     design = keys.plain(predictions.obs)
+    design["dose"] = snap_doses(
+        design["dose"].to_numpy(), distinct_doses(truth.plain["dose"].to_numpy())
+    )
     is_control = (design["perturbation"] == keys.control).to_numpy()
     _check_copies(expression, is_control, screen, truth)
     wanted = pd.MultiIndex.from_frame(truth.plain)

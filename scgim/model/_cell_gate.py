@@ -8,6 +8,7 @@ from mudata import MuData
 
 from scgim._messages import closest, quote_some
 from scgim.data import ExpressionField
+from scgim.data._covariate_checks import check_covariates
 from scgim.data._expression_space import check_same_space
 from scgim.data._fingerprint import check_unchanged, place_of_expression, take_fingerprint
 from scgim.data._screen_checks import check_expression
@@ -99,6 +100,14 @@ def _check_columns(obs: pd.DataFrame, screen: Screen) -> None:
             "training."
         )
         raise ValueError(message)
+    check_covariates(
+        obs,
+        {
+            "batch_key": [] if screen.batch_key is None else [screen.batch_key],
+            "categorical_covariate_keys": list(screen.categorical_covariates),
+            "continuous_covariate_keys": screen.continuous_covariates,
+        },
+    )
 
 
 def _expression_of(cells: AnnData | MuData, arguments: Mapping[str, Any]) -> np.ndarray:

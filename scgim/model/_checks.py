@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from scgim._messages import check_choice, closest, quote_some, warn
+from scgim.data._doses import read_doses
 from scgim.model._condition_gate import check_columns
 from scgim.module import GeneLikelihood
 
@@ -140,9 +141,22 @@ def _check_known(
             raise ValueError(message)
 
 
+def _read_condition_doses(column: pd.Series) -> pd.Series:
+    """Doses as numbers, those that cannot be read as NaN."""
+    numbers = column if pd.api.types.is_float_dtype(column) else column.map(_as_number)
+    return pd.Series(read_doses(numbers), index=column.index)
+
+
+def _as_number(value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return np.nan
+
+
 def _check_condition_doses(table: pd.DataFrame, screen: Screen) -> pd.Series:
     key = screen.dose_key
-    doses = pd.to_numeric(table[key], errors="coerce").astype(np.float64)
+    doses = _read_condition_doses(table[key])
     is_bad = ~np.isfinite(doses) | (doses < 0)
     if is_bad.any():
         message = (

@@ -240,6 +240,10 @@ def context_of_cells(
         key: np.array([str(v) for v in values[key]], object)[code.long().numpy()[cell]]
         for key, code in codes.items()
     }
-    for column, key in enumerate(screen.continuous_covariates):
-        context[key] = base["continuous"][:, column].numpy()[cell].astype(np.float64)
+    scaling = screen.continuous_scaling or ((0.0, 1.0),) * len(screen.continuous_covariates)
+    for column, (key, (center, scale)) in enumerate(
+        zip(screen.continuous_covariates, scaling, strict=True)
+    ):
+        drawn = base["continuous"][:, column].numpy()[cell].astype(np.float64)
+        context[key] = drawn * scale + center
     return context

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import pandas as pd
 
+from scgim.data._doses import is_outside
 from scgim.model._applicability import add_applicability, feature_similarity
 from scgim.model._checks import check_conditions
 from scgim.spaces._conditions import Conditions
@@ -84,12 +85,11 @@ def _is_extrapolated(
     n_conditions: int,
 ) -> np.ndarray:
     """Whether a dose lies outside what was run of a perturbation in the condition."""
-    is_outside = np.zeros(n_conditions, bool)
+    is_extrapolated = np.zeros(n_conditions, bool)
     if dose is None or not names:
-        return is_outside
+        return is_extrapolated
     ranges = {name: model.screen.dose_range(name) for name in set(names)}
     low, high = np.array([ranges[name] for name in names]).T
     of_entry = dose[condition]
-    outside = (of_entry > 0) & ((of_entry < low) | (of_entry > high))
-    np.logical_or.at(is_outside, condition, outside)
-    return is_outside
+    np.logical_or.at(is_extrapolated, condition, (of_entry > 0) & is_outside(of_entry, low, high))
+    return is_extrapolated

@@ -13,8 +13,6 @@ from scvi.data._utils import _get_adata_minify_type
 from scvi.data.fields import (
     CategoricalJointObsField,
     CategoricalObsField,
-    NumericalJointObsField,
-    NumericalObsField,
 )
 from scvi.model.base import (
     BaseMinifiedModeModelClass,
@@ -26,13 +24,16 @@ from scvi.model.base import (
 from scgim._messages import check_choice, warn
 from scgim.data import (
     ConditionSplitter,
+    CovariateField,
     DoseField,
     ExpressionField,
     LabelField,
     PerturbationField,
     PerturbationTable,
     Screen,
+    SizeFactorField,
 )
+from scgim.data._expression_blocks import sum_expression
 from scgim.data._fingerprint import place_of_expression
 from scgim.data._screen_checks import check_expression, check_layer, check_screen
 from scgim.model._annotation_mixin import AnnotationMixin
@@ -44,7 +45,7 @@ from scgim.model._interpretation_mixin import InterpretationMixin
 from scgim.model.host._datamodule_mixin import DataModuleMixin
 from scgim.model.host._hub_mixin import HubMixin
 from scgim.model.host._minify_mixin import MinifyMixin
-from scgim.model.host._mudata_mixin import MuDataMixin, columns_by_argument
+from scgim.model.host._mudata_mixin import MuDataMixin, as_keys, columns_by_argument
 from scgim.model.host._query_mixin import QueryMixin
 from scgim.module import CausalSpace, GeneLikelihood, GIMModule, ProteinLikelihood
 from scgim.spaces._genes_fit import GenesOptions, MechanismKind, StructureKind
@@ -311,6 +312,8 @@ class GIM(
         ValueError
             Where labels, doses or features cannot be used; the message says what to do.
         """
+        categorical_covariate_keys = as_keys(categorical_covariate_keys)
+        continuous_covariate_keys = as_keys(continuous_covariate_keys)
         arguments = cls._get_setup_method_args(**locals())
         features = None
         source = kwargs.get("source_registry")
@@ -334,8 +337,8 @@ class GIM(
             PerturbationField(perturbation_key, str(control), features, dose_key, program_mask_key),
             LabelField(SCVI_KEYS.LABELS_KEY, perturbation_key),
             CategoricalJointObsField(SCVI_KEYS.CAT_COVS_KEY, categorical_covariate_keys),
-            NumericalJointObsField(SCVI_KEYS.CONT_COVS_KEY, continuous_covariate_keys),
-            NumericalObsField(SCVI_KEYS.SIZE_FACTOR_KEY, size_factor_key, required=False),
+            CovariateField(continuous_covariate_keys),
+            SizeFactorField(size_factor_key, layer),
         ]
         if dose_key is not None:
             fields.append(DoseField(dose_key))
@@ -531,12 +534,13 @@ class GIM(
             place=place_of_expression(arguments),
             var_names=pd.Index(self._gene_names()),
         )
+        totals, gene_totals = sum_expression(expression)
         start = {"protein_intercept": self._protein_intercept()} if self.protein_names else {}
         return {
             **start,
             **self._start(
-                gene_total=np.asarray(expression.sum(0), dtype=np.float64).ravel(),
-                median_library=float(np.median(np.asarray(expression.sum(1)).ravel())),
+                gene_total=gene_totals,
+                median_library=float(np.median(totals)),
                 n_obs=self.adata.n_obs,
             ),
         }

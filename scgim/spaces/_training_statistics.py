@@ -211,7 +211,7 @@ class _ConditionSums:
         label = tensors[REGISTRY_KEYS.PERTURBATION].ravel().long().numpy()
         dose = tensors.get(REGISTRY_KEYS.DOSE)
         values = np.full(len(label), np.nan) if dose is None else dose.ravel().double().numpy()
-        codes, keys = pd.factorize(pd.MultiIndex.from_arrays([label, values.round(12)]))
+        codes, keys = pd.factorize(pd.MultiIndex.from_arrays([label, values]))
         cells = torch.cat(
             [residual, expression, expression.square(), torch.ones_like(residual[:, :1])], 1
         ).double()

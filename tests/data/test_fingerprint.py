@@ -8,6 +8,7 @@ from scgim.model import GIM
 
 @pytest.fixture
 def manager(adata):
+    adata.X = np.arange(adata.X.size, dtype=np.float32).reshape(adata.shape)
     adata.obs["size"] = np.arange(1.0, adata.n_obs + 1)
     GIM.setup_anndata(
         adata,
@@ -49,7 +50,7 @@ def test_changed_expression_is_noticed(manager, change):
     before = take_fingerprint(manager)
     counts = sp.csr_matrix(manager.adata.X).toarray()
     if change == "one value":
-        counts[5, 5] += 1
+        counts[5, 3] += 1
     elif change == "logarithm":
         counts = np.log1p(counts)
     else:
