@@ -13,6 +13,7 @@ from scgim.data._fields import (
 from scgim.data._perturbation_table import PerturbationTable, split_combination
 from scgim.data._screen import Screen
 from scgim.data._screen_data_module import ScreenDataModule, StreamedScreen, streamed_keys
+from scgim.data._screen_manager import ScreenDataset, ScreenManager
 
 __all__ = [
     "ConditionSplitter",
@@ -24,6 +25,8 @@ __all__ = [
     "PerturbationTable",
     "Screen",
     "ScreenDataModule",
+    "ScreenDataset",
+    "ScreenManager",
     "SizeFactorField",
     "StreamedScreen",
     "count_conditions",

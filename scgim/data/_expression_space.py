@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
 
 from scgim._messages import warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import scipy.sparse as sp
 
 N_SAMPLED = 2_000
 # The highest values of two panels of the same kind differ by less than this; raw counts and their

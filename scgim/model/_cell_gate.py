@@ -20,14 +20,11 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from anndata import AnnData
-    from scvi.data import AnnDataManager
 
-    from scgim.data import Screen
-
-FINGERPRINT = "scgim_fingerprint"
+    from scgim.data import Screen, ScreenManager
 
 
-def remember(manager: AnnDataManager) -> None:
+def remember(manager: ScreenManager) -> None:
     """Take the fingerprint of cells when they are set up.
 
     Parameters
@@ -35,10 +32,10 @@ def remember(manager: AnnDataManager) -> None:
     manager
         Manager of the cells that were just registered.
     """
-    setattr(manager, FINGERPRINT, take_fingerprint(manager))
+    manager.fingerprint = take_fingerprint(manager)
 
 
-def check_own_cells(manager: AnnDataManager | None) -> None:
+def check_own_cells(manager: ScreenManager | None) -> None:
     """Raise where the cells of a model are not those that it was made of; undo a later set-up.
 
     A later ``setup_anndata`` of the same AnnData writes over the columns that this model reads; they
@@ -49,10 +46,9 @@ def check_own_cells(manager: AnnDataManager | None) -> None:
     manager
         Manager of the cells of the model, or ``None`` without cells.
     """
-    before = getattr(manager, FINGERPRINT, None)
-    if manager is None or before is None:
+    if manager is None or manager.fingerprint is None:
         return
-    check_unchanged(before, take_fingerprint(manager))
+    check_unchanged(manager.fingerprint, take_fingerprint(manager))
     manager.validate()
 
 

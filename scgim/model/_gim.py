@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import torch
 from scvi import REGISTRY_KEYS as SCVI_KEYS
-from scvi.data import AnnDataManager
 from scvi.data._utils import _get_adata_minify_type
 from scvi.data.fields import (
     CategoricalJointObsField,
@@ -31,6 +30,7 @@ from scgim.data import (
     PerturbationField,
     PerturbationTable,
     Screen,
+    ScreenManager,
     SizeFactorField,
 )
 from scgim.data._expression_blocks import sum_expression
@@ -345,7 +345,7 @@ class GIM(
         minify_type = _get_adata_minify_type(adata)
         if minify_type is not None:
             fields += cls._get_fields_for_adata_minification(minify_type)
-        manager = AnnDataManager(fields=fields, setup_method_args=arguments)
+        manager = ScreenManager(fields=fields, setup_method_args=arguments)
         manager.register_fields(adata, **kwargs)
         remember(manager)
         cls.register_manager(manager)

@@ -8,7 +8,6 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 from scvi import REGISTRY_KEYS as SCVI_KEYS
-from scvi.data import AnnDataManager
 from scvi.data.fields import (
     MuDataCategoricalJointObsField,
     MuDataCategoricalObsField,
@@ -25,6 +24,7 @@ from scgim.data import (
     LabelField,
     PerturbationField,
     PerturbationTable,
+    ScreenManager,
     SizeFactorField,
 )
 from scgim.data._screen_checks import check_layer, check_screen
@@ -150,7 +150,7 @@ class MuDataMixin(ModelParts, RNASeqMixin):
         ]
         if dose_key is not None:
             fields.append(MuDataDoseField(dose_key))
-        manager = AnnDataManager(fields=fields, setup_method_args=arguments)
+        manager = ScreenManager(fields=fields, setup_method_args=arguments)
         manager.register_fields(mdata, **kwargs)
         remember(manager)
         cls.register_manager(manager)
