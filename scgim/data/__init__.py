@@ -1,5 +1,6 @@
 """AnnData fields, the perturbation table and the split over conditions."""
 
+from scgim.data._combinations import split_combination
 from scgim.data._condition_splitter import ConditionSplitter
 from scgim.data._fields import (
     CovariateField,
@@ -10,7 +11,7 @@ from scgim.data._fields import (
     SizeFactorField,
     count_conditions,
 )
-from scgim.data._perturbation_table import PerturbationTable, split_combination
+from scgim.data._perturbation_table import PerturbationTable
 from scgim.data._screen import Screen
 from scgim.data._screen_data_module import ScreenDataModule, StreamedScreen, streamed_keys
 from scgim.data._screen_manager import ScreenDataset, ScreenManager

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 logger = logging.getLogger(__name__)
+# Beyond, squares of features are no numbers any more, and no descriptor is that large.
+MAX_FEATURE = 1e15
 
 
 def read_features(uns: Mapping[str, object], features_key: str) -> pd.DataFrame:
@@ -104,6 +106,24 @@ def _check_feature_rows(table: pd.DataFrame, perturbations: dict[str, int], plac
         raise ValueError(message)
 
 
+def warn_pairs(pairs: list[str], place: str) -> None:
+    """Warn of rows of features that belong to combinations, which are predicted from their parts.
+
+    Parameters
+    ----------
+    pairs
+        Names of combinations with a row of their own.
+    place
+        Where the features are, as the user typed it.
+    """
+    if pairs:
+        warn(
+            f"{place} has rows for the combinations {quote_some(pairs)}. A combination is predicted from "
+            "its parts, in any order, so these rows are left out. To model one as a perturbation of its "
+            "own, give it a name without '+'."
+        )
+
+
 def check_feature_table(table: pd.DataFrame, place: str) -> None:
     """Raise unless a feature table has one row per perturbation and finite numbers."""
     repeated = table.index[table.index.duplicated()].unique()
@@ -120,13 +140,36 @@ def check_feature_table(table: pd.DataFrame, place: str) -> None:
             "example with `pandas.get_dummies`, or drop them."
         )
         raise ValueError(message)
-    is_bad = ~np.isfinite(table.to_numpy(np.float64))
+    if table.shape[1] == 0 or table.shape[0] == 0:
+        message = (
+            f"{place} has {table.shape[0]} rows and {table.shape[1]} columns, so it says nothing about "
+            "any perturbation. Pass features, or leave them out."
+        )
+        raise ValueError(message)
+    is_complex = [column for column in table if pd.api.types.is_complex_dtype(table[column])]
+    if is_complex:
+        message = f"{place} has complex numbers in {quote_some(is_complex)}. Pass real ones."
+        raise ValueError(message)
+    _check_finite(table, place)
+
+
+def _check_finite(table: pd.DataFrame, place: str) -> None:
+    values = table.to_numpy(np.float64, na_value=np.nan)
+    is_bad = ~np.isfinite(values)
     if is_bad.any():
         columns, rows = table.columns[is_bad.any(0)], table.index[is_bad.any(1)]
         message = (
             f"{place} has {int(is_bad.sum())} missing or infinite values, in the columns "
             f"{quote_some(columns)} of {quote_some(rows)}. Fill them in, or drop these columns or "
             "perturbations."
+        )
+        raise ValueError(message)
+    is_huge = np.abs(values) > MAX_FEATURE
+    if is_huge.any():
+        message = (
+            f"{place} has values up to {np.abs(values).max():.3g}, in the columns "
+            f"{quote_some(table.columns[is_huge.any(0)])}, but features are below {MAX_FEATURE:g}. Scale "
+            "these columns, or look for a damaged file."
         )
         raise ValueError(message)
 

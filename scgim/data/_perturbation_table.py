@@ -1,47 +1,15 @@
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from scgim._constants import COMBINATION_SEPARATOR
+from scgim.data._combinations import find_vocabulary, split_combination
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-# A separator joins two names, with spaces on both sides or on none: the "+" of "(+)-JQ1", of
-# "CD4+" and of "Na+/K+ inhibitor" does not.
-_PLUS = re.escape(COMBINATION_SEPARATOR)
-_JOINT = re.compile(rf"(?<=[\w)\]])(?:{_PLUS}|\s+{_PLUS}\s+)(?=[\w(\[])")
-
-
-def split_combination(label: str, known: Iterable[str] = ()) -> tuple[str, ...]:
-    """Name the perturbations in a label.
-
-    Parameters
-    ----------
-    label
-        A perturbation, or several joined by ``+`` in any order.
-    known
-        Names that are one perturbation even though they contain a ``+``.
-
-    Returns
-    -------
-    The perturbations, sorted, so that ``"A+B"`` and ``"B+A"`` are the same.
-
-    Examples
-    --------
-    >>> split_combination("B+A")
-    ('A', 'B')
-    >>> split_combination("(+)-JQ1")
-    ('(+)-JQ1',)
-    """
-    if label in known:
-        return (label,)
-    return tuple(sorted(_JOINT.split(label)))
 
 
 @dataclass(frozen=True)
@@ -94,13 +62,10 @@ class PerturbationTable:
         -------
         The table.
         """
-        labels = tuple(map(str, labels))
-        known = {control} if features is None else {control, *features.index}
-        parts = [
-            tuple(part for part in split_combination(label, known) if part != control)
-            for label in labels
-        ]
-        first = tuple(first)
+        labels, first = tuple(map(str, labels)), tuple(first)
+        known = {*first, *(() if features is None else features.index)}
+        vocabulary = find_vocabulary(labels, control, known) | set(first)
+        parts = [_parts_of(label, control, vocabulary, first) for label in labels]
         new = {part for combination in parts for part in combination}.difference(first)
         perturbations = (*first, *sorted(new))
         row = {name: index for index, name in enumerate(perturbations)}
@@ -115,22 +80,29 @@ class PerturbationTable:
         """Code of the control label."""
         return self.labels.index(self.control)
 
-    def parts_of(self, label: str) -> tuple[str, ...]:
+    def parts_of(self, label: str, known: Iterable[str] = ()) -> tuple[str, ...]:
         """Name the perturbations in a label, seen or not; none for the control.
 
         Parameters
         ----------
         label
             Perturbation label.
+        known
+            Further perturbations, such as those with new features.
 
         Returns
         -------
         Sorted names.
         """
-        known = {self.control, *self.perturbations}
+        vocabulary = {self.control, *self.perturbations, *known}
         if self.features is not None:
-            known |= set(self.features.index)
-        return tuple(part for part in split_combination(label, known) if part != self.control)
+            vocabulary |= set(self.features.index)
+        parts = split_combination(label, vocabulary=vocabulary)
+        if parts == (label,):
+            # What is not known is named by its part that is not, if the others are.
+            apart = split_combination(label, known=vocabulary)
+            parts = apart if vocabulary.intersection(apart) else parts
+        return tuple(part for part in parts if part != self.control)
 
     def with_features(self, features: pd.DataFrame | None) -> PerturbationTable:
         """Add the features of perturbations that have none yet.
@@ -191,3 +163,16 @@ class PerturbationTable:
                 columns=list(state["feature_names"]),
             )
         return cls.from_labels(labels, state["control"], features, state["perturbations"])
+
+
+def _parts_of(
+    label: str, control: str, vocabulary: set[str], first: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Perturbations in a label, read as the model that knows ``first`` has read it."""
+    before = (label,) if label in first else split_combination(label)
+    is_learned = len(before) > 1 and {*first, control}.issuperset(before)
+    if label in first or is_learned:
+        parts = before
+    else:
+        parts = split_combination(label, vocabulary=vocabulary)
+    return tuple(part for part in parts if part != control)

@@ -10,11 +10,12 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from scgim._messages import closest, quote_some, warn
+from scgim.data._combinations import find_pairs, find_vocabulary, warn_read_labels
 from scgim.data._covariate_checks import check_covariates
 from scgim.data._dose_warnings import warn_log_doses, warn_units
 from scgim.data._doses import read_doses
 from scgim.data._expression_blocks import row_blocks, sum_expression
-from scgim.data._feature_checks import check_features, read_features
+from scgim.data._feature_checks import check_features, read_features, warn_pairs
 from scgim.data._spelling import check_spelling
 from scgim.module import get_likelihood
 
@@ -370,12 +371,25 @@ def check_screen(
     present = sorted(labels.astype(str).unique())
     table = parse_labels(present, control, features)
     check_spelling([control, *table.perturbations], f"`adata.obs[{perturbation_key!r}]`")
+    features = _check_labels(present, control, features, features_key)
     warn_single_perturbation(table.perturbations)
     warn_few_cells(labels, doses)
     if features is None:
         return None
     counts = _count_cells(table, labels)
     return check_features(features, counts, place=f"`adata.uns[{features_key!r}]`", control=control)
+
+
+def _check_labels(
+    present: list[str], control: str, features: pd.DataFrame | None, features_key: str | None
+) -> pd.DataFrame | None:
+    """Warn of labels that could be read in two ways; leave out features of combinations."""
+    names = [] if features is None else list(features.index)
+    vocabulary = find_vocabulary(present, control, names)
+    warn_read_labels(present, control, vocabulary)
+    pairs = find_pairs(names, vocabulary)
+    warn_pairs(pairs, f"`adata.uns[{features_key!r}]`")
+    return features if features is None else features.loc[~features.index.isin(pairs)]
 
 
 def _groups(keys_of: dict[str, list[str]]) -> list[str]:

@@ -129,7 +129,7 @@ def _check_known(
     for label in labels.unique():
         if label in vocabulary:
             continue
-        unknown = [part for part in screen.table.parts_of(label) if part not in vocabulary]
+        unknown = [part for part in screen.table.parts_of(label, known) if part not in vocabulary]
         if unknown:
             require_generator()
             names = [*known, screen.table.control]

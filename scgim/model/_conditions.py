@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import pandas as pd
 
+from scgim.data._combinations import find_pairs
 from scgim.data._doses import is_outside
+from scgim.data._feature_checks import warn_pairs
 from scgim.model._applicability import add_applicability, feature_similarity
 from scgim.model._checks import check_conditions
 from scgim.spaces._conditions import Conditions
 
 if TYPE_CHECKING:
+    from scgim.data import PerturbationTable
     from scgim.model._parts import ModelParts
 
 ConditionsLike: TypeAlias = pd.DataFrame | Iterable[tuple[str, float]] | Iterable[str]
@@ -41,13 +44,13 @@ def prepare_conditions(
     The conditions.
     """
     screen = model.screen
+    features = without_pairs(features, screen.table)
     known = _known_perturbations(model, features)
     obs = check_conditions(
         conditions, screen, sorted(known), model.fitted.require_generator, ignore
     )
     labels = obs[screen.perturbation_key]
-    parts = [(label,) if label in known else screen.table.parts_of(label) for label in labels]
-    parts = [tuple(p for p in combination if p != screen.table.control) for combination in parts]
+    parts = [screen.table.parts_of(label, known) for label in labels]
     condition = np.repeat(np.arange(len(obs)), [len(combination) for combination in parts])
     names = [name for combination in parts for name in combination]
     dose = obs[screen.dose_key].to_numpy(np.float64) if screen.dose_key else None
@@ -67,6 +70,31 @@ def prepare_conditions(
         log10_dose=log10_dose,
         distribution=distribution,
     )
+
+
+def without_pairs(features: pd.DataFrame | None, table: PerturbationTable) -> pd.DataFrame | None:
+    """Leave out rows of features that are combinations of others, with a warning.
+
+    Parameters
+    ----------
+    features
+        Features that the user passed, or ``None``.
+    table
+        Perturbations of the screen.
+
+    Returns
+    -------
+    The features of single perturbations, or ``None``.
+    """
+    if features is None:
+        return None
+    names = list(map(str, features.index))
+    single = {table.control, *table.perturbations}
+    single |= set() if table.features is None else set(table.features.index)
+    single |= {name for name in names if not find_pairs([name], single | set(names) - {name})}
+    pairs = find_pairs(names, single)
+    warn_pairs(pairs, "`features`")
+    return features[[name not in pairs for name in names]] if pairs else features
 
 
 def _known_perturbations(model: ModelParts, features: pd.DataFrame | None) -> set[str]:

@@ -15,6 +15,7 @@ def manager(adata):
         "drug",
         "vehicle",
         dose_key="dose",
+        features_key="features",
         batch_key="plate",
         categorical_covariate_keys=["donor"],
         continuous_covariate_keys=["age"],

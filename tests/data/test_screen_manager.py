@@ -24,7 +24,7 @@ def cells(request, adata, tmp_path):
 
 def test_cells_come_in_the_order_in_which_they_are_asked_for(cells):
     adata, expression, dose = cells
-    GIM.setup_anndata(adata, "drug", "vehicle", dose_key="dose")
+    GIM.setup_anndata(adata, "drug", "vehicle", dose_key="dose", features_key="features")
     manager = GIM._get_most_recent_anndata_manager(adata, required=True)
     read = manager.create_torch_dataset()[ORDER]
     np.testing.assert_array_equal(read["X"], expression)
@@ -35,7 +35,7 @@ def test_cells_come_in_the_order_in_which_they_are_asked_for(cells):
 
 def test_expression_is_placed_where_sums_do_not_depend_on_its_type(cells):
     adata = cells[0]
-    GIM.setup_anndata(adata, "drug", "vehicle", dose_key="dose")
+    GIM.setup_anndata(adata, "drug", "vehicle", dose_key="dose", features_key="features")
     manager = GIM._get_most_recent_anndata_manager(adata, required=True)
     read = manager.create_torch_dataset()[ORDER]
     assert all(tensor.data_ptr() % 64 == 0 for tensor in read.values())
