@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from scgim._messages import warn
 from scgim.data import split_combination
+from scgim.data._combinations import find_pairs
 from scgim.data._screen_checks import check_perturbation_labels
 from scgim.pp._checks import (
     check_column,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-def perturbation_features(
+def perturbation_features(  # noqa: PLR0913 - as molecule_features, and where to put them
     adata: AnnData,
     perturbation_key: str,
     *,
@@ -33,6 +34,7 @@ def perturbation_features(
     kind: Kind | Sequence[Kind] = "morgan",
     radius: int = 2,
     n_bits: int = 1024,
+    stereo: bool = True,
     key_added: str = "perturbation_features",
 ) -> pd.DataFrame:
     """Compute features of a screen's drugs from their SMILES, and store them in ``adata.uns``.
@@ -61,13 +63,21 @@ def perturbation_features(
         Radius of the fingerprint's environments, in bonds.
     n_bits
         Length of the fingerprint.
+    stereo
+        Whether the fingerprint tells stereoisomers apart, see :func:`molecule_features`.
     key_added
         Entry of ``adata.uns`` to write.
 
     Returns
     -------
     A report with one row per drug: ``smiles`` as given, ``canonical_smiles``, ``removed`` (what was
-    stripped as a salt or solvent) and ``same_as`` (an earlier drug with the same molecule).
+    stripped as a salt or solvent), ``same_as`` (an earlier drug with the same molecule) and ``changed``
+    (what was done to the molecule in words, empty if nothing).
+
+    Raises
+    ------
+    ValueError
+        For a drug without SMILES, one that cannot be read, or one of several molecules.
 
     See Also
     --------
@@ -82,11 +92,15 @@ def perturbation_features(
         smiles = _smiles_of_labels(adata, perturbation_key, smiles)
     check_smiles(smiles)
     given = {str(name): text for name, text in smiles.items() if str(name) != control}
+    pairs = _combinations(labels, given, control)
+    given = {name: text for name, text in given.items() if name not in pairs}
     drugs = _single_drugs(labels, given, control)
     check_molecules([drug for drug in drugs if drug not in given], {}, [], known=list(given))
     unseen = [drug for drug in given if drug not in drugs]
     molecules, report = standardize_molecules({drug: given[drug] for drug in [*drugs, *unseen]})
-    adata.uns[key_added] = featurize(molecules, kind=kind, radius=radius, n_bits=n_bits)
+    adata.uns[key_added] = featurize(
+        molecules, kind=kind, radius=radius, n_bits=n_bits, stereo=stereo
+    )
     message = same_molecule_warning(report)
     if message:
         warn(message)
@@ -106,9 +120,28 @@ def _smiles_of_labels(adata: AnnData, perturbation_key: str, column: str) -> dic
     return {label: found[0] for label, found in texts.items()}
 
 
+def _combinations(
+    labels: Sequence[str], given: Mapping[str, str], control: str | None
+) -> list[str]:
+    """Names with a SMILES of their own whose parts have one too: features are those of the parts."""
+    alone = {name for name in given if len(split_combination(name)) == 1}
+    alone |= {control} if control is not None else set()
+    return find_pairs([*dict.fromkeys([*labels, *given])], alone)
+
+
 def _single_drugs(
     labels: Sequence[str], given: Mapping[str, str], control: str | None
 ) -> list[str]:
     """Name the drugs of all labels once, combinations taken apart, in order of appearance."""
-    parts = [part for label in labels for part in split_combination(label, given)]
+    vocabulary = {*given} | ({control} if control is not None else set())
+    parts = [part for label in labels for part in _parts(label, vocabulary)]
     return [part for part in dict.fromkeys(parts) if part != control]
+
+
+def _parts(label: str, vocabulary: set[str]) -> tuple[str, ...]:
+    """Drugs of a label; one that has no SMILES is named by its part that has none."""
+    parts = split_combination(label, vocabulary=vocabulary)
+    if label in vocabulary or len(parts) > 1:
+        return parts
+    apart = split_combination(label)
+    return apart if vocabulary.intersection(apart) else parts
