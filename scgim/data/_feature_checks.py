@@ -11,7 +11,7 @@ import pandas as pd
 from scgim._messages import closest, quote_some, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 logger = logging.getLogger(__name__)
 # Beyond, squares of features are no numbers any more, and no descriptor is that large.
@@ -68,7 +68,8 @@ def check_features(
 
     Returns
     -------
-    The features as float64, indexed by text, constant columns left out with a warning.
+    The features as float64, indexed by text, constant columns left out with a warning, unless they are
+    bits: a bit that no perturbation of the screen has tells how new a new one is.
     """
     table = features.set_axis(features.index.map(str)).set_axis(
         [str(column) for column in features.columns], axis=1
@@ -194,19 +195,59 @@ def _without_constants(table: pd.DataFrame, seen: list[str], place: str) -> pd.D
         )
         raise ValueError(message)
     if is_constant.any() and len(seen) > 1:
-        _tell_constants(table.loc[:, is_constant], table.shape[1], place)
-        return table.loc[:, ~is_constant]
+        constant = table.loc[:, is_constant]
+        _tell_constants(constant, table.shape[1], place)
+        return table.drop(columns=constant.columns[~is_bit(constant)])
     return table
+
+
+def is_bit(table: pd.DataFrame) -> np.ndarray:
+    """Tell which columns have no other value than 0 and 1.
+
+    Parameters
+    ----------
+    table
+        Features.
+
+    Returns
+    -------
+    Shape ``(n_columns,)``.
+    """
+    bits: np.ndarray = table.isin((0.0, 1.0)).all().to_numpy()
+    return bits
+
+
+def split_constants(
+    features: pd.DataFrame | None, seen: Sequence[str]
+) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+    """Part features in those that tell seen perturbations apart, and bits that are the same in all.
+
+    Parameters
+    ----------
+    features
+        Checked features, or ``None``.
+    seen
+        Perturbations of the screen.
+
+    Returns
+    -------
+    Both tables; the second is ``None`` without such bits.
+    """
+    if features is None or len(seen) < 2:
+        return features, None
+    is_constant = (features.loc[list(seen)].std(ddof=0) == 0).to_numpy() & is_bit(features)
+    if not is_constant.any() or is_constant.all():
+        return features, None
+    return features.loc[:, ~is_constant], features.loc[:, is_constant]
 
 
 def _tell_constants(constant: pd.DataFrame, n_columns: int, place: str) -> None:
     """Warn of measured columns that do not vary; a bit of a fingerprint that no drug has is usual."""
-    is_bit = constant.isin((0.0, 1.0)).all().to_numpy()
     message = (
         f"{constant.shape[1]} of {n_columns} columns of {place} are constant over the perturbations "
         f"of the screen and will be ignored: {quote_some(list(constant.columns))}."
     )
-    if is_bit.all():
+    if is_bit(constant).all():
         logger.info(message)
     else:
         warn(message)

@@ -18,6 +18,7 @@ from scgim._constants import REGISTRY_KEYS
 from scgim.data._doses import read_doses
 from scgim.data._expression_blocks import sum_expression
 from scgim.data._expression_space import describe_space
+from scgim.data._feature_checks import split_constants
 from scgim.data._perturbation_table import PerturbationTable
 
 if TYPE_CHECKING:
@@ -143,9 +144,10 @@ class PerturbationField(TextField):
     def register_field(self, adata: AnnData) -> dict:
         """Register labels, features and the conditions that were run."""
         state = super().register_field(adata)
-        table = PerturbationTable.from_labels(
-            state[self.CATEGORICAL_MAPPING_KEY], self._control, self._features
-        )
+        labels = state[self.CATEGORICAL_MAPPING_KEY]
+        seen = PerturbationTable.from_labels(labels, self._control, self._features).perturbations
+        features, bits = split_constants(self._features, seen)
+        table = PerturbationTable.from_labels(labels, self._control, features, (), bits)
         conditions = count_conditions(adata.obs, self._perturbation_key, self._dose_key)
         return {
             **state,

@@ -28,6 +28,9 @@ class PerturbationTable:
         Rows of ``perturbations`` in each label, shape ``(n_labels, n_components)``; -1 fills up.
     features
         Perturbation features, one row per perturbation, seen or not; ``None`` without features.
+    constant_bits
+        Columns of 0 and 1 that are the same for all seen perturbations, for the rows of ``features``.
+        The model cannot learn from them, but they tell how new a new perturbation is.
     """
 
     labels: tuple[str, ...]
@@ -35,6 +38,7 @@ class PerturbationTable:
     perturbations: tuple[str, ...]
     components: np.ndarray
     features: pd.DataFrame | None
+    constant_bits: pd.DataFrame | None = None
 
     @classmethod
     def from_labels(
@@ -43,6 +47,7 @@ class PerturbationTable:
         control: str,
         features: pd.DataFrame | None,
         first: Iterable[str] = (),
+        constant_bits: pd.DataFrame | None = None,
     ) -> PerturbationTable:
         """Parse labels.
 
@@ -57,6 +62,8 @@ class PerturbationTable:
         first
             Perturbations whose rows a model has learned already, so that those of new ones come
             behind them.
+        constant_bits
+            Bits that are the same for all seen perturbations, or ``None``.
 
         Returns
         -------
@@ -73,7 +80,7 @@ class PerturbationTable:
         components = np.full((len(labels), width), -1, dtype=np.int64)
         for code, combination in enumerate(parts):
             components[code, : len(combination)] = [row[part] for part in combination]
-        return cls(labels, control, perturbations, components, features)
+        return cls(labels, control, perturbations, components, features, constant_bits)
 
     @property
     def control_code(self) -> int:
@@ -120,8 +127,12 @@ class PerturbationTable:
             return self
         index = features.index.map(str)
         new = features.set_axis(index).set_axis(features.columns.map(str), axis=1)
-        new = new.loc[~index.isin(self.features.index), list(self.features.columns)]
-        return replace(self, features=pd.concat([self.features, new.astype(np.float64)]))
+        new = new.loc[~index.isin(self.features.index)]
+        table = pd.concat([self.features, new[list(self.features.columns)].astype(np.float64)])
+        bits = self.constant_bits
+        if bits is not None:
+            bits = pd.concat([bits, read_bits(new, bits)])
+        return replace(self, features=table, constant_bits=bits)
 
     def to_registry(self) -> dict[str, object]:
         """Hold the table as plain lists and arrays, as the scvi-tools registry wants it.
@@ -130,9 +141,15 @@ class PerturbationTable:
         -------
         Entries for the state registry.
         """
-        state = {"control": self.control, "perturbations": list(self.perturbations)}
+        state: dict[str, object] = {
+            "control": self.control,
+            "perturbations": list(self.perturbations),
+        }
         if self.features is None:
             return {**state, "features": None}
+        if self.constant_bits is not None:
+            state["constant_bits"] = self.constant_bits.to_numpy(np.uint8)
+            state["constant_bit_names"] = list(self.constant_bits.columns)
         return {
             **state,
             "features": self.features.to_numpy(np.float64),
@@ -162,7 +179,31 @@ class PerturbationTable:
                 index=pd.Index(state["feature_index"], dtype=object),
                 columns=list(state["feature_names"]),
             )
-        return cls.from_labels(labels, state["control"], features, state["perturbations"])
+        bits = None
+        if features is not None and state.get("constant_bits") is not None:
+            bits = pd.DataFrame(
+                state["constant_bits"],
+                index=features.index,
+                columns=list(state["constant_bit_names"]),
+            )
+        return cls.from_labels(labels, state["control"], features, state["perturbations"], bits)
+
+
+def read_bits(features: pd.DataFrame, bits: pd.DataFrame) -> pd.DataFrame:
+    """Read from new features the bits that were constant in training; absent ones are 0.
+
+    Parameters
+    ----------
+    features
+        Features of new perturbations.
+    bits
+        Constant bits of training.
+
+    Returns
+    -------
+    One row per new perturbation.
+    """
+    return features.reindex(columns=bits.columns, fill_value=0).astype(np.uint8)
 
 
 def _parts_of(

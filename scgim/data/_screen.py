@@ -114,10 +114,24 @@ class Screen:
         Shape ``(n_features,)``.
         """
         assert self.table.features is not None
-        prefixes = [
-            name.split(":", 1)[0] if ":" in name else "" for name in self.table.features.columns
-        ]
-        return np.unique(prefixes, return_inverse=True)[1]
+        return self.blocks_of(list(self.table.features.columns))
+
+    def blocks_of(self, names: list[str]) -> np.ndarray:
+        """Block of feature columns by their name, numbered alike for all columns.
+
+        Parameters
+        ----------
+        names
+            Columns of the features, or bits that are constant in training.
+
+        Returns
+        -------
+        Shape ``(len(names),)``.
+        """
+        table = self.table
+        tables = [t for t in (table.features, table.constant_bits) if t is not None]
+        known = sorted({_block_name(name) for t in tables for name in t.columns})
+        return np.array([known.index(_block_name(name)) for name in names], dtype=np.int64)
 
     @property
     def seen_features(self) -> np.ndarray | None:
@@ -161,6 +175,11 @@ def _program_mask(state: dict) -> pd.DataFrame | None:
     if state["program_mask"] is None:
         return None
     return pd.DataFrame(state["program_mask"], columns=state["program_names"])
+
+
+def _block_name(column: str) -> str:
+    """Text before the colon of a feature column."""
+    return column.split(":", 1)[0] if ":" in column else ""
 
 
 def _scaling(continuous: dict) -> tuple[tuple[float, float], ...]:

@@ -10,7 +10,12 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from scgim._messages import closest, quote_some, warn
-from scgim.data._combinations import find_pairs, find_vocabulary, warn_read_labels
+from scgim.data._combinations import (
+    find_pairs,
+    find_vocabulary,
+    split_combination,
+    warn_read_labels,
+)
 from scgim.data._covariate_checks import check_covariates
 from scgim.data._dose_warnings import warn_log_doses, warn_units
 from scgim.data._doses import read_doses
@@ -388,8 +393,20 @@ def _check_labels(
     vocabulary = find_vocabulary(present, control, names)
     warn_read_labels(present, control, vocabulary)
     pairs = find_pairs(names, vocabulary)
-    warn_pairs(pairs, f"`adata.uns[{features_key!r}]`")
+    if features is not None:
+        # What `scgim.pp.perturbation_features` writes for a pair says nothing that its parts do not.
+        own = [pair for pair in pairs if not _is_larger_of_parts(features, pair, vocabulary)]
+        warn_pairs(own, f"`adata.uns[{features_key!r}]`")
     return features if features is None else features.loc[~features.index.isin(pairs)]
+
+
+def _is_larger_of_parts(features: pd.DataFrame, pair: str, vocabulary: set[str]) -> bool:
+    parts = [
+        name for name in split_combination(pair, vocabulary=vocabulary) if name in features.index
+    ]
+    if not parts or not features.index.is_unique:
+        return False
+    return bool((features.loc[parts].max() == features.loc[pair]).all())
 
 
 def _groups(keys_of: dict[str, list[str]]) -> list[str]:

@@ -50,7 +50,8 @@ def perturbation_features(  # noqa: PLR0913 - as molecule_features, and where to
         Annotated data.
     perturbation_key
         Column of ``adata.obs`` with the perturbation. Of a combination ``"A+B"``, the drugs A and B
-        get a row each.
+        get a row each. Where the combination has a SMILES beside those of its parts, it gets a row with
+        the larger of their values in each column; models predict it from its parts, and leave this out.
     smiles
         Column of ``adata.obs`` with the SMILES of each cell's drug, or drug to SMILES. The latter may
         hold drugs that the screen does not have: they get a row too, so that the model can predict
@@ -92,15 +93,17 @@ def perturbation_features(  # noqa: PLR0913 - as molecule_features, and where to
         smiles = _smiles_of_labels(adata, perturbation_key, smiles)
     check_smiles(smiles)
     given = {str(name): text for name, text in smiles.items() if str(name) != control}
-    pairs = _combinations(labels, given, control)
+    everything, pairs = given, _combinations(labels, given, control)
     given = {name: text for name, text in given.items() if name not in pairs}
     drugs = _single_drugs(labels, given, control)
     check_molecules([drug for drug in drugs if drug not in given], {}, [], known=list(given))
     unseen = [drug for drug in given if drug not in drugs]
     molecules, report = standardize_molecules({drug: given[drug] for drug in [*drugs, *unseen]})
-    adata.uns[key_added] = featurize(
-        molecules, kind=kind, radius=radius, n_bits=n_bits, stereo=stereo
-    )
+    features = featurize(molecules, kind=kind, radius=radius, n_bits=n_bits, stereo=stereo)
+    for pair, parts in pairs.items():
+        features.loc[pair] = features.loc[list(parts)].max()
+        report.loc[pair] = [everything[pair], _joined(report, parts), "", "", _left_to(parts)]
+    adata.uns[key_added] = features
     message = same_molecule_warning(report)
     if message:
         warn(message)
@@ -122,11 +125,25 @@ def _smiles_of_labels(adata: AnnData, perturbation_key: str, column: str) -> dic
 
 def _combinations(
     labels: Sequence[str], given: Mapping[str, str], control: str | None
-) -> list[str]:
-    """Names with a SMILES of their own whose parts have one too: features are those of the parts."""
+) -> dict[str, tuple[str, ...]]:
+    """Names with a SMILES of their own whose parts have one too, and these parts."""
     alone = {name for name in given if len(split_combination(name)) == 1}
     alone |= {control} if control is not None else set()
-    return find_pairs([*dict.fromkeys([*labels, *given])], alone)
+    pairs = find_pairs(
+        [name for name in [*dict.fromkeys([*labels, *given])] if name in given], alone
+    )
+    parts = {pair: split_combination(pair, vocabulary=alone) for pair in pairs}
+    return {pair: tuple(p for p in names if p != control) for pair, names in parts.items()}
+
+
+def _joined(report: pd.DataFrame, parts: Sequence[str]) -> str:
+    """SMILES of the parts of a combination, side by side."""
+    return ".".join(report.loc[list(parts), "canonical_smiles"])
+
+
+def _left_to(parts: Sequence[str]) -> str:
+    """Say that a combination is not one molecule."""
+    return f"a combination: the larger value of {' and '.join(parts)} in each column"
 
 
 def _single_drugs(
