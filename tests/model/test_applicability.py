@@ -82,7 +82,7 @@ def test_similarity_of_fingerprints_is_tanimoto_over_all_bits(make, trained):
     new = pd.DataFrame(rng.integers(0, 2, (1, 40)).astype(float), ["new"], columns)
     found = feature_similarity(model.screen, ["drug_x", "drug_y", "new"], new)["similarity"]
     seen = table.iloc[:5].to_numpy(bool)
-    for name, row in pd.concat([table.loc[["drug_x", "drug_y"]], new]).iterrows():
-        row = row.to_numpy(bool)
+    asked = pd.concat([table.loc[["drug_x", "drug_y"]], new])
+    for name, row in zip(asked.index, asked.to_numpy(bool), strict=True):
         expected = ((row & seen).sum(1) / (row | seen).sum(1)).max()
         assert found[name] == pytest.approx(expected)
