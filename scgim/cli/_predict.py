@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from scgim.cli._quiet import quiet_packages
 from scgim.cli._tables_from_files import read_conditions, read_features
 from scgim.model import GIM
+from scgim.model._condition_gate import context_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,7 @@ def run_predict(
     quiet_packages()
     model = GIM.load(str(model_folder), adata=False)
     key = model.registry_["setup_args"]["perturbation_key"]
-    asked = read_conditions(conditions, key)
+    asked = read_conditions(conditions, key, list(context_columns(model.screen)))
     known = None if features is None else read_features(features)
     predicted = model.predict(asked, n_cells=n_cells, features=known, ignore=ignore, seed=seed)
     out.parent.mkdir(parents=True, exist_ok=True)
