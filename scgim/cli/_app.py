@@ -250,7 +250,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a shell command
     run_evaluate(file, out, keys, settings, groups, Console())
 
 
-@app.command()
+@app.command(cls=MultiValueCommand)
 def predict(
     *,
     model: Annotated[
@@ -268,6 +268,13 @@ def predict(
         Path | None,
         typer.Option(
             help="CSV file with features of new perturbations.", exists=True, dir_okay=False
+        ),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Columns of the conditions that the model does not use, carried along.",
+            show_default=False,
         ),
     ] = None,
     n_cells: Annotated[int, typer.Option(help="Cells to predict per condition.", min=1)] = 500,
@@ -291,6 +298,7 @@ def predict(
         model,
         conditions,
         features=features,
+        ignore=ignore or (),
         n_cells=n_cells,
         allow_pickle=allow_pickle,
         seed=seed,

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any, ClassVar
 
+# What h5py and anndata raise for a file that is none of theirs.
+UNREADABLE = (AttributeError, KeyError, OSError, TypeError, UnicodeDecodeError)
+PACKAGES = ("scgim", "scvi-tools", "torch", "scikit-learn", "anndata")
+
 
 class ScreenSettings(Protocol):
     """What the settings of a command say about the file."""
@@ -43,8 +47,20 @@ def read_screen(file: Path, settings: ScreenSettings) -> tuple[ad.AnnData, str |
     Returns
     -------
     The screen, and the entry of its ``uns`` with features, if any.
+
+    Raises
+    ------
+    ValueError
+        When the file is no AnnData file, or lacks the layer or the features.
     """
-    adata = ad.read_h5ad(file)
+    try:
+        adata = ad.read_h5ad(file)
+    except UNREADABLE as error:
+        msg = (
+            f"{file} cannot be read as an AnnData file ({type(error).__name__}: {error}). Expected h5ad, "
+            "cells x genes. Read the table with anndata and write it with `adata.write_h5ad`."
+        )
+        raise ValueError(msg) from error
     check_layer(settings.layer, list(adata.layers))
     return adata, place_features(adata, settings.features)
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anndata as ad
+import numpy as np
 import pandas as pd
 
 from scgim.evaluation.report._csv import unmark_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FEATURES_KEY = "perturbation_features"
 
@@ -24,7 +29,7 @@ def read_features(path: Path) -> pd.DataFrame:
     -------
     Table indexed by perturbation.
     """
-    table = _read(path, index_col=0, dtype={0: str})
+    table = _read(path)
     table.index = table.index.astype(str)
     text = [column for column in table if not pd.api.types.is_numeric_dtype(table[column])]
     if text or table.empty:
@@ -64,7 +69,9 @@ def place_features(adata: ad.AnnData, features: str | None) -> str | None:
     raise ValueError(msg)
 
 
-def read_conditions(path: Path, perturbation_key: str) -> pd.DataFrame:
+def read_conditions(
+    path: Path, perturbation_key: str, text_keys: Sequence[str] = ()
+) -> pd.DataFrame:
     """Read conditions to predict, one per row.
 
     Parameters
@@ -73,12 +80,14 @@ def read_conditions(path: Path, perturbation_key: str) -> pd.DataFrame:
         CSV file.
     perturbation_key
         Column that names the perturbation.
+    text_keys
+        Columns of batch and covariates, read as text: "01" is not 1.
 
     Returns
     -------
     The table.
     """
-    table = _read(path, dtype={perturbation_key: str})
+    table = _read(path, perturbation_key, text_keys)
     if perturbation_key not in table or table.empty:
         found = f"the columns {list(table.columns)[:8]}" if len(table) else "no rows"
         msg = (
@@ -101,7 +110,7 @@ def read_groups(path: Path) -> pd.Series:
     -------
     Group of each perturbation, named as the second column.
     """
-    table = _read(path, index_col=0, dtype=str)
+    table = _read(path, text=None)
     columns, has_empty = list(table.columns), bool(table.isna().to_numpy().any())
     if len(columns) != 1 or table.empty or has_empty:
         found = (
@@ -115,9 +124,46 @@ def read_groups(path: Path) -> pd.Series:
     return table.set_axis(table.index.astype(str)).iloc[:, 0]
 
 
-def _read(path: Path, **options: object) -> pd.DataFrame:
+def _read(path: Path, names: str | None = None, text: Sequence[str] | None = ()) -> pd.DataFrame:
+    """Read a CSV file whose column of names is text as it stands: NA, None and null are names.
+
+    Parameters
+    ----------
+    path
+        CSV file.
+    names
+        Column of names; the first one, which becomes the index, if not given.
+    text
+        Further columns of text; ``None`` for all.
+
+    Returns
+    -------
+    The table.
+    """
     try:
-        return pd.read_csv(path, **options)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        header = list(pd.read_csv(path, nrows=0).columns)
+        column = header[0] if names is None else names
+        chosen = header if text is None else [column, *text]
+        table = pd.read_csv(
+            path,
+            index_col=False,
+            keep_default_na=False,
+            na_values={other: [""] for other in header if other != column},
+            dtype=dict.fromkeys(chosen, str),
+        )
+    except (OSError, ValueError) as error:
         msg = f"{path} cannot be read as a CSV file: {str(error).strip()}. Save the table as CSV in UTF-8."
         raise ValueError(msg) from error
+    if column in table:
+        _check_names(table[column], path)
+    return table.set_index(column) if names is None else table
+
+
+def _check_names(names: pd.Series, path: Path) -> None:
+    blank = np.flatnonzero([not str(name).strip() for name in names])
+    if len(blank):
+        msg = (
+            f"{path} has no name in row {int(blank[0]) + 2}. Expected the name of a perturbation in each "
+            "row. Fill it in, or drop the row."
+        )
+        raise ValueError(msg)

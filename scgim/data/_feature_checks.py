@@ -11,9 +11,11 @@ import pandas as pd
 from scgim._messages import closest, quote_some, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 logger = logging.getLogger(__name__)
+# Beyond, squares of features are no numbers any more, and no descriptor is that large.
+MAX_FEATURE = 1e15
 
 
 def read_features(uns: Mapping[str, object], features_key: str) -> pd.DataFrame:
@@ -66,7 +68,8 @@ def check_features(
 
     Returns
     -------
-    The features as float64, indexed by text, constant columns left out with a warning.
+    The features as float64, indexed by text, constant columns left out with a warning, unless they are
+    bits: a bit that no perturbation of the screen has tells how new a new one is.
     """
     table = features.set_axis(features.index.map(str)).set_axis(
         [str(column) for column in features.columns], axis=1
@@ -104,6 +107,24 @@ def _check_feature_rows(table: pd.DataFrame, perturbations: dict[str, int], plac
         raise ValueError(message)
 
 
+def warn_pairs(pairs: list[str], place: str) -> None:
+    """Warn of rows of features that belong to combinations, which are predicted from their parts.
+
+    Parameters
+    ----------
+    pairs
+        Names of combinations with a row of their own.
+    place
+        Where the features are, as the user typed it.
+    """
+    if pairs:
+        warn(
+            f"{place} has rows for the combinations {quote_some(pairs)}. A combination is predicted from "
+            "its parts, in any order, so these rows are left out. To model one as a perturbation of its "
+            "own, give it a name without '+'."
+        )
+
+
 def check_feature_table(table: pd.DataFrame, place: str) -> None:
     """Raise unless a feature table has one row per perturbation and finite numbers."""
     repeated = table.index[table.index.duplicated()].unique()
@@ -120,13 +141,36 @@ def check_feature_table(table: pd.DataFrame, place: str) -> None:
             "example with `pandas.get_dummies`, or drop them."
         )
         raise ValueError(message)
-    is_bad = ~np.isfinite(table.to_numpy(np.float64))
+    if table.shape[1] == 0 or table.shape[0] == 0:
+        message = (
+            f"{place} has {table.shape[0]} rows and {table.shape[1]} columns, so it says nothing about "
+            "any perturbation. Pass features, or leave them out."
+        )
+        raise ValueError(message)
+    is_complex = [column for column in table if pd.api.types.is_complex_dtype(table[column])]
+    if is_complex:
+        message = f"{place} has complex numbers in {quote_some(is_complex)}. Pass real ones."
+        raise ValueError(message)
+    _check_finite(table, place)
+
+
+def _check_finite(table: pd.DataFrame, place: str) -> None:
+    values = table.to_numpy(np.float64, na_value=np.nan)
+    is_bad = ~np.isfinite(values)
     if is_bad.any():
         columns, rows = table.columns[is_bad.any(0)], table.index[is_bad.any(1)]
         message = (
             f"{place} has {int(is_bad.sum())} missing or infinite values, in the columns "
             f"{quote_some(columns)} of {quote_some(rows)}. Fill them in, or drop these columns or "
             "perturbations."
+        )
+        raise ValueError(message)
+    is_huge = np.abs(values) > MAX_FEATURE
+    if is_huge.any():
+        message = (
+            f"{place} has values up to {np.abs(values).max():.3g}, in the columns "
+            f"{quote_some(table.columns[is_huge.any(0)])}, but features are below {MAX_FEATURE:g}. Scale "
+            "these columns, or look for a damaged file."
         )
         raise ValueError(message)
 
@@ -151,19 +195,59 @@ def _without_constants(table: pd.DataFrame, seen: list[str], place: str) -> pd.D
         )
         raise ValueError(message)
     if is_constant.any() and len(seen) > 1:
-        _tell_constants(table.loc[:, is_constant], table.shape[1], place)
-        return table.loc[:, ~is_constant]
+        constant = table.loc[:, is_constant]
+        _tell_constants(constant, table.shape[1], place)
+        return table.drop(columns=constant.columns[~is_bit(constant)])
     return table
+
+
+def is_bit(table: pd.DataFrame) -> np.ndarray:
+    """Tell which columns have no other value than 0 and 1.
+
+    Parameters
+    ----------
+    table
+        Features.
+
+    Returns
+    -------
+    Shape ``(n_columns,)``.
+    """
+    bits: np.ndarray = table.isin((0.0, 1.0)).all().to_numpy()
+    return bits
+
+
+def split_constants(
+    features: pd.DataFrame | None, seen: Sequence[str]
+) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+    """Part features in those that tell seen perturbations apart, and bits that are the same in all.
+
+    Parameters
+    ----------
+    features
+        Checked features, or ``None``.
+    seen
+        Perturbations of the screen.
+
+    Returns
+    -------
+    Both tables; the second is ``None`` without such bits.
+    """
+    if features is None or len(seen) < 2:
+        return features, None
+    is_constant = (features.loc[list(seen)].std(ddof=0) == 0).to_numpy() & is_bit(features)
+    if not is_constant.any() or is_constant.all():
+        return features, None
+    return features.loc[:, ~is_constant], features.loc[:, is_constant]
 
 
 def _tell_constants(constant: pd.DataFrame, n_columns: int, place: str) -> None:
     """Warn of measured columns that do not vary; a bit of a fingerprint that no drug has is usual."""
-    is_bit = constant.isin((0.0, 1.0)).all().to_numpy()
     message = (
         f"{constant.shape[1]} of {n_columns} columns of {place} are constant over the perturbations "
         f"of the screen and will be ignored: {quote_some(list(constant.columns))}."
     )
-    if is_bit.all():
+    if is_bit(constant).all():
         logger.info(message)
     else:
         warn(message)

@@ -1,47 +1,15 @@
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from scgim._constants import COMBINATION_SEPARATOR
+from scgim.data._combinations import find_vocabulary, split_combination
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-# A separator joins two names, with spaces on both sides or on none: the "+" of "(+)-JQ1", of
-# "CD4+" and of "Na+/K+ inhibitor" does not.
-_PLUS = re.escape(COMBINATION_SEPARATOR)
-_JOINT = re.compile(rf"(?<=[\w)\]])(?:{_PLUS}|\s+{_PLUS}\s+)(?=[\w(\[])")
-
-
-def split_combination(label: str, known: Iterable[str] = ()) -> tuple[str, ...]:
-    """Name the perturbations in a label.
-
-    Parameters
-    ----------
-    label
-        A perturbation, or several joined by ``+`` in any order.
-    known
-        Names that are one perturbation even though they contain a ``+``.
-
-    Returns
-    -------
-    The perturbations, sorted, so that ``"A+B"`` and ``"B+A"`` are the same.
-
-    Examples
-    --------
-    >>> split_combination("B+A")
-    ('A', 'B')
-    >>> split_combination("(+)-JQ1")
-    ('(+)-JQ1',)
-    """
-    if label in known:
-        return (label,)
-    return tuple(sorted(_JOINT.split(label)))
 
 
 @dataclass(frozen=True)
@@ -60,6 +28,9 @@ class PerturbationTable:
         Rows of ``perturbations`` in each label, shape ``(n_labels, n_components)``; -1 fills up.
     features
         Perturbation features, one row per perturbation, seen or not; ``None`` without features.
+    constant_bits
+        Columns of 0 and 1 that are the same for all seen perturbations, for the rows of ``features``.
+        The model cannot learn from them, but they tell how new a new perturbation is.
     """
 
     labels: tuple[str, ...]
@@ -67,6 +38,7 @@ class PerturbationTable:
     perturbations: tuple[str, ...]
     components: np.ndarray
     features: pd.DataFrame | None
+    constant_bits: pd.DataFrame | None = None
 
     @classmethod
     def from_labels(
@@ -75,6 +47,7 @@ class PerturbationTable:
         control: str,
         features: pd.DataFrame | None,
         first: Iterable[str] = (),
+        constant_bits: pd.DataFrame | None = None,
     ) -> PerturbationTable:
         """Parse labels.
 
@@ -89,18 +62,17 @@ class PerturbationTable:
         first
             Perturbations whose rows a model has learned already, so that those of new ones come
             behind them.
+        constant_bits
+            Bits that are the same for all seen perturbations, or ``None``.
 
         Returns
         -------
         The table.
         """
-        labels = tuple(map(str, labels))
-        known = {control} if features is None else {control, *features.index}
-        parts = [
-            tuple(part for part in split_combination(label, known) if part != control)
-            for label in labels
-        ]
-        first = tuple(first)
+        labels, first = tuple(map(str, labels)), tuple(first)
+        known = {*first, *(() if features is None else features.index)}
+        vocabulary = find_vocabulary(labels, control, known) | set(first)
+        parts = [_parts_of(label, control, vocabulary, first) for label in labels]
         new = {part for combination in parts for part in combination}.difference(first)
         perturbations = (*first, *sorted(new))
         row = {name: index for index, name in enumerate(perturbations)}
@@ -108,29 +80,36 @@ class PerturbationTable:
         components = np.full((len(labels), width), -1, dtype=np.int64)
         for code, combination in enumerate(parts):
             components[code, : len(combination)] = [row[part] for part in combination]
-        return cls(labels, control, perturbations, components, features)
+        return cls(labels, control, perturbations, components, features, constant_bits)
 
     @property
     def control_code(self) -> int:
         """Code of the control label."""
         return self.labels.index(self.control)
 
-    def parts_of(self, label: str) -> tuple[str, ...]:
+    def parts_of(self, label: str, known: Iterable[str] = ()) -> tuple[str, ...]:
         """Name the perturbations in a label, seen or not; none for the control.
 
         Parameters
         ----------
         label
             Perturbation label.
+        known
+            Further perturbations, such as those with new features.
 
         Returns
         -------
         Sorted names.
         """
-        known = {self.control, *self.perturbations}
+        vocabulary = {self.control, *self.perturbations, *known}
         if self.features is not None:
-            known |= set(self.features.index)
-        return tuple(part for part in split_combination(label, known) if part != self.control)
+            vocabulary |= set(self.features.index)
+        parts = split_combination(label, vocabulary=vocabulary)
+        if parts == (label,):
+            # What is not known is named by its part that is not, if the others are.
+            apart = split_combination(label, known=vocabulary)
+            parts = apart if vocabulary.intersection(apart) else parts
+        return tuple(part for part in parts if part != self.control)
 
     def with_features(self, features: pd.DataFrame | None) -> PerturbationTable:
         """Add the features of perturbations that have none yet.
@@ -148,8 +127,12 @@ class PerturbationTable:
             return self
         index = features.index.map(str)
         new = features.set_axis(index).set_axis(features.columns.map(str), axis=1)
-        new = new.loc[~index.isin(self.features.index), list(self.features.columns)]
-        return replace(self, features=pd.concat([self.features, new.astype(np.float64)]))
+        new = new.loc[~index.isin(self.features.index)]
+        table = pd.concat([self.features, new[list(self.features.columns)].astype(np.float64)])
+        bits = self.constant_bits
+        if bits is not None:
+            bits = pd.concat([bits, read_bits(new, bits)])
+        return replace(self, features=table, constant_bits=bits)
 
     def to_registry(self) -> dict[str, object]:
         """Hold the table as plain lists and arrays, as the scvi-tools registry wants it.
@@ -158,9 +141,15 @@ class PerturbationTable:
         -------
         Entries for the state registry.
         """
-        state = {"control": self.control, "perturbations": list(self.perturbations)}
+        state: dict[str, object] = {
+            "control": self.control,
+            "perturbations": list(self.perturbations),
+        }
         if self.features is None:
             return {**state, "features": None}
+        if self.constant_bits is not None:
+            state["constant_bits"] = self.constant_bits.to_numpy(np.uint8)
+            state["constant_bit_names"] = list(self.constant_bits.columns)
         return {
             **state,
             "features": self.features.to_numpy(np.float64),
@@ -190,4 +179,41 @@ class PerturbationTable:
                 index=pd.Index(state["feature_index"], dtype=object),
                 columns=list(state["feature_names"]),
             )
-        return cls.from_labels(labels, state["control"], features, state["perturbations"])
+        bits = None
+        if features is not None and state.get("constant_bits") is not None:
+            bits = pd.DataFrame(
+                state["constant_bits"],
+                index=features.index,
+                columns=list(state["constant_bit_names"]),
+            )
+        return cls.from_labels(labels, state["control"], features, state["perturbations"], bits)
+
+
+def read_bits(features: pd.DataFrame, bits: pd.DataFrame) -> pd.DataFrame:
+    """Read from new features the bits that were constant in training; absent ones are 0.
+
+    Parameters
+    ----------
+    features
+        Features of new perturbations.
+    bits
+        Constant bits of training.
+
+    Returns
+    -------
+    One row per new perturbation.
+    """
+    return features.reindex(columns=bits.columns, fill_value=0).astype(np.uint8)
+
+
+def _parts_of(
+    label: str, control: str, vocabulary: set[str], first: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Perturbations in a label, read as the model that knows ``first`` has read it."""
+    before = (label,) if label in first else split_combination(label)
+    is_learned = len(before) > 1 and {*first, control}.issuperset(before)
+    if label in first or is_learned:
+        parts = before
+    else:
+        parts = split_combination(label, vocabulary=vocabulary)
+    return tuple(part for part in parts if part != control)

@@ -8,6 +8,7 @@ import pandas as pd
 from scvi import REGISTRY_KEYS as SCVI_KEYS
 
 from scgim._constants import REGISTRY_KEYS
+from scgim.data._doses import distinct_doses
 from scgim.data._perturbation_direction import PerturbationDirections
 from scgim.data._perturbation_table import PerturbationTable
 
@@ -40,6 +41,8 @@ class Screen:
         Conditions on which a trained model was mapped afterwards, as ``conditions``; none before.
     directions
         What the user said that perturbations can do to their targets.
+    continuous_scaling
+        Mean and standard deviation by which each continuous covariate is standardised.
     """
 
     table: PerturbationTable
@@ -53,6 +56,7 @@ class Screen:
     program_mask: pd.DataFrame | None
     mapped_conditions: pd.DataFrame | None = None
     directions: PerturbationDirections = field(default_factory=PerturbationDirections)
+    continuous_scaling: tuple[tuple[float, float], ...] = ()
 
     @classmethod
     def from_registry(cls, registry: dict) -> Screen:
@@ -88,12 +92,13 @@ class Screen:
             program_mask=_program_mask(state),
             mapped_conditions=_mapped_conditions(state),
             directions=PerturbationDirections.from_registry(state),
+            continuous_scaling=_scaling(continuous),
         )
 
     @cached_property
     def treated_doses(self) -> np.ndarray:
         """Sorted distinct doses of perturbed cells; empty without doses."""
-        doses = np.unique(self.conditions.dose.to_numpy(np.float64))
+        doses = distinct_doses(self.conditions.dose.to_numpy(np.float64))
         return doses[doses > 0]
 
     @cached_property
@@ -114,10 +119,24 @@ class Screen:
         Shape ``(n_features,)``.
         """
         assert self.table.features is not None
-        prefixes = [
-            name.split(":", 1)[0] if ":" in name else "" for name in self.table.features.columns
-        ]
-        return np.unique(prefixes, return_inverse=True)[1]
+        return self.blocks_of(list(self.table.features.columns))
+
+    def blocks_of(self, names: list[str]) -> np.ndarray:
+        """Block of feature columns by their name, numbered alike for all columns.
+
+        Parameters
+        ----------
+        names
+            Columns of the features, or bits that are constant in training.
+
+        Returns
+        -------
+        Shape ``(len(names),)``.
+        """
+        table = self.table
+        tables = [t for t in (table.features, table.constant_bits) if t is not None]
+        known = sorted({_block_name(name) for t in tables for name in t.columns})
+        return np.array([known.index(_block_name(name)) for name in names], dtype=np.int64)
 
     @property
     def seen_features(self) -> np.ndarray | None:
@@ -161,6 +180,19 @@ def _program_mask(state: dict) -> pd.DataFrame | None:
     if state["program_mask"] is None:
         return None
     return pd.DataFrame(state["program_mask"], columns=state["program_names"])
+
+
+def _block_name(column: str) -> str:
+    """Text before the colon of a feature column."""
+    return column.split(":", 1)[0] if ":" in column else ""
+
+
+def _scaling(continuous: dict) -> tuple[tuple[float, float], ...]:
+    """Scaling of each continuous covariate; models of 0.1.0 have none."""
+    n_columns = len(continuous.get("columns", ()))
+    center = continuous.get("center", np.zeros(n_columns))
+    scale = continuous.get("scale", np.ones(n_columns))
+    return tuple((float(c), float(s)) for c, s in zip(center, scale, strict=True))
 
 
 def _mapped_conditions(state: dict) -> pd.DataFrame | None:

@@ -10,7 +10,17 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from scgim._messages import closest, quote_some, warn
-from scgim.data._feature_checks import check_features, read_features
+from scgim.data._combinations import (
+    find_pairs,
+    find_vocabulary,
+    split_combination,
+    warn_read_labels,
+)
+from scgim.data._covariate_checks import check_covariates
+from scgim.data._dose_warnings import warn_log_doses, warn_units
+from scgim.data._doses import read_doses
+from scgim.data._expression_blocks import row_blocks, sum_expression
+from scgim.data._feature_checks import check_features, read_features, warn_pairs
 from scgim.data._perturbation_direction import check_directions
 from scgim.data._perturbation_table import PerturbationTable
 from scgim.data._spelling import check_spelling
@@ -20,6 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_CELLS_CHECKED = 20_000
+# 1 molar is 1e9 nM; 1e-30 is far below one molecule in a litre.
+MAX_DOSE, MIN_DOSE = 1e9, 1e-30
+# A cell has some hundred thousand molecules of RNA; reads of a bulk library stay below this too.
+MAX_EXPRESSION = 1e9
 
 
 def check_column(obs: pd.DataFrame, argument: str, key: str) -> None:
@@ -99,6 +113,12 @@ def warn_single_perturbation(perturbations: tuple[str, ...]) -> None:
 def check_doses(doses: pd.Series, is_control: np.ndarray, dose_key: str, labels: pd.Series) -> None:
     """Raise unless doses are numbers: positive for perturbed cells, zero for control cells."""
     place = f"`adata.obs[{dose_key!r}]`"
+    if pd.api.types.is_complex_dtype(doses):
+        message = (
+            f"{place} holds complex numbers such as {doses.iloc[0]!r}, but a dose is a real number. Take "
+            f"their real part, `{place.strip('`')}.to_numpy().real`."
+        )
+        raise ValueError(message)
     if not pd.api.types.is_numeric_dtype(doses) or pd.api.types.is_bool_dtype(doses):
         example = next((str(v) for v in doses.unique() if not _is_number(v)), str(doses.iloc[0]))
         message = (
@@ -106,9 +126,17 @@ def check_doses(doses: pd.Series, is_control: np.ndarray, dose_key: str, labels:
             "them (`scgim.pp.normalize_dose` reads units), with 0 for control cells."
         )
         raise ValueError(message)
-    values = doses.to_numpy(np.float64)
+    values = doses.to_numpy(np.float64, na_value=np.nan)
     _raise_doses(~np.isfinite(values), labels, place, "missing or infinite", "a finite number")
     _raise_doses(values < 0, labels, place, "negative", "zero or positive, not a logarithm")
+    is_absurd = (values > MAX_DOSE) | ((values > 0) & (values < MIN_DOSE))
+    _raise_doses(
+        is_absurd,
+        labels,
+        place,
+        f"beyond {MIN_DOSE:g} to {MAX_DOSE:g}",
+        "in a unit in which it can be pipetted, such as nM",
+    )
     n_dosed_controls = int(((values != 0) & is_control).sum())
     if n_dosed_controls:
         message = (
@@ -148,32 +176,44 @@ def _is_number(value: object) -> bool:
 
 
 def check_expression(
-    expression: np.ndarray | sp.spmatrix, *, likelihood: str, place: str, var_names: pd.Index
+    expression: np.ndarray | sp.spmatrix,
+    *,
+    likelihood: str,
+    place: str,
+    var_names: pd.Index | None = None,
 ) -> None:
     """Raise where expression does not fit the likelihood; warn of genes without counts.
 
     Parameters
     ----------
     expression
-        Cells x genes; at most 20,000 cells are looked at.
+        Cells x genes. Whether its values are whole numbers is seen on 20,000 cells at most.
     likelihood
         Name of the likelihood.
     place
         Where the expression is, as the user typed it.
     var_names
-        Names of the genes.
+        Names of the genes; ``None`` for new cells, which need not have counts of all of them.
+
+    Raises
+    ------
+    ValueError
+        When values are missing, infinite or beyond what can be measured; for a likelihood of
+        counts also when they are negative or no whole numbers, or when a cell has none.
     """
-    is_sparse = sp.issparse(expression)
-    head = expression[:MAX_CELLS_CHECKED]
-    values: np.ndarray = np.asarray(head.data if is_sparse else head)
-    if not np.isfinite(values).all():
+    totals, gene_totals = sum_expression(expression)
+    if not np.isfinite(totals).all():
         message = (
             f"{place} has missing or infinite values. Expression must be finite. Correct or drop "
             "these cells or genes."
         )
         raise ValueError(message)
+    _check_magnitude(expression, place)
     if not get_likelihood(likelihood).is_count:
         return
+    step = max(1, expression.shape[0] // MAX_CELLS_CHECKED)
+    sample = expression[::step]
+    values: np.ndarray = np.asarray(sample.data if sp.issparse(sample) else sample)
     if (values < 0).any() or (values != np.round(values)).any():
         found = "negative values" if (values < 0).any() else "values that are not whole numbers"
         message = (
@@ -182,7 +222,6 @@ def check_expression(
             "`gene_likelihood='normal'` for transformed expression."
         )
         raise ValueError(message)
-    totals = np.asarray(expression.sum(1)).ravel()
     if (totals == 0).any():
         message = (
             f"{int((totals == 0).sum())} cells have no counts in {place}, the first of them in row "
@@ -190,7 +229,24 @@ def check_expression(
             "`sc.pp.filter_cells(adata, min_counts=1)`."
         )
         raise ValueError(message)
-    empty = np.flatnonzero(np.asarray(expression.sum(0)).ravel() == 0)
+    if var_names is not None:
+        _warn_empty_genes(gene_totals, place, var_names)
+
+
+def _check_magnitude(expression: np.ndarray | sp.spmatrix, place: str) -> None:
+    largest = max(
+        max(abs(float(block.max())), abs(float(block.min()))) for block in row_blocks(expression)
+    )
+    if largest >= MAX_EXPRESSION:
+        message = (
+            f"{place} has values up to {largest:.3g}, which no measurement of a cell gives; expected "
+            f"less than {MAX_EXPRESSION:g}. Look for a wrong unit or a damaged file."
+        )
+        raise ValueError(message)
+
+
+def _warn_empty_genes(gene_totals: np.ndarray, place: str, var_names: pd.Index) -> None:
+    empty = np.flatnonzero(gene_totals == 0)
     if len(empty):
         warn(
             f"{len(empty)} genes have no counts in {place}: "
@@ -287,6 +343,7 @@ def check_screen(
         )
         raise TypeError(message)
     _check_columns(adata.obs, {"perturbation_key": [perturbation_key], **other_keys})
+    check_covariates(adata.obs, other_keys)
     control = str(control)
     labels = adata.obs[perturbation_key]
     check_perturbation_labels(labels, perturbation_key)
@@ -296,6 +353,7 @@ def check_screen(
         _check_columns(adata.obs, {"dose_key": [dose_key]})
         doses = adata.obs[dose_key]
         check_doses(doses, (labels.astype(str) == control).to_numpy(), dose_key, labels)
+        _warn_doses(adata.obs, doses, dose_key, [*_groups(other_keys), perturbation_key])
     if program_mask_key is not None:
         check_program_mask(adata.varm, program_mask_key)
     features = None
@@ -306,12 +364,49 @@ def check_screen(
     check_spelling([control, *table.perturbations], f"`adata.obs[{perturbation_key!r}]`")
     with_features = [] if features is None else map(str, features.index)
     check_directions(perturbation_direction, [*table.perturbations, *with_features])
+    features = _check_labels(present, control, features, features_key)
     warn_single_perturbation(table.perturbations)
     warn_few_cells(labels, doses)
     if features is None:
         return None
     counts = _count_cells(table, labels)
     return check_features(features, counts, place=f"`adata.uns[{features_key!r}]`", control=control)
+
+
+def _check_labels(
+    present: list[str], control: str, features: pd.DataFrame | None, features_key: str | None
+) -> pd.DataFrame | None:
+    """Warn of labels that could be read in two ways; leave out features of combinations."""
+    names = [] if features is None else list(features.index)
+    vocabulary = find_vocabulary(present, control, names)
+    warn_read_labels(present, control, vocabulary)
+    pairs = find_pairs(names, vocabulary)
+    if features is not None:
+        # What `scgim.pp.perturbation_features` writes for a pair says nothing that its parts do not.
+        own = [pair for pair in pairs if not _is_larger_of_parts(features, pair, vocabulary)]
+        warn_pairs(own, f"`adata.uns[{features_key!r}]`")
+    return features if features is None else features.loc[~features.index.isin(pairs)]
+
+
+def _is_larger_of_parts(features: pd.DataFrame, pair: str, vocabulary: set[str]) -> bool:
+    parts = [
+        name for name in split_combination(pair, vocabulary=vocabulary) if name in features.index
+    ]
+    if not parts or not features.index.is_unique:
+        return False
+    return bool((features.loc[parts].max() == features.loc[pair]).all())
+
+
+def _groups(keys_of: dict[str, list[str]]) -> list[str]:
+    """Columns that tell groups of cells apart: batch and categorical covariates."""
+    return [*keys_of.get("batch_key", []), *keys_of.get("categorical_covariate_keys", [])]
+
+
+def _warn_doses(obs: pd.DataFrame, doses: pd.Series, dose_key: str, groups: list[str]) -> None:
+    """Warn of doses that look like logarithms, or like two units in different groups of cells."""
+    values, place = read_doses(doses), f"`adata.obs[{dose_key!r}]`"
+    warn_log_doses(values, place)
+    warn_units(values, {key: obs[key] for key in groups}, place)
 
 
 def _check_columns(obs: pd.DataFrame, keys_of: dict[str, list[str]]) -> None:

@@ -95,6 +95,13 @@ class ScreenDataModule(LightningDataModule):
         self.registry = registry
         continuous = _continuous(datamodule.registry["field_registries"])
         self._dose_column = None if dose_key is None else continuous.index(dose_key)
+        fields = registry.get("field_registries", {})
+        state = fields.get(SCVI_KEYS.CONT_COVS_KEY, {}).get("state_registry", {})
+        n_covariates = len(continuous) - (dose_key is not None)
+        self._scaling = (
+            np.asarray(state.get("center", np.zeros(n_covariates))),
+            np.asarray(state.get("scale", np.ones(n_covariates))),
+        )
 
     @property
     def n_obs(self) -> int:
@@ -161,7 +168,8 @@ class ScreenDataModule(LightningDataModule):
             batch[REGISTRY_KEYS.DOSE] = continuous[:, dose : dose + 1]
             continuous = continuous[:, [i for i in range(continuous.shape[1]) if i != dose]]
         if continuous.shape[1]:
-            batch[SCVI_KEYS.CONT_COVS_KEY] = continuous
+            center, scale = (continuous.new_tensor(part) for part in self._scaling)
+            batch[SCVI_KEYS.CONT_COVS_KEY] = (continuous - center) / scale
         return batch
 
 

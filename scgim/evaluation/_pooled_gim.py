@@ -93,4 +93,4 @@ class PooledGIM(TrainedGIM):
     def _predicted_shift(self, conditions: pd.DataFrame, level: float) -> ad.AnnData:
         models = [member.model for member in self.members]
         features = self.members[0].new_features
-        return predict_pooled_shift(models, conditions, level=level, features=features)
+        return predict_pooled_shift(models, self._used(conditions), level=level, features=features)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from scgim._messages import closest, quote_some, warn
+from scgim.data._doses import distinct_doses, snap_doses
 from scgim.evaluation._checks import check_predicted_genes
 from scgim.evaluation._expression_space import Space, read_predictions
 from scgim.evaluation._held_out_cells import describe_conditions
@@ -129,6 +130,9 @@ def read_cells(
     order = check_predicted_genes(predictions.var_names, screen.adata.var_names)
     expression = read_predictions(predictions[:, order], screen.space, space)
     design = keys.plain(predictions.obs)
+    design["dose"] = snap_doses(
+        design["dose"].to_numpy(), distinct_doses(truth.plain["dose"].to_numpy())
+    )
     is_control = (design["perturbation"] == keys.control).to_numpy()
     _check_copies(expression, is_control, screen, truth)
     wanted = pd.MultiIndex.from_frame(truth.plain)

@@ -10,6 +10,7 @@ from scgim._messages import warn
 from scgim.evaluation._checks import check_predicted_genes
 from scgim.evaluation._expression_space import log_normalize, read_expression
 from scgim.model._applicability import why_abstain
+from scgim.model._condition_gate import used_keys
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -121,7 +122,7 @@ class TrainedGIM:
         A reason per condition, empty where training covers it.
         """
         described = self.model.predict(
-            conditions, n_cells=1, features=self.new_features, output="nodes", seed=0
+            self._used(conditions), n_cells=1, features=self.new_features, output="nodes", seed=0
         )
         return why_abstain(described.obs).tolist()
 
@@ -144,7 +145,7 @@ class TrainedGIM:
         log1p(CP10k), shape ``(n_conditions, n_cells, n_genes)``.
         """
         predicted = self.model.predict(
-            conditions, n_cells=n_cells, features=self.new_features, seed=seed
+            self._used(conditions), n_cells=n_cells, features=self.new_features, seed=seed
         )
         expression = self.read(predicted)
         return expression.reshape(-1, n_cells, expression.shape[1])
@@ -195,7 +196,13 @@ class TrainedGIM:
         return self.with_new_features(features)
 
     def _predicted_shift(self, conditions: pd.DataFrame, level: float) -> ad.AnnData:
-        return self.model.predict_shift(conditions, level=level, features=self.new_features)
+        return self.model.predict_shift(
+            self._used(conditions), level=level, features=self.new_features
+        )
+
+    def _used(self, conditions: pd.DataFrame) -> pd.DataFrame:
+        """Leave out what the model was not told of: that it ignores contexts is what is scored."""
+        return conditions[[name for name in conditions if name in used_keys(self.model.screen)]]
 
     def _in_order(self, table: NDArray[Any]) -> NDArray[Any]:
         return table if self._genes is None else table[:, self._genes]

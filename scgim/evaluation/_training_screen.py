@@ -13,6 +13,7 @@ from sklearn.decomposition import PCA
 
 from scgim._messages import closest
 from scgim.data import split_combination
+from scgim.data._doses import read_doses
 from scgim.evaluation._checks import check_has_features, check_screen_labels
 from scgim.evaluation._expression_space import (
     Space,
@@ -80,7 +81,7 @@ class ScreenKeys:
         Columns ``perturbation``, ``dose`` (1 without doses) and ``context``, index 0, 1, …
         """
         n_rows = len(conditions)
-        dose = np.ones(n_rows) if self.dose is None else conditions[self.dose].to_numpy(float)
+        dose = np.ones(n_rows) if self.dose is None else read_doses(conditions[self.dose])
         has_context = self.context is not None and self.context in conditions
         context = conditions[self.context].astype(str).to_numpy() if has_context else [""] * n_rows
         labels = conditions[self.perturbation].astype(str).to_numpy()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from scgim.data._feature_checks import check_new_features
+from scgim.data._perturbation_table import read_bits
 from scgim.scm.generator._perturbation_features import FeatureScaling, tanimoto
 
 if TYPE_CHECKING:
@@ -23,7 +25,8 @@ def feature_similarity(
 ) -> pd.DataFrame:
     """Find the seen perturbation whose features are most like those of each perturbation.
 
-    Columns of 0 and 1 are compared by Tanimoto similarity, averaged over their blocks; without such
+    Columns of 0 and 1 are compared by Tanimoto similarity, averaged over their blocks, bits that no
+    seen perturbation has included: they are what is new. Without such
     columns standardised features by :math:`e^{-d^2 / 2p}`, with :math:`p` columns.
 
     Parameters
@@ -50,7 +53,8 @@ def feature_similarity(
         result.loc[unseen, ["nearest", "similarity"]] = ["", np.nan]
         return result
     new = check_new_features(features, screen.table.features, unseen)
-    similarity = _similarities(FeatureScaling.fit(seen, screen.feature_blocks), new, seen)
+    scaling = FeatureScaling.fit(seen, screen.feature_blocks)
+    similarity = _similarities(scaling, new, seen, _constant_bits(screen, features, unseen))
     result.loc[unseen, "nearest"] = np.array(screen.table.perturbations)[similarity.argmax(1)]
     result.loc[unseen, "similarity"] = similarity.max(1)
     return result
@@ -133,11 +137,62 @@ def why_abstain(obs: pd.DataFrame) -> pd.Series:
     return pd.Series(texts, index=obs.index, name="reason", dtype=str)
 
 
-def _similarities(scaling: FeatureScaling, new: np.ndarray, seen: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True)
+class _ConstantBits:
+    """Bits that all seen perturbations share, or none of them has.
+
+    Attributes
+    ----------
+    block
+        Block of each bit, numbered as :attr:`~scgim.data.Screen.feature_blocks` does.
+    new
+        Bits of the new perturbations, shape ``(n_new, n_bits)``.
+    seen
+        Bits of the seen ones, shape ``(n_seen, n_bits)``.
+    """
+
+    block: np.ndarray
+    new: np.ndarray
+    seen: np.ndarray
+
+
+def _constant_bits(
+    screen: Screen, features: pd.DataFrame | None, unseen: list[str]
+) -> _ConstantBits | None:
+    bits = screen.table.constant_bits
+    if bits is None:
+        return None
+    table = bits
+    if features is not None:
+        new = features.set_axis(features.index.map(str)).set_axis(features.columns.map(str), axis=1)
+        table = pd.concat([bits.loc[~bits.index.isin(new.index)], read_bits(new, bits)])
+    return _ConstantBits(
+        screen.blocks_of(list(bits.columns)),
+        table.loc[unseen].to_numpy(np.float64),
+        bits.loc[list(screen.table.perturbations)].to_numpy(np.float64),
+    )
+
+
+def _similarities(
+    scaling: FeatureScaling, new: np.ndarray, seen: np.ndarray, constant: _ConstantBits | None
+) -> np.ndarray:
     """Similarity of new to seen perturbations, shape ``(n_new, n_seen)``."""
     blocks = list(zip(scaling.blocks(new), scaling.blocks(seen), strict=True))
     if blocks:
+        if constant is not None:
+            blocks = [
+                _with_constants(left, right, constant, number)
+                for (left, right), number in zip(blocks, scaling.block_numbers, strict=True)
+            ]
         return np.mean([tanimoto(left, right) for left, right in blocks], axis=0)
     left, right = scaling.standardise(new), scaling.standardise(seen)
     squared = ((left[:, None] - right[None]) ** 2).sum(-1)
     return np.exp(-0.5 * squared / max(1, left.shape[1]))
+
+
+def _with_constants(
+    new: np.ndarray, seen: np.ndarray, constant: _ConstantBits, number: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bits of one block, those that no training can learn from among them."""
+    chosen = constant.block == number
+    return np.hstack([new, constant.new[:, chosen]]), np.hstack([seen, constant.seen[:, chosen]])

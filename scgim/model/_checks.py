@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from scgim._messages import check_choice, closest, quote_some, warn
+from scgim.data._doses import read_doses
+from scgim.model._condition_gate import check_columns
 from scgim.module import GeneLikelihood
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ def check_conditions(
     screen: Screen,
     known: list[str],
     require_generator: Callable[[], object],
+    ignore: Sequence[str] | str = (),
 ) -> pd.DataFrame:
     """Bring conditions to a table and raise where one of them cannot be predicted.
 
@@ -58,12 +61,14 @@ def check_conditions(
         Perturbations that were seen or have features.
     require_generator
         Raises where the model cannot predict unseen perturbations at all.
+    ignore
+        Columns that the model does not use and that the user accepts.
 
     Returns
     -------
     One row per condition, with the columns named at set-up.
     """
-    table = _to_table(conditions, screen)
+    table = check_columns(_to_table(conditions, screen), screen, ignore)
     if table.empty:
         message = "`conditions` is empty. Pass at least one condition to predict."
         raise ValueError(message)
@@ -126,7 +131,7 @@ def _check_known(
     for label in labels.unique():
         if label in vocabulary:
             continue
-        unknown = [part for part in screen.table.parts_of(label) if part not in vocabulary]
+        unknown = [part for part in screen.table.parts_of(label, known) if part not in vocabulary]
         if unknown:
             require_generator()
             names = [*known, screen.table.control]
@@ -138,9 +143,22 @@ def _check_known(
             raise ValueError(message)
 
 
+def _read_condition_doses(column: pd.Series) -> pd.Series:
+    """Doses as numbers, those that cannot be read as NaN."""
+    numbers = column if pd.api.types.is_float_dtype(column) else column.map(_as_number)
+    return pd.Series(read_doses(numbers), index=column.index)
+
+
+def _as_number(value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return np.nan
+
+
 def _check_condition_doses(table: pd.DataFrame, screen: Screen) -> pd.Series:
     key = screen.dose_key
-    doses = pd.to_numeric(table[key], errors="coerce").astype(np.float64)
+    doses = _read_condition_doses(table[key])
     is_bad = ~np.isfinite(doses) | (doses < 0)
     if is_bad.any():
         message = (

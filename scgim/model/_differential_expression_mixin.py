@@ -17,6 +17,8 @@ from scgim.model._prediction_mixin import PredictionMixin
 from scgim.scm import Intervention, shift_nodes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
 PSEUDOCOUNT = 0.1
@@ -30,6 +32,7 @@ class DifferentialExpressionMixin(PredictionMixin):
         conditions: ConditionsLike,
         *,
         features: pd.DataFrame | None = None,
+        ignore: Sequence[str] | str = (),
         n_cells: int = 1000,
         delta: float = 0.25,
         fdr: float = 0.05,
@@ -47,6 +50,8 @@ class DifferentialExpressionMixin(PredictionMixin):
         conditions
             As for :meth:`predict`.
         features
+            As for :meth:`predict`.
+        ignore
             As for :meth:`predict`.
         n_cells
             Pairs of cells per condition.
@@ -70,7 +75,7 @@ class DifferentialExpressionMixin(PredictionMixin):
             Before training, or for unseen perturbations without a generator.
         """
         check_is_trained(self, "predict_differential_expression")
-        prepared = prepare_conditions(self, conditions, features)
+        prepared = prepare_conditions(self, conditions, features, ignore)
         rng = np.random.default_rng(seed)
         drawn = prepared.draw(n_cells, rng)
         empty = shift_nodes(torch.zeros_like(drawn.shift[:, 0]))

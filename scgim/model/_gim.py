@@ -9,14 +9,10 @@ import numpy as np
 import pandas as pd
 import torch
 from scvi import REGISTRY_KEYS as SCVI_KEYS
-from scvi.data import AnnDataManager
 from scvi.data._utils import _get_adata_minify_type
 from scvi.data.fields import (
     CategoricalJointObsField,
     CategoricalObsField,
-    LayerField,
-    NumericalJointObsField,
-    NumericalObsField,
 )
 from scvi.model.base import (
     BaseMinifiedModeModelClass,
@@ -28,14 +24,21 @@ from scvi.model.base import (
 from scgim._messages import check_choice, warn
 from scgim.data import (
     ConditionSplitter,
+    CovariateField,
     DoseField,
+    ExpressionField,
     LabelField,
     PerturbationDirections,
     PerturbationField,
     Screen,
+    ScreenManager,
+    SizeFactorField,
 )
+from scgim.data._expression_blocks import sum_expression
+from scgim.data._fingerprint import place_of_expression
 from scgim.data._screen_checks import check_expression, check_layer, check_screen
 from scgim.model._annotation_mixin import AnnotationMixin
+from scgim.model._cell_gate import check_given_cells, check_own_cells, remember
 from scgim.model._checks import check_model_options, check_no_proteins, check_space_options
 from scgim.model._differential_expression_mixin import DifferentialExpressionMixin
 from scgim.model._fitting_mixin import FittingMixin
@@ -44,7 +47,7 @@ from scgim.model._step_progress import show_cells, show_step, tell
 from scgim.model.host._datamodule_mixin import DataModuleMixin
 from scgim.model.host._hub_mixin import HubMixin
 from scgim.model.host._minify_mixin import MinifyMixin
-from scgim.model.host._mudata_mixin import MuDataMixin, columns_by_argument
+from scgim.model.host._mudata_mixin import MuDataMixin, as_keys, columns_by_argument
 from scgim.model.host._query_mixin import QueryMixin
 from scgim.model.host._training_checkpoint import (
     Checkpoint,
@@ -220,6 +223,7 @@ class GIM(
         )
         check_choice("protein_likelihood", protein_likelihood, get_args(ProteinLikelihood))
         super().__init__(adata, registry)
+        check_own_cells(self.adata_manager)
         self.screen = Screen.from_registry(self.registry_)
         self.causal_space = causal_space
         self.gene_likelihood = gene_likelihood
@@ -331,6 +335,8 @@ class GIM(
         ValueError
             Where labels, doses or features cannot be used; the message says what to do.
         """
+        categorical_covariate_keys = as_keys(categorical_covariate_keys)
+        continuous_covariate_keys = as_keys(continuous_covariate_keys)
         arguments = cls._get_setup_method_args(**locals())
         features = None
         source = kwargs.get("source_registry")
@@ -349,7 +355,7 @@ class GIM(
         elif kwargs.get("extend_categories"):
             features = adata.uns.get(features_key)
         fields = [
-            LayerField(SCVI_KEYS.X_KEY, layer, is_count_data=False),
+            ExpressionField(SCVI_KEYS.X_KEY, layer, is_count_data=False),
             CategoricalObsField(SCVI_KEYS.BATCH_KEY, batch_key),
             PerturbationField(
                 perturbation_key,
@@ -361,22 +367,31 @@ class GIM(
             ),
             LabelField(SCVI_KEYS.LABELS_KEY, perturbation_key),
             CategoricalJointObsField(SCVI_KEYS.CAT_COVS_KEY, categorical_covariate_keys),
-            NumericalJointObsField(SCVI_KEYS.CONT_COVS_KEY, continuous_covariate_keys),
-            NumericalObsField(SCVI_KEYS.SIZE_FACTOR_KEY, size_factor_key, required=False),
+            CovariateField(continuous_covariate_keys),
+            SizeFactorField(size_factor_key, layer),
         ]
         if dose_key is not None:
             fields.append(DoseField(dose_key))
         minify_type = _get_adata_minify_type(adata)
         if minify_type is not None:
             fields += cls._get_fields_for_adata_minification(minify_type)
-        manager = AnnDataManager(fields=fields, setup_method_args=arguments)
+        manager = ScreenManager(fields=fields, setup_method_args=arguments)
         manager.register_fields(adata, **kwargs)
+        remember(manager)
         cls.register_manager(manager)
 
     def _validate_anndata(self, adata: AnnData | None = None, **kwargs: Any) -> AnnData:
-        if adata is not None:
-            self._check_variables(adata)
+        if adata is None or adata is self.adata:
+            check_own_cells(self.adata_manager)
+        else:
+            self._check_given_cells(adata)
         return super()._validate_anndata(adata, **kwargs)
+
+    def _check_given_cells(self, cells: AnnData) -> None:
+        """Raise unless cells have the genes, columns and kind of expression of training."""
+        self._check_variables(cells)
+        if self.minified_data_type is None and _get_adata_minify_type(cells) is None:
+            check_given_cells(cells, self.registry_, self.screen, self.gene_likelihood)
 
     def train(
         self,
@@ -445,7 +460,10 @@ class GIM(
         ------
         RuntimeError
             When the loss becomes non-finite; weights of the last finite epoch are kept.
+        ValueError
+            When the cells have changed since set-up.
         """
+        check_own_cells(self.adata_manager)
         minibatches = {
             "max_epochs": max_epochs,
             "batch_size": batch_size,
@@ -585,19 +603,19 @@ class GIM(
             return {}
         expression = self.adata_manager.get_from_registry(SCVI_KEYS.X_KEY)
         arguments = self.registry_["setup_args"]
-        layer = arguments.get("layer", arguments.get("rna_layer"))
         check_expression(
             expression,
             likelihood=self.gene_likelihood,
-            place="`adata.X`" if layer is None else f"`adata.layers[{layer!r}]`",
+            place=place_of_expression(arguments),
             var_names=pd.Index(self._gene_names()),
         )
+        totals, gene_totals = sum_expression(expression)
         start = {"protein_intercept": self._protein_intercept()} if self.protein_names else {}
         return {
             **start,
             **self._start(
-                gene_total=np.asarray(expression.sum(0), dtype=np.float64).ravel(),
-                median_library=float(np.median(np.asarray(expression.sum(1)).ravel())),
+                gene_total=gene_totals,
+                median_library=float(np.median(totals)),
                 n_obs=self.adata.n_obs,
             ),
         }

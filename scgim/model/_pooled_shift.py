@@ -28,6 +28,7 @@ def predict_pooled_shift(
     *,
     level: float = DEFAULT_LEVEL,
     features: pd.DataFrame | None = None,
+    ignore: Sequence[str] | str = (),
     seed: int = 0,
 ) -> AnnData:
     r"""Predict the mean shift of expression by several trainings of a model together.
@@ -49,6 +50,8 @@ def predict_pooled_shift(
     level
         Probability with which the interval should hold the true mean shift of a gene.
     features
+        As for :meth:`GIM.predict_shift`.
+    ignore
         As for :meth:`GIM.predict_shift`.
     seed
         Seed of the draws from the distribution over interventions.
@@ -73,7 +76,7 @@ def predict_pooled_shift(
     """
     check_can_pool([_describe(model) for model in models])
     predicted = [
-        model.predict_shift(conditions, level=level, features=features, seed=seed)
+        model.predict_shift(conditions, level=level, features=features, ignore=ignore, seed=seed)
         for model in models
     ]
     means = np.array([one.X for one in predicted], dtype=np.float64)

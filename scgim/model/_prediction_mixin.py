@@ -21,6 +21,14 @@ from scgim.model._checks import (
     check_is_trained,
     check_something_is_left,
 )
+from scgim.model._condition_gate import (
+    NO_GIVEN_CELL,
+    check_base_cells,
+    context_columns,
+    context_of_cells,
+    match_cells,
+    warn_unmatched,
+)
 from scgim.model._conditions import ConditionsLike, prepare_conditions
 from scgim.model._parts import ModelParts
 from scgim.module import ExpectedExpression
@@ -30,7 +38,7 @@ from scgim.spaces._global_state import keep_random_state
 from scgim.spaces._population import Population
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from scgim.spaces._conditions import Conditions
     from scgim.spaces._training_statistics import TrainingStatistics
@@ -52,7 +60,7 @@ class PredictionMixin(ModelParts):
     """Cells and mean shifts under perturbations, seen or not, and under given interventions."""
 
     @keep_random_state
-    def predict(
+    def predict(  # noqa: PLR0913 - what a prediction may depend on
         self,
         conditions: ConditionsLike,
         *,
@@ -61,6 +69,8 @@ class PredictionMixin(ModelParts):
         features: pd.DataFrame | None = None,
         output: Output = "counts",
         abstain: bool = False,
+        ignore: Sequence[str] | str = (),
+        allow_perturbed: bool = False,
         seed: int | None = None,
     ) -> AnnData:
         """Predict cells under perturbations, doses and combinations, seen or not.
@@ -83,11 +93,15 @@ class PredictionMixin(ModelParts):
         conditions
             One row per condition: a DataFrame with the columns named at set-up (perturbation,
             dose, and batch or covariates where they matter), or a list of
-            ``(perturbation, dose)``, or of perturbations for a screen without doses.
+            ``(perturbation, dose)``, or of perturbations for a screen without doses. Other columns
+            are refused, since they would change nothing; see ``ignore``. A batch or covariate that
+            is left out, or missing in a row, is that of a control cell drawn at random.
         n_cells
             Cells per condition, without ``adata``.
         adata
-            Control cells to predict one by one, for every condition.
+            Control cells to predict one by one, with the genes and the kind of expression of
+            training. Each condition is predicted for those that have its batch and covariates, or
+            for all where it names none; conditions without any are left out with a warning.
         features
             Features of perturbations that are not in the registered table, one row each.
         output
@@ -100,12 +114,19 @@ class PredictionMixin(ModelParts):
             ``uns["scgim"]["abstained"]``. A perturbation that was run, but never in a context that
             others were, is predicted: that its intervention carries over is what the model
             assumes. ``is_new_in_context`` marks it.
+        ignore
+            Columns of ``conditions`` that the model does not use and that are to be carried along
+            in ``obs`` without effect, such as the number of a well.
+        allow_perturbed
+            Accept cells in ``adata`` that are perturbed themselves; the predicted effect then comes
+            on top of theirs, and ``obs["base_perturbation"]`` says which.
         seed
             Makes the prediction repeatable.
 
         Returns
         -------
-        Predicted cells x genes (or nodes). ``obs`` has the columns of ``conditions`` and, for each
+        Predicted cells x genes (or nodes). ``obs`` has the columns of ``conditions``, the batch and
+        the covariates of the control cell that each cell comes from and, for each
         cell, ``is_seen`` (perturbation was in training), ``is_dose_extrapolated``,
         ``feature_distance`` (to the nearest seen perturbation; above 1 is far),
         ``feature_similarity`` (1 is identical; Tanimoto for fingerprints), that
@@ -120,17 +141,25 @@ class PredictionMixin(ModelParts):
         RuntimeError
             Before training, or for unseen perturbations without a generator.
         ValueError
-            Unknown perturbation without features, unknown batch, negative dose, a context without
-            control cells, or nothing left to predict with ``abstain``.
+            Unknown perturbation without features, unknown batch, negative dose, a column that the
+            model does not use, a context without control cells, given cells that are not control
+            cells or have other genes or another kind of expression, or nothing left to predict.
         """
         check_is_trained(self, "predict")
-        prepared = self._prepare(conditions, features)
+        prepared = self._prepare(conditions, features, ignore)
         described = prepared.obs
         reasons = why_abstain(described)
-        if abstain and (reasons != "").any():
+        if not abstain:
+            reasons[:] = ""
+        if adata is not None:
+            self._check_base_cells(adata, allow_perturbed=allow_perturbed)
+            has_cells = match_cells(described, adata.obs, self.screen).any(1).astype(bool)
+            warn_unmatched(described, has_cells, self.screen)
+            reasons[~has_cells & (reasons == "").to_numpy()] = NO_GIVEN_CELL
+        if (reasons != "").any():
             check_something_is_left(reasons.tolist())
             conditions = _as_asked(described)[reasons == ""]
-            prepared = self._prepare(conditions, features)
+            prepared = self._prepare(conditions, features, ignore)
         n_each = n_cells if adata is None else adata.n_obs
         rng = None if adata is not None else np.random.default_rng(seed).spawn(1)[0]
         predicted = self._predict_cells(
@@ -141,7 +170,7 @@ class PredictionMixin(ModelParts):
             seed,
             gene_shift=self.fitted.gene_shift(prepared),
         )
-        if abstain:
+        if abstain or (reasons != "").any():
             left_out = _as_asked(described)[reasons != ""].assign(reason=reasons[reasons != ""])
             predicted.uns["scgim"]["abstained"] = _text_index(left_out)
         return predicted
@@ -156,6 +185,7 @@ class PredictionMixin(ModelParts):
         adata: AnnData | None = None,
         context: Mapping[str, object] | None = None,
         output: Output = "counts",
+        allow_perturbed: bool = False,
         seed: int | None = None,
     ) -> AnnData:
         """Predict cells under an intervention given by hand.
@@ -182,6 +212,8 @@ class PredictionMixin(ModelParts):
             not given. Not with ``adata``, whose cells have theirs.
         output
             As for :meth:`predict`.
+        allow_perturbed
+            As for :meth:`predict`.
         seed
             Makes the prediction repeatable.
 
@@ -197,7 +229,7 @@ class PredictionMixin(ModelParts):
         ValueError
             For a name that is neither a node nor a measured gene, a number that is not finite,
             anything but a shift of a gene that is no node, or a context that the model does not know
-            or has no control cells of.
+            or has no control cells of; given cells as for :meth:`predict`.
 
         Examples
         --------
@@ -222,6 +254,8 @@ class PredictionMixin(ModelParts):
             single = value if isinstance(value, Intervention) else DO_KINDS[kind](value)
             intervention = intervention.at_node(self.node_names_.index(name), single)
         place = check_do_context(context, self.screen, has_cells=adata is not None)
+        if adata is not None:
+            self._check_base_cells(adata, allow_perturbed=allow_perturbed)
         table = pd.DataFrame({"intervention": [describe_do(shifts, kind)], **place})
         n_each = n_cells if adata is None else adata.n_obs
         of_cells = intervention.map(lambda values: values.expand(1, n_each, -1))
@@ -235,6 +269,7 @@ class PredictionMixin(ModelParts):
         *,
         level: float = DEFAULT_LEVEL,
         features: pd.DataFrame | None = None,
+        ignore: Sequence[str] | str = (),
         seed: int = 0,
     ) -> AnnData:
         """Predict the mean shift of expression with an interval, without sampling noise.
@@ -247,6 +282,8 @@ class PredictionMixin(ModelParts):
             Probability with which the interval should hold the true mean shift of a gene.
         features
             As for :meth:`predict`.
+        ignore
+            As for :meth:`predict`.
         seed
             Seed of the draws from the distribution over interventions.
 
@@ -256,8 +293,9 @@ class PredictionMixin(ModelParts):
         for the normal likelihood) in ``X``, averaged over the distribution over interventions,
         ``layers["lower"]`` and ``layers["upper"]``; ``obs`` as for :meth:`predict`. Where a
         condition names a batch or a covariate, the mean is over control cells that have it, or
-        over all where ``is_new_context`` says that there are none; the width of the interval is
-        that over all control cells.
+        over all where ``is_new_context`` says that there are none; ``uns["scgim"]["averaged_over"]``
+        names the columns that no condition has. The width of the interval is that over all control
+        cells.
 
         Raises
         ------
@@ -267,7 +305,7 @@ class PredictionMixin(ModelParts):
             As for :meth:`predict`.
         """
         check_is_trained(self, "predict_shift")
-        prepared = self._prepare(conditions, features)
+        prepared = self._prepare(conditions, features, ignore)
         mean = self._mean_shift(prepared)
         variance, curvature = self._spread(prepared, seed)
         mean[prepared.is_uncertain] += curvature[prepared.is_uncertain]
@@ -277,7 +315,15 @@ class PredictionMixin(ModelParts):
             obs=_text_index(prepared.obs),
             var=pd.DataFrame(index=self._gene_names()),
             layers={"lower": mean - half_width, "upper": mean + half_width},
-            uns={"scgim": {"space": "mean shift of log1p(CP10k)", "level": level}},
+            uns={
+                "scgim": {
+                    "space": "mean shift of log1p(CP10k)",
+                    "level": level,
+                    "averaged_over": [
+                        key for key in context_columns(self.screen) if key not in prepared.obs
+                    ],
+                }
+            },
         )
 
     def _mean_shift(self, prepared: Conditions) -> np.ndarray:
@@ -350,6 +396,10 @@ class PredictionMixin(ModelParts):
             cell = np.tile(np.arange(n_cells), len(obs))
         condition = np.repeat(np.arange(len(obs)), n_cells)
         intervention = intervention.map(lambda values: values.reshape(len(cell), -1))
+        if adata is not None:
+            chosen = np.flatnonzero(match_cells(obs, adata.obs, self.screen).ravel())
+            cell, condition = cell[chosen], condition[chosen]
+            intervention = intervention[torch.as_tensor(chosen)]
         blocks = [
             self._sample_block(
                 base,
@@ -364,8 +414,9 @@ class PredictionMixin(ModelParts):
         is_sparse = sp.issparse(blocks[0])
         stacked = sp.vstack(blocks, format="csr") if is_sparse else np.concatenate(blocks)
         obs = obs.iloc[condition].reset_index(drop=True)
+        obs = obs.assign(**context_of_cells(base, cell, self.screen))
         if adata is not None:
-            obs["control_cell"] = np.asarray(adata.obs_names)[cell]
+            obs = obs.assign(**self._describe_base(adata, cell))
         names = self.node_names_ if output == "nodes" else self._gene_names()
         obs = _text_index(obs)
         obsm = {}
@@ -425,9 +476,27 @@ class PredictionMixin(ModelParts):
             "continuous": as_tensor(statistics.control_continuous[chosen]),
         }
 
-    def _prepare(self, conditions: ConditionsLike, features: pd.DataFrame | None) -> Conditions:
+    def _check_base_cells(self, adata: AnnData, *, allow_perturbed: bool) -> None:
+        """Raise unless given cells can be perturbed."""
+        self._check_variables(adata)
+        check_base_cells(adata.obs, self.screen, allow_perturbed=allow_perturbed)
+
+    def _describe_base(self, adata: AnnData, cell: np.ndarray) -> dict[str, np.ndarray]:
+        """Name the given cell of each predicted cell, and what it was perturbed by if at all."""
+        described = {"control_cell": np.asarray(adata.obs_names)[cell]}
+        labels = adata.obs[self.screen.perturbation_key].astype(str).to_numpy(object)
+        if (labels != self.screen.table.control).any():
+            described["base_perturbation"] = labels[cell]
+        return described
+
+    def _prepare(
+        self,
+        conditions: ConditionsLike,
+        features: pd.DataFrame | None,
+        ignore: Sequence[str] | str = (),
+    ) -> Conditions:
         """Look up conditions, and mark contexts without control cells."""
-        prepared = prepare_conditions(self, conditions, features)
+        prepared = prepare_conditions(self, conditions, features, ignore)
         statistics = self.fitted.statistics
         members = self._members(prepared.obs, statistics)
         prepared.obs["is_new_context"] = [not is_member.any() for is_member in members]

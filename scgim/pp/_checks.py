@@ -193,6 +193,24 @@ def check_molecules(
         raise ValueError(msg)
 
 
+def check_one_molecule(mixtures: Mapping[str, str]) -> None:
+    """Raise if a SMILES is that of several drugs.
+
+    Parameters
+    ----------
+    mixtures
+        Perturbation to SMILES of several molecules, none of which is a known counter-ion.
+    """
+    if mixtures:
+        listed = [f"{name}: {smiles}" for name, smiles in mixtures.items()]
+        msg = (
+            f"SMILES of several molecules: {quote_some(listed)}. None of their parts is a known "
+            "counter-ion or solvent, so which one is the drug cannot be told. Keep one of them, or, for "
+            "a combination 'A+B', give the SMILES of A and of B."
+        )
+        raise ValueError(msg)
+
+
 def check_one_smiles(several: Mapping[str, Sequence[str]], *, column: str) -> None:
     """Raise if cells of one perturbation have different SMILES.
 

@@ -40,12 +40,14 @@ def molecule_features(
     kind: Kind | Sequence[Kind] = "morgan",
     radius: int = 2,
     n_bits: int = 1024,
+    stereo: bool = True,
     descriptors: Sequence[str] = DESCRIPTORS,
 ) -> pd.DataFrame:
     """Compute fingerprints or descriptors of molecules.
 
-    Molecules are put into a standard form first: the largest organic part without its salt, charges
-    neutralised. So a drug and its hydrochloride have the same features. Needs the extra ``chem``.
+    Molecules are put into a standard form first: the largest organic part that is no known
+    counter-ion or solvent, charges neutralised. So a drug and its salts have the same features. A drug
+    with a metal, such as carboplatin, stays whole. Needs the extra ``chem``.
 
     Parameters
     ----------
@@ -60,6 +62,9 @@ def molecule_features(
         Radius of the fingerprint's environments, in bonds.
     n_bits
         Length of the fingerprint.
+    stereo
+        Whether the fingerprint tells stereoisomers apart: of two enantiomers often one is active. The
+        descriptors do not.
     descriptors
         RDKit's names of the descriptors.
 
@@ -68,13 +73,23 @@ def molecule_features(
     One row per perturbation, in the order given. The columns depend on the arguments only, never on
     the molecules, so tables of different drugs fit together.
 
+    Raises
+    ------
+    ValueError
+        For SMILES that cannot be read, or of several molecules of which none is a known counter-ion.
+
     See Also
     --------
     perturbation_features : The same for the perturbations of an AnnData.
     """
     molecules, report = standardize_molecules(smiles)
     features = featurize(
-        molecules, kind=kind, radius=radius, n_bits=n_bits, descriptors=descriptors
+        molecules,
+        kind=kind,
+        radius=radius,
+        n_bits=n_bits,
+        stereo=stereo,
+        descriptors=descriptors,
     )
     message = same_molecule_warning(report)
     if message:
@@ -88,6 +103,7 @@ def featurize(
     kind: Kind | Sequence[Kind],
     radius: int,
     n_bits: int,
+    stereo: bool = True,
     descriptors: Sequence[str] = DESCRIPTORS,
 ) -> pd.DataFrame:
     """Compute features of standardised molecules, see :func:`molecule_features`.
@@ -102,6 +118,8 @@ def featurize(
         Radius of the fingerprint's environments, in bonds.
     n_bits
         Length of the fingerprint.
+    stereo
+        Whether the fingerprint tells stereoisomers apart.
     descriptors
         RDKit's names of the descriptors.
 
@@ -113,7 +131,7 @@ def featurize(
     check_kinds(kinds, KINDS)
     check_fingerprint(radius, n_bits)
     blocks = [
-        _morgan(molecules, radius, n_bits)
+        _morgan(molecules, radius, n_bits, stereo=stereo)
         if each == "morgan"
         else _descriptors(molecules, descriptors)
         for each in kinds
@@ -121,10 +139,14 @@ def featurize(
     return pd.concat(blocks, axis=1)
 
 
-def _morgan(molecules: Mapping[str, Any], radius: int, n_bits: int) -> pd.DataFrame:
+def _morgan(
+    molecules: Mapping[str, Any], radius: int, n_bits: int, *, stereo: bool
+) -> pd.DataFrame:
     from rdkit.Chem import rdFingerprintGenerator  # noqa: PLC0415 - an extra
 
-    generator = rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=n_bits)
+    generator = rdFingerprintGenerator.GetMorganGenerator(
+        radius=radius, fpSize=n_bits, includeChirality=stereo
+    )
     bits = np.array([generator.GetFingerprintAsNumPy(molecule) for molecule in molecules.values()])
     columns = [f"morgan:{bit}" for bit in range(n_bits)]
     return pd.DataFrame(bits.astype(np.uint8), index=list(molecules), columns=columns)

@@ -177,7 +177,7 @@ class GenesData:
         group = group_of_label[label.astype(int)]
         # All control cells are one condition, whatever their label and dose say.
         dose = np.where(group < 0, 0.0, dose)
-        condition, keys = pd.factorize(pd.MultiIndex.from_arrays([group, dose.round(12)]))
+        condition, keys = pd.factorize(pd.MultiIndex.from_arrays([group, dose]))
         expression = counts
         if module.likelihood.is_count:
             typical = float(np.median(library[group < 0]))

@@ -224,7 +224,7 @@ class _ConditionSums:
         label, context = np.split(_codes_of(tensors), [1], axis=1)
         dose = tensors.get(REGISTRY_KEYS.DOSE)
         values = np.full(len(label), np.nan) if dose is None else dose.ravel().double().numpy()
-        codes, keys = pd.factorize(condition_keys(label[:, 0], values.round(12), context))
+        codes, keys = pd.factorize(condition_keys(label[:, 0], values, context))
         cells = torch.cat(
             [residual, expression, expression.square(), torch.ones_like(residual[:, :1])], 1
         ).double()

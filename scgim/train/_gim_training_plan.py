@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -77,8 +78,9 @@ class GIMTrainingPlan(TrainingPlan):
             fused=all(p.device.type in ("cpu", "cuda") for p in rest) or None,
         )
         n_steps = self.n_total_steps or int(self.trainer.estimated_stepping_batches)
+        # No local function: scvi-tools keeps the plan, and a model can be pickled.
         scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: learning_rate_factor(step, n_steps)
+            optimizer, partial(learning_rate_factor, n_steps=n_steps)
         )
         return {
             "optimizer": optimizer,

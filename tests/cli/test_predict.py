@@ -147,3 +147,12 @@ def test_marked_names_of_drugs_are_read_without_their_marks(saved, tmp_path):
     table = pd.DataFrame({"drug": ["'-drug"], "dose": [1.0]})
     table.to_csv(tmp_path / "c.csv", index=False)
     assert read_conditions(tmp_path / "c.csv", "drug")["drug"].tolist() == ["-drug"]
+
+
+def test_a_column_that_the_model_does_not_use_is_refused_or_ignored(saved, tmp_path, capsys):
+    path, out = tmp_path / "wells.csv", tmp_path / "wells.h5ad"
+    pd.DataFrame({"drug": ["drug_00"], "dose": [1.0], "well": ["B7"]}).to_csv(path, index=False)
+    assert _run("predict", saved, path, "--out", out) == 2
+    assert "does not use" in " ".join(capsys.readouterr().err.split())
+    assert _run("predict", saved, path, "--ignore", "well", "--n-cells", 2, "--out", out) == 0
+    assert ad.read_h5ad(out).obs["well"].astype(str).tolist() == ["B7", "B7"]

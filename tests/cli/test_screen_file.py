@@ -39,3 +39,11 @@ def test_versions_file_and_settings_are_told(file):
     assert told["file"] == "screen.h5ad"
     assert told["layer"] == "counts"
     assert {"scgim", "torch", "scvi-tools"} <= set(told)
+
+
+@pytest.mark.parametrize("content", [b"drug,gene_0\nA,1\n", b"", b"\x89HDF\r\n\x1a\n broken"])
+def test_a_file_that_is_no_screen_is_named(tmp_path, content):
+    path = tmp_path / "screen.h5ad"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"screen\.h5ad cannot be read as an AnnData file"):
+        read_screen(path, Settings())

@@ -71,3 +71,30 @@ def test_groups_that_are_not_two_columns_are_refused(write, text, found):
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         read_groups(path)
+
+
+NAMES = ["NA", "None", "null", "nan", "NaN", "N/A", "", "-inf", "TRUE", "007", "#N/A"]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name])
+def test_a_name_that_pandas_takes_for_a_missing_value_is_a_name(write, name):
+    conditions = read_conditions(write(f"drug,dose\n{name},1\nB,\n"), "drug")
+    assert conditions["drug"].tolist() == [name, "B"]
+    assert conditions["dose"].isna().tolist() == [False, True]
+    assert list(read_features(write(f"drug,mass\n{name},1\n")).index) == [name]
+    assert dict(read_groups(write(f"drug,class\n{name},x\n"))) == {name: "x"}
+
+
+def test_a_row_without_a_name_is_refused(write):
+    for read in (lambda path: read_conditions(path, "drug"), read_features, read_groups):
+        with pytest.raises(ValueError, match="has no name in row 3"):
+            read(write("drug,dose\nA,1\n,2\n"))
+
+
+def test_batches_and_covariates_are_text(write):
+    conditions = read_conditions(
+        write("drug,lane,donor\nA,01,NA\nB,,x\n"), "drug", ["lane", "donor"]
+    )
+    assert conditions["lane"].tolist()[0] == "01"
+    assert conditions["donor"].tolist() == ["NA", "x"]
+    assert conditions["lane"].isna().tolist() == [False, True]

@@ -60,6 +60,7 @@ def test_columns_with_one_prefix_are_one_block(screen):
 
 
 def test_a_screen_without_doses_and_features_says_so(adata):
+    adata.obs["drug"] = adata.obs.drug.replace({"B+A": "B"})
     screen = _screen(adata, dose_key=None, features_key=None)
     assert screen.treated_doses.size == 0
     assert np.isnan(screen.dose_range("A")).all()

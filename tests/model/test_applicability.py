@@ -66,3 +66,23 @@ def test_a_perturbation_is_new_where_none_of_its_cells_were(model):
     assert is_new.tolist() == [False, False, False, False, True]
     nowhere = is_new_in_context(prepared, table, [there[:0]] * 5)
     assert nowhere.tolist() == [False, True, True, False, True]
+
+
+def test_similarity_of_fingerprints_is_tanimoto_over_all_bits(make, trained):
+    """Bits that no seen drug has are what is new, and those that all have are common."""
+    adata = make(4)
+    rng = np.random.default_rng(0)
+    names = [*adata.uns["drug_features"].index]
+    bits = rng.integers(0, 2, (len(names), 40)).astype(float)
+    bits[:5, 20:30], bits[:5, 30:], bits[5, 20:] = 0, 1, 1
+    columns = [f"morgan:{i}" for i in range(40)]
+    adata.uns["drug_features"] = table = pd.DataFrame(bits, names, columns)
+    model = trained(adata)
+    assert model.screen.table.features.shape[1] <= 20
+    new = pd.DataFrame(rng.integers(0, 2, (1, 40)).astype(float), ["new"], columns)
+    found = feature_similarity(model.screen, ["drug_x", "drug_y", "new"], new)["similarity"]
+    seen = table.iloc[:5].to_numpy(bool)
+    asked = pd.concat([table.loc[["drug_x", "drug_y"]], new])
+    for name, row in zip(asked.index, asked.to_numpy(bool), strict=True):
+        expected = ((row & seen).sum(1) / (row | seen).sum(1)).max()
+        assert found[name] == pytest.approx(expected)

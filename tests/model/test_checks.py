@@ -47,8 +47,8 @@ def screen():
     )
 
 
-def check(conditions, screen, known=KNOWN):
-    return check_conditions(conditions, screen, known, lambda: None)
+def check(conditions, screen, known=KNOWN, ignore=()):
+    return check_conditions(conditions, screen, known, lambda: None, ignore)
 
 
 def refuses(conditions, screen, message):
@@ -61,9 +61,9 @@ def test_pairs_become_a_table_with_the_columns_of_set_up(screen):
     assert table.to_dict("list") == {"drug": ["drug_a", "vehicle"], "dose": [1.0, 0.0]}
 
 
-def test_tables_are_copied_and_their_other_columns_kept(screen):
+def test_tables_are_copied_and_their_ignored_columns_kept(screen):
     given = pd.DataFrame({"drug": ["drug_a"], "dose": ["1"], "note": ["x"]}, index=["mine"])
-    table = check(given, screen)
+    table = check(given, screen, ignore=["note"])
     assert table.note.tolist() == ["x"]
     assert table.index.tolist() == [0]
     assert given.dose.tolist() == ["1"]

@@ -1,5 +1,7 @@
 import contextlib
+import copy
 import os
+import pickle
 import signal
 
 import anndata as ad
@@ -356,3 +358,18 @@ def test_a_subclass_names_the_module_it_is_built_of(screen):
     adata = screen.copy()
     OtherGIM.setup_anndata(adata, "drug", "vehicle", dose_key="dose")
     assert type(OtherGIM(adata, n_nodes=2).module) is OtherModule
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["deepcopy", "pickle"]
+)
+def test_a_trained_model_can_be_copied_pickled_and_trained_on(screen, trained, copied):
+    model = trained(screen.copy())
+    expected = model.predict_shift([("drug_a", 10.0)]).X.copy()
+    again = copied(model)
+    np.testing.assert_array_equal(again.predict_shift([("drug_a", 10.0)]).X, expected)
+    np.testing.assert_array_equal(
+        again.get_latent_representation(), model.get_latent_representation()
+    )
+    again.train(1, accelerator="cpu", enable_progress_bar=False)
+    np.testing.assert_array_equal(model.predict_shift([("drug_a", 10.0)]).X, expected)

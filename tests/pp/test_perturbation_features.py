@@ -125,3 +125,22 @@ def test_a_bad_molecule_is_named_and_nothing_is_written(make_screen, smiles, mes
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         perturbation_features(adata, "drug", smiles={"A": "CCO", "B": smiles})
     assert not adata.uns
+
+
+def test_smiles_of_a_pair_in_the_cells_are_left_to_its_parts(make_screen):
+    adata = make_screen(drug=["A", "B", "A+B"])
+    adata.obs["smiles"] = adata.obs["drug"].map({"A": "CCCCO", "B": "CCCCN", "A+B": "CCCCO.CCCCN"})
+    report = perturbation_features(adata, "drug", smiles="smiles")
+    features = adata.uns["perturbation_features"]
+    assert (features.loc["A+B"] == features.loc[["A", "B"]].max()).all()
+    assert report.loc["A+B", "canonical_smiles"] == "CCCCO.CCCCN"
+    assert report.loc["A+B", "changed"].startswith("a combination")
+    assert features.dtypes.unique().tolist() == [np.uint8]
+
+
+def test_smiles_of_a_pair_whose_parts_have_none_are_refused(make_screen):
+    adata = make_screen(drug=["C", "A+B"])
+    adata.obs["smiles"] = adata.obs["drug"].map({"C": "CCCl", "A+B": "CCCCO.CCCCN"})
+    with pytest.raises(ValueError, match="SMILES of several molecules"):
+        perturbation_features(adata, "drug", smiles="smiles")
+    assert not adata.uns

@@ -7,6 +7,7 @@ import torch
 from scvi import REGISTRY_KEYS as SCVI_KEYS
 
 from scgim.data import ScreenDataModule, StreamedScreen, streamed_keys
+from scgim.model._cell_gate import check_own_cells
 from scgim.model._parts import ModelParts
 from scgim.model.host._datamodule_checks import check_datamodule, check_has_cells
 from scgim.module import get_likelihood
@@ -95,6 +96,7 @@ class DataModuleMixin(ModelParts):
     def _batches(self, batch_size: int, n_cells: int | None = None) -> Iterable[dict[str, Tensor]]:
         """Minibatches of the registered cells, or of some of them."""
         if self.adata is not None:
+            check_own_cells(self.adata_manager)
             indices = None
             if n_cells is not None:
                 rng = np.random.default_rng(0)

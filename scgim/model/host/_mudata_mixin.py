@@ -8,25 +8,27 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 from scvi import REGISTRY_KEYS as SCVI_KEYS
-from scvi.data import AnnDataManager
 from scvi.data.fields import (
     MuDataCategoricalJointObsField,
     MuDataCategoricalObsField,
     MuDataLayerField,
-    MuDataNumericalJointObsField,
-    MuDataNumericalObsField,
     MuDataWrapper,
 )
 from scvi.model.base import RNASeqMixin
 from torch import Tensor
 
 from scgim.data import (
+    CovariateField,
     DoseField,
+    ExpressionField,
     LabelField,
     PerturbationDirections,
     PerturbationField,
+    ScreenManager,
+    SizeFactorField,
 )
 from scgim.data._screen_checks import check_layer, check_screen
+from scgim.model._cell_gate import remember
 from scgim.model._parts import ModelParts
 from scgim.model.host._mudata_checks import check_mudata, check_variables, features_of_modality
 from scgim.module import get_likelihood
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 # A tenth of a count keeps the start of a protein without counts finite.
 PSEUDOCOUNT = 0.1
 DEFAULT_MODALITIES = {"rna_layer": "rna", "protein_layer": "protein"}
+MuDataCovariateField = MuDataWrapper(CovariateField)
+MuDataSizeFactorField = MuDataWrapper(SizeFactorField)
+MuDataExpressionField = MuDataWrapper(ExpressionField)
 MuDataPerturbationField = MuDataWrapper(PerturbationField)
 MuDataLabelField = MuDataWrapper(LabelField)
 MuDataDoseField = MuDataWrapper(DoseField)
@@ -113,6 +118,8 @@ class MuDataMixin(ModelParts, RNASeqMixin):
         TypeError
             When ``mdata`` is no MuData.
         """
+        categorical_covariate_keys = as_keys(categorical_covariate_keys)
+        continuous_covariate_keys = as_keys(continuous_covariate_keys)
         modalities = dict(modalities or DEFAULT_MODALITIES)
         arguments = cls._get_setup_method_args(**locals())
         check_mudata(mdata, modalities)
@@ -134,7 +141,7 @@ class MuDataMixin(ModelParts, RNASeqMixin):
         elif kwargs.get("extend_categories"):
             features = _as_screen(mdata, perturbation_key, features_key).uns.get(features_key)
         fields = [
-            MuDataLayerField(SCVI_KEYS.X_KEY, rna_layer, is_count_data=False, mod_key=rna),
+            MuDataExpressionField(SCVI_KEYS.X_KEY, rna_layer, is_count_data=False, mod_key=rna),
             MuDataLayerField(
                 SCVI_KEYS.PROTEIN_EXP_KEY, protein_layer, is_count_data=False, mod_key=protein
             ),
@@ -148,13 +155,14 @@ class MuDataMixin(ModelParts, RNASeqMixin):
             ),
             MuDataLabelField(SCVI_KEYS.LABELS_KEY, perturbation_key),
             MuDataCategoricalJointObsField(SCVI_KEYS.CAT_COVS_KEY, categorical_covariate_keys),
-            MuDataNumericalJointObsField(SCVI_KEYS.CONT_COVS_KEY, continuous_covariate_keys),
-            MuDataNumericalObsField(SCVI_KEYS.SIZE_FACTOR_KEY, size_factor_key, required=False),
+            MuDataCovariateField(continuous_covariate_keys),
+            MuDataSizeFactorField(size_factor_key, rna_layer, rna),
         ]
         if dose_key is not None:
             fields.append(MuDataDoseField(dose_key))
-        manager = AnnDataManager(fields=fields, setup_method_args=arguments)
+        manager = ScreenManager(fields=fields, setup_method_args=arguments)
         manager.register_fields(mdata, **kwargs)
+        remember(manager)
         cls.register_manager(manager)
 
     @property
@@ -266,6 +274,23 @@ class MuDataMixin(ModelParts, RNASeqMixin):
             torch.manual_seed(seed)
             sampled: Tensor = decoder.likelihood.distribution(expression).sample()
         return sampled.cpu().numpy()
+
+
+def as_keys(keys: Sequence[str] | str | None) -> list[str] | None:
+    """Columns as a list, of which one may come as plain text.
+
+    Parameters
+    ----------
+    keys
+        What the user passed.
+
+    Returns
+    -------
+    The columns, or ``None``.
+    """
+    if keys is None:
+        return None
+    return [keys] if isinstance(keys, str) else list(keys)
 
 
 def columns_by_argument(arguments: dict[str, Any]) -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ from scvi.model.base import ArchesMixin
 from scvi.model.base._save_load import _initialize_model
 
 from scgim.data._spelling import check_spelling
+from scgim.model._cell_gate import check_given_cells
 from scgim.model._parts import ModelParts
 from scgim.model.host._query_checks import (
     check_query_columns,
@@ -177,6 +178,7 @@ def _check_cells(adata: AnnData | MuData, reference: QueryMixin, features_key: s
     keys = [screen.perturbation_key, *screen.categorical_covariates, *screen.continuous_covariates]
     keys += [key for key in (screen.dose_key, screen.batch_key) if key is not None]
     check_query_columns(adata.obs, keys)
+    check_given_cells(adata, reference.registry_, screen, reference.gene_likelihood)
     check_query_labels(
         adata.obs,
         perturbation_key=screen.perturbation_key,

@@ -38,6 +38,7 @@ class FeatureScaling:
     mean: FloatArray
     sd: FloatArray
     additive_scale: FloatArray
+    block_numbers: tuple[int, ...] = ()
 
     @classmethod
     def fit(cls, features: FloatArray, block_of_column: IntArray) -> FeatureScaling:
@@ -58,14 +59,13 @@ class FeatureScaling:
         is_binary = np.isin(features, (0.0, 1.0)).all(0)
         continuous = np.flatnonzero(varies & ~is_binary)
         binary = np.flatnonzero(varies & is_binary)
-        blocks = tuple(
-            binary[block_of_column[binary] == block] for block in np.unique(block_of_column[binary])
-        )
+        numbers = tuple(int(block) for block in np.unique(block_of_column[binary]))
+        blocks = tuple(binary[block_of_column[binary] == block] for block in numbers)
         values = features[:, continuous]
         sd = values.std(0)
         common = np.full_like(sd, values.std() if sd.size else 1.0)
         has_one_unit = sd.size == 0 or sd.max() <= MAX_SCALE_RATIO * np.median(sd)
-        return cls(continuous, blocks, values.mean(0), sd, common if has_one_unit else sd)
+        return cls(continuous, blocks, values.mean(0), sd, common if has_one_unit else sd, numbers)
 
     def standardise(self, features: FloatArray) -> FloatArray:
         """Standardise the continuous columns and limit outliers to four standard deviations.
