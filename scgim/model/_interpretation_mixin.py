@@ -91,7 +91,11 @@ class InterpretationMixin(ModelParts):
         that a perturbation lowers or raises its targets, ``evidence`` of genes that moved the other
         way is negative; where it is unknown, genes rank by how far they moved either way. Scores
         that are calibrated on control cells speak of "no effect" only, never of "an effect, but not
-        the target".
+        the target". For counts ``is_target`` therefore marks genes whose evidence stands out from
+        what the same perturbation moves besides, at a false discovery rate of 0.1 over the
+        perturbations, and ``probability`` is one minus that rate; a gene that ranks behind one that
+        does not stand out is no target, and two targets with alike evidence hide each other.
+        Predictions rest on the targets of the search, which ``effect`` shows.
 
         Raises
         ------

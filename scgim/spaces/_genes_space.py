@@ -19,6 +19,7 @@ from scgim.scm.generator._sparse_interventions import (
     of_left_out_perturbations,
     of_seen_perturbations,
 )
+from scgim.scm.structure._outstanding_targets import MIN_GENES, call_outstanding_targets
 from scgim.scm.structure._target_evidence import orient_evidence
 from scgim.spaces._calibration import N_DRAWS, ShiftErrors, uncalibrated, upper_doses, widen
 from scgim.spaces._checks import (
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from scgim._types import BoolArray
+    from scgim._types import BoolArray, IntArray
     from scgim.data import Screen
     from scgim.module import GeneLikelihood
     from scgim.scm import SparseInterventions
@@ -164,7 +165,8 @@ class GenesSpace(Space):
         if self._is_count:
             _assign_counting_noise(module, data, rng)
         module.eval()
-        fit = self._describe(module, found, data, read_cells(2048, None), reference)
+        known = prior.targets[: data.n_single]
+        fit = self._describe(module, found, data, known, read_cells(2048, None), reference)
         climbs = len(found.structure.trace)
         warn_if_stopped(climbs, search.n_restarts, was_stopped=found.structure.was_stopped)
         warn_if_targets_agree(found.structure.is_target, self.node_names)
@@ -216,6 +218,7 @@ class GenesSpace(Space):
         module: NamedNodeModule,
         found: GenesFit,
         data: GenesData,
+        known_targets: IntArray,
         batches: Iterable[dict[str, Tensor]],
         reference: TrainingStatistics | None,
     ) -> NamedNodesFit:
@@ -230,11 +233,20 @@ class GenesSpace(Space):
         rank = self._rank_targets(
             found, names, moved[: len(names)], has_replicates=data.has_replicates
         )
-        ranked = replace(single, evidence=rank)
+        is_called, probability = single.probability > 0.5, single.target_probability
+        if self._is_count and len(self.node_names) >= MIN_GENES:
+            is_two_sided = self._screen.directions.signs(names) == 0
+            is_called, probability = call_outstanding_targets(
+                rank, is_two_sided, probability, known_targets
+            )
+        ranked = replace(single, evidence=rank, target_probability=probability)
         totals = np.where(found.structure.is_target, moved, 0.0)
         distribution, all_names = add_combined_only(ranked, names, data.groups, totals)
         index = np.array([all_names.index(name) for name in order], dtype=int)
         distribution = distribution.take(index)
+        # Perturbations that were run in combinations only are what the others leave of these.
+        of_all = distribution.probability > 0.5
+        of_all[[order.index(name) for name in names]] = is_called
         scores = {}
         for name in ("marginal", "residual"):
             values = pd.DataFrame(getattr(found.evidence, name)[: data.n_single], index=names)
@@ -255,6 +267,7 @@ class GenesSpace(Space):
                 "mechanism_uncertainty": asdict(found.uncertainty),
                 "kinds": [kind.name for kind in found.structure.kinds],
                 "scores": scores,
+                "is_called": of_all,
                 "explained": found.evidence.explained,
                 "uses_graph": found.evidence.uses_graph,
                 "edge_probability": found.structure.edge_probability,

@@ -49,7 +49,7 @@ class NamedNodesFit(Fit):
     named_nodes
         Graph, mechanisms, targets and scores as plain values: ``"model"``
         (:func:`~scgim.spaces._named_nodes_state.pack`), ``"interventions"`` of the seen perturbations,
-        ``"mechanism_uncertainty"``, ``"kinds"``, ``"scores"``, ``"explained"``, ``"uses_graph"``
+        ``"mechanism_uncertainty"``, ``"kinds"``, ``"scores"``, ``"is_called"``, ``"explained"``, ``"uses_graph"``
         and ``"edge_probability"``.
     """
 
@@ -159,7 +159,7 @@ class NamedNodesFit(Fit):
         np.multiply.at(probability, member, 1 - believed.target_probability)
         np.maximum.at(evidence, member, believed.evidence)
         kind_index = np.full(shape, -1)
-        chosen = np.where(believed.probability > 0.5, believed.kind_index, -1)
+        chosen = np.where(self._is_called(conditions), believed.kind_index, -1)
         np.maximum.at(kind_index, member, chosen)
         probability = 1 - probability
         is_target = kind_index >= 0
@@ -169,7 +169,7 @@ class NamedNodesFit(Fit):
             "probability": probability,
             "evidence": np.where(np.isfinite(evidence), evidence, 0.0),
             "is_target": is_target,
-            # Predictions use the best graph; the probability is averaged over all good ones.
+            # The probability is averaged over all good graphs.
             "ambiguous": is_close | (is_target != (probability > 0.5)),
             "kind": np.array(kinds, dtype=object)[kind_index],
         }
@@ -179,6 +179,19 @@ class NamedNodesFit(Fit):
         for name, values in scores.items():
             columns[name] = np.vstack([values, np.full(shape[1], np.nan)])[index]
         return columns
+
+    def _is_called(self, conditions: Conditions) -> np.ndarray:
+        """Whether each node is called a target of each entry, ``(n_entries, n_nodes)``."""
+        believed = conditions.distribution
+        assert isinstance(believed, SparseInterventions)
+        is_called: np.ndarray = believed.probability > 0.5
+        # Models of scgim 0.1 call what they predict with.
+        of_seen = self.named_nodes.get("is_called")
+        if of_seen is None:
+            return is_called
+        place = {name: row for row, name in enumerate(self.screen.table.perturbations)}
+        row = np.array([place.get(name, -1) for name in conditions.names], dtype=int)
+        return np.where((row >= 0)[:, None], np.asarray(of_seen)[row], is_called)
 
     def edge_weights(self) -> np.ndarray:
         """Weights of the edges between standardised genes; mean slopes of neural mechanisms."""
