@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scgim.benchmark._all_screens import benchmark_all_screens
 from scgim.benchmark._chemistry import ChemistrySettings, benchmark_chemistry
 from scgim.benchmark._chemistry_ceilings import ClassOracle, StructureCeiling
 from scgim.benchmark._genes import GenesBenchmark, GenesSettings, benchmark_genes
@@ -26,6 +27,7 @@ __all__ = [
     "SpeedSettings",
     "StructureCeiling",
     "TargetsBenchmark",
+    "benchmark_all_screens",
     "benchmark_chemistry",
     "benchmark_genes",
     "benchmark_programs",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anndata as ad
@@ -18,7 +18,8 @@ from rich.table import Table
 from scgim import pl
 from scgim._files import new_file
 from scgim._messages import check_choice, quote_some
-from scgim.benchmark._data_folder import find_data_folder
+from scgim.datasets._checks import check_data_folder
+from scgim.datasets._real import DATA_VARIABLE
 from scgim.evaluation import (
     GIMPredictor,
     RunResult,
@@ -33,6 +34,7 @@ from scgim.evaluation._result_file import to_records, write_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from rich.console import Console
 
@@ -138,16 +140,15 @@ def benchmark_all_screens(
     """
     for name in names or ():
         check_choice("names", name, tuple(RUNS))
-    folder = find_data_folder()
+    folder = check_data_folder(DATA_VARIABLE, os.environ.get(DATA_VARIABLE))
     wanted = {name: RUNS[name] for name in names or RUNS}
     missing = [name for name, run in wanted.items() if not (folder / run.file).exists()]
     if missing and console is not None:
-        console.print(f"Left out, for their files are not in the data folder: {quote_some(missing)}.")
+        console.print(
+            f"Left out, for their files are not in the data folder: {quote_some(missing)}."
+        )
     jobs = [
-        (name, seed)
-        for name, run in wanted.items()
-        if name not in missing
-        for seed in run.seeds
+        (name, seed) for name, run in wanted.items() if name not in missing for seed in run.seeds
     ]
     out.mkdir(parents=True, exist_ok=True)
     documents = Parallel(n_jobs=n_jobs)(
@@ -246,9 +247,10 @@ def _comparison(scores: pd.DataFrame) -> pd.DataFrame:
 
 def _verdict(differences: pd.DataFrame) -> str:
     """Say in a sentence on how many runs GIM is ahead, level or behind."""
-    if differences.empty:
-        return "No screen of cells was run."
-    means = differences.groupby(["run", "metric"], sort=False)[["lower", "upper"]].mean()
+    judged = differences.dropna(subset=["lower", "upper"])
+    if judged.empty:
+        return "No screen has enough held-out perturbations for an interval."
+    means = judged.groupby(["run", "metric"], sort=False)[["lower", "upper"]].mean()
     ahead, behind = int((means["lower"] > 0).sum()), int((means["upper"] < 0).sum())
     return (
         f"Against the best baseline of each run and metric, {GIM_NAME} is ahead on {ahead}, level on "
@@ -275,9 +277,10 @@ def _tables(comparison: pd.DataFrame) -> list[Table]:
 
 def _draw(differences: pd.DataFrame, path: Path) -> None:
     """Draw GIM minus the best baseline, a row per run and metric."""
-    if differences.empty:
+    rows = differences.dropna(subset=["lower", "upper"])
+    if rows.empty:
         return
-    rows = differences.assign(metric=differences["run"] + ": " + differences["metric"])
+    rows = rows.assign(metric=rows["run"] + ": " + rows["metric"])
     figure = Figure(figsize=FIGURE_INCHES, layout="constrained")
     pl.paired_differences(rows, ax=figure.subplots())
     with new_file(path) as written:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from scgim.benchmark import (
     ChemistrySettings,
     GenesSettings,
+    benchmark_all_screens,
     benchmark_chemistry,
     benchmark_genes,
     benchmark_programs,
@@ -104,6 +105,33 @@ def run_targets(screen: str, seed: int, json: Path | None, console: Console) -> 
     result.print(console)
     if json is not None:
         result.write_json(json)
+
+
+def run_all_screens(
+    out: Path, n_jobs: int, json: Path | None, figure: Path | None, console: Console
+) -> None:
+    """Run the benchmark on all real screens, print it and write it.
+
+    Parameters
+    ----------
+    out
+        Folder for a file per run.
+    n_jobs
+        Processes.
+    json
+        File to write, if any.
+    figure
+        Image of GIM minus the best baseline to write, if any.
+    console
+        Where to print.
+    """
+    quiet_packages()
+    result = benchmark_all_screens(out, n_jobs=n_jobs, console=console)
+    result.print(console)
+    if json is not None:
+        result.write_json(json)
+    if figure is not None:
+        result.write_figure(figure)
 
 
 def run_real(
