@@ -44,6 +44,11 @@ from scgim.evaluation.report._evaluation_report import (
     difference_report,
     summarize,
 )
+from scgim.evaluation.report._mechanism_section import (
+    MechanismFindings,
+    add_mechanism,
+    find_mechanisms,
+)
 from scgim.evaluation.report._report import describe_settings, describe_versions
 from scgim.evaluation.report._restarts_section import (
     TOGETHER,
@@ -197,6 +202,7 @@ class _SeedResult:
     errors: pd.DataFrame
     audit: FeatureAudit | str
     restarts: Restarts | None
+    mechanism: MechanismFindings
 
 
 def write_report(
@@ -377,6 +383,7 @@ def _write_split(
     add_collapse(folder, [result.evaluation for result in results], NAME)
     add_audit(folder, audit)
     add_restarts(folder, results[0].restarts)
+    add_mechanism(folder, results[0].mechanism)
     add_control(folder, controls, settings.plate)
     errors = pd.concat([result.errors for result in results], ignore_index=True)
     add_figures(folder, scores, verdict, results[0].evaluation, _coverage_of(results), errors)
@@ -466,7 +473,9 @@ def _run_seed(run: _Run, chosen: Split, settings: ReportSettings, number: int) -
     restarts = train_restarts(gim, evaluation, scoring, n_trainings, show)
     done = f"{len(chosen.held_out)} conditions held out"
     run.progress(replace(step, doing=done, is_done=True))
-    return _SeedResult(seed, chosen, evaluation, coverage, errors, audit, restarts)
+    held_out = evaluation.truth.plain["perturbation"].tolist()
+    mechanism = find_mechanisms(gim.model, held_out)
+    return _SeedResult(seed, chosen, evaluation, coverage, errors, audit, restarts, mechanism)
 
 
 def _passes(audit: FeatureAudit | str) -> bool | None:
