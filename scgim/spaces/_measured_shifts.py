@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # seen in so many more (Smyth 2004, Stat Appl Genet Mol Biol 3:3, who estimates about this number on
 # arrays). It matters for plates with a handful of control wells only.
 PRIOR_CELLS = 4.0
+# Only keeps divisions finite, for a gene that is the same in all cells.
+TINY = 1e-8
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,9 @@ def _variance_of_cells(
     between = means.n_cells[is_control] @ (means.expression[is_control] - overall) ** 2
     degrees = max(n_cells.sum() - len(np.unique(codes[is_control])), 1.0)
     within = np.maximum(total - between, 0.0)
-    usual = np.median(within) / degrees
+    if not within.any():
+        # One control cell or well in each context: how conditions differ is more than how cells do.
+        return np.maximum(means.expression.var(axis=0, dtype=np.float64), TINY)
+    usual = np.median(within[within > 0]) / degrees
     moderated: FloatArray = (within + PRIOR_CELLS * usual) / (degrees + PRIOR_CELLS)
-    return np.maximum(moderated, np.finfo(np.float32).tiny)
+    return np.maximum(moderated, TINY)

@@ -65,3 +65,14 @@ def test_a_model_without_means_of_contexts_has_no_measured_shifts(in_lanes):
     _, model = in_lanes
     old = replace(model.fitted.statistics, by_context=None)
     assert measure_shifts(old, model.screen) is None
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_one_control_well_leaves_shifts_and_an_error_for_them():
+    adata = make_screen(5, combination=False, n_control=1, n_cells=1)
+    model = fit(adata, max_epochs=2)
+    measured = measure_shifts(model.fitted.statistics, model.screen)
+    assert np.isfinite(measured.shift).all()
+    assert (measured.variance > 1e-6).any()
+    assert np.isfinite(model.fitted.direct.log_fold).all()
+    assert np.isfinite(model.predict_shift([("drug_a", 1.0), ("drug_x", 1.0)]).X).all()

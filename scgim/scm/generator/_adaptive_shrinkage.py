@@ -22,6 +22,8 @@ N_STEPS = 200
 # 2017, section 2.3, whose software takes ten). The first number was chosen, not tuned.
 N_CENTRAL_EFFECTS = 20.0
 N_NULL_EFFECTS = 10.0
+# Beyond this an effect is as sure as it gets, and its size is that of its estimate.
+MAX_Z = 1e4
 # Effects whose posterior is computed at once, which bounds memory.
 BLOCK = 200_000
 
@@ -73,18 +75,19 @@ def shrink(estimate: FloatArray, standard_error: FloatArray) -> ShrunkEffects:
     """
     is_measured = np.isfinite(standard_error) & (standard_error > 0)
     z = np.divide(estimate, standard_error, out=np.zeros_like(estimate), where=is_measured)
+    z = np.clip(z, -MAX_Z, MAX_Z)
     size = np.abs(z)
     top = max(2 * float(size.max(initial=0.0)), 1.0)
     width = np.concatenate([[0.0], np.geomspace(SMALLEST_WIDTH, top, N_WIDTHS)])
     weights = _fit_weights(size, is_measured, width)
     parts = np.array_split(np.arange(len(z)), max(1, z.size // BLOCK))
-    mean, variance, false_sign_rate = (
+    kept, variance, false_sign_rate = (
         np.concatenate(values)
         for values in zip(*(_posterior(z[p], weights[p], width) for p in parts), strict=True)
     )
     scale = np.where(is_measured, standard_error, 0.0)
     return ShrunkEffects(
-        mean=mean * scale,
+        mean=np.where(is_measured, kept * estimate, 0.0),
         variance=variance * scale**2,
         false_sign_rate=np.where(is_measured, false_sign_rate, 1.0),
         null_share=weights[:, 0],
@@ -123,15 +126,16 @@ def _expectation_maximisation(
 def _posterior(
     z: FloatArray, weights: FloatArray, width: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Mean, variance and local false sign rate of standardised effects."""
+    """Part of the estimate that is kept, variance and local false sign rate, standardised."""
     total = 1 + width**2
     log_weight = np.log(np.maximum(weights, 1e-300))[:, None] - 0.5 * np.log(total)
     log_weight = log_weight - 0.5 * z[..., None] ** 2 / total
     share = np.exp(log_weight - log_weight.max(-1, keepdims=True))
     share /= share.sum(-1, keepdims=True)
     kept = width**2 / total
-    mean = (share @ kept) * z
-    second_moment = share @ kept + (share @ kept**2) * z**2
+    kept_part = share @ kept
+    mean = kept_part * z
+    second_moment = kept_part + (share @ kept**2) * z**2
     # Given the width, the effect is N(kept * z, kept): positive with this probability.
     same_sign = (share[..., 1:] * norm.cdf(np.sqrt(kept[1:]) * np.abs(z)[..., None])).sum(-1)
-    return mean, second_moment - mean**2, np.maximum(1 - same_sign, 0.0)
+    return kept_part, second_moment - mean**2, np.maximum(1 - same_sign, 0.0)

@@ -78,3 +78,10 @@ def test_small_tables_are_shrunk_too(shape):
     shrunk = shrink(np.full(shape, 2.0), np.ones(shape))
     assert np.isfinite(shrunk.mean).all()
     assert (shrunk.mean > 0).all()
+
+
+def test_an_effect_far_above_its_error_is_kept_as_it_is():
+    estimate = np.array([[5.0, 0.0, 0.0, 0.0]])
+    shrunk = shrink(estimate, np.full_like(estimate, 1e-12))
+    np.testing.assert_allclose(shrunk.mean[0, 0], 5.0, rtol=1e-3)
+    assert shrunk.false_sign_rate[0, 0] < 1e-6
