@@ -37,7 +37,12 @@ from scgim.data._expression_blocks import sum_expression
 from scgim.data._fingerprint import place_of_expression
 from scgim.data._screen_checks import check_expression, check_layer, check_screen
 from scgim.model._annotation_mixin import AnnotationMixin
-from scgim.model._cell_gate import check_given_cells, check_own_cells, remember
+from scgim.model._cell_gate import (
+    check_given_cells,
+    check_own_cells,
+    look_at_cells,
+    remember,
+)
 from scgim.model._checks import check_model_options, check_no_proteins, check_space_options
 from scgim.model._differential_expression_mixin import DifferentialExpressionMixin
 from scgim.model._fitting_mixin import FittingMixin
@@ -59,6 +64,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
+    from scgim.data import ScreenCheck
     from scgim.scm import InterventionKindName
     from scgim.spaces._graph_search import GraphSearch
 
@@ -270,7 +276,7 @@ class GIM(
         size_factor_key: str | None = None,
         program_mask_key: str | None = None,
         **kwargs: Any,
-    ) -> None:
+    ) -> ScreenCheck | None:
         """Declare what the columns of a screen mean, and check them.
 
         Adds the entries that scvi-tools writes (``_scvi*``) and changes nothing else.
@@ -307,10 +313,15 @@ class GIM(
         **kwargs
             Passed on by scvi-tools when it loads or transfers a model.
 
+        Returns
+        -------
+        What a look at the screen tells (:class:`~scgim.data.ScreenCheck`): printed, it is one
+        paragraph. ``None`` where a model is loaded or transferred.
+
         Raises
         ------
         ValueError
-            Where labels, doses or features cannot be used; the message says what to do.
+            Where labels, doses, covariates or features cannot be used; the message says what to do.
         """
         categorical_covariate_keys = as_keys(categorical_covariate_keys)
         continuous_covariate_keys = as_keys(continuous_covariate_keys)
@@ -349,6 +360,8 @@ class GIM(
         manager.register_fields(adata, **kwargs)
         remember(manager)
         cls.register_manager(manager)
+        is_new = source is None and minify_type is None
+        return look_at_cells(manager, adata) if is_new else None
 
     def _validate_anndata(self, adata: AnnData | None = None, **kwargs: Any) -> AnnData:
         if adata is None or adata is self.adata:
