@@ -33,6 +33,7 @@ MIN_CELLS = 50
 FEW_CELLS = 10
 N_NAMED = 5
 N_DIGITS = 6
+MIN_NUMBER, MAX_NUMBER = 1e-12, 1e12
 MAX_DUPLICATED = 0.005
 # Below, cells with few counts are the same by chance.
 MIN_DETECTED = 20
@@ -190,7 +191,8 @@ def look_at_screen(
     rng = np.random.default_rng(0)
     rows = np.sort(rng.permutation(np.flatnonzero(is_control))[:N_CONTROL])
     sample = _read(expression, rows)
-    obs = cells.obs.iloc[rows]
+    is_finite = np.isfinite(sample).all(axis=1)
+    sample, obs = sample[is_finite], cells.obs.iloc[rows[is_finite]]
     return ScreenCheck(
         n_cells=cells.n_obs,
         n_control=int(is_control.sum()),
@@ -242,6 +244,9 @@ def find_hidden_groups(
     names = genes[chosen[spread[chosen] > 0]]
     if values.shape[1] < 2:
         return None
+    largest = np.abs(values).max()
+    if not MIN_NUMBER < largest < MAX_NUMBER:
+        return None  # squares would overflow; expression as large is refused later
     _, vectors = np.linalg.eigh(np.cov(values.T))
     scores = values @ vectors[:, ::-1][:, :N_COMPONENTS]
     splits = [_sharpened(scores, scores[:, column]) for column in range(scores.shape[1])]
@@ -295,6 +300,8 @@ def _sharpened(scores: np.ndarray, start: np.ndarray) -> tuple[float, np.ndarray
     for _ in range(N_SHARPENINGS):
         is_upper = found[1]
         groups = scores[is_upper], scores[~is_upper]
+        if min(map(len, groups)) < N_COMPONENTS:
+            return found
         within = sum(np.cov(group.T) * len(group) for group in groups) / len(scores)
         towards = groups[0].mean(0) - groups[1].mean(0)
         better = _split_in_two(scores @ np.linalg.lstsq(within, towards, rcond=None)[0])

@@ -149,7 +149,7 @@ class GIM(
     --------
     >>> import scgim
     >>> adata = scgim.datasets.simulate_screen(n_genes=50, n_control=100, n_cells=5)
-    >>> scgim.model.GIM.setup_anndata(
+    >>> check = scgim.model.GIM.setup_anndata(
     ...     adata, "drug", "vehicle", dose_key="dose", features_key="drug_features"
     ... )
     >>> model = scgim.model.GIM(adata, n_nodes=10)
@@ -158,7 +158,7 @@ class GIM(
 
     >>> world = scgim.datasets.GenesWorld(n_nodes=5, n_drugs=8, n_unseen=2, graph="er1")
     >>> panel = world.screen()
-    >>> scgim.model.GIM.setup_anndata(
+    >>> check = scgim.model.GIM.setup_anndata(
     ...     panel, "drug", "vehicle", dose_key="dose", features_key="drug_features"
     ... )
     >>> model = scgim.model.GIM(panel, causal_space="genes", gene_likelihood="normal")
