@@ -146,7 +146,6 @@ def _read(path: Path, names: str | None = None, text: Sequence[str] | None = ())
         chosen = header if text is None else [column, *text]
         table = pd.read_csv(
             path,
-            index_col=False,
             keep_default_na=False,
             na_values={other: [""] for other in header if other != column},
             dtype=dict.fromkeys(chosen, str),
@@ -154,6 +153,9 @@ def _read(path: Path, names: str | None = None, text: Sequence[str] | None = ())
     except (OSError, ValueError) as error:
         msg = f"{path} cannot be read as a CSV file: {str(error).strip()}. Save the table as CSV in UTF-8."
         raise ValueError(msg) from error
+    if not isinstance(table.index, pd.RangeIndex):
+        msg = f"{path} has rows with more values than columns. Quote values with a comma in them."
+        raise ValueError(msg)  # noqa: TRY004 - the type tells how the file was read
     if column in table:
         _check_names(table[column], path)
     return table.set_index(column) if names is None else table

@@ -16,17 +16,20 @@ from scgim.data._perturbation_table import PerturbationTable
 from scgim.data._screen import Screen
 from scgim.data._screen_data_module import ScreenDataModule, StreamedScreen, streamed_keys
 from scgim.data._screen_manager import ScreenDataset, ScreenManager
+from scgim.data._screen_quality import HiddenGroups, ScreenCheck
 
 __all__ = [
     "ConditionSplitter",
     "CovariateField",
     "DoseField",
     "ExpressionField",
+    "HiddenGroups",
     "LabelField",
     "PerturbationDirections",
     "PerturbationField",
     "PerturbationTable",
     "Screen",
+    "ScreenCheck",
     "ScreenDataModule",
     "ScreenDataset",
     "ScreenManager",

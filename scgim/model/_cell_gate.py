@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from mudata import MuData
@@ -12,7 +13,10 @@ from scgim.data._covariate_checks import check_covariates
 from scgim.data._expression_space import check_same_space
 from scgim.data._fingerprint import check_unchanged, place_of_expression, take_fingerprint
 from scgim.data._screen_checks import check_expression
+from scgim.data._screen_quality import look_at_screen
 from scgim.module import get_likelihood
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-    from scgim.data import Screen, ScreenManager
+    from scgim.data import Screen, ScreenCheck, ScreenManager
 
 
 def remember(manager: ScreenManager) -> None:
@@ -33,6 +37,37 @@ def remember(manager: ScreenManager) -> None:
         Manager of the cells that were just registered.
     """
     manager.fingerprint = take_fingerprint(manager)
+
+
+def look_at_cells(manager: ScreenManager, cells: AnnData) -> ScreenCheck:
+    """Look at a screen when it is set up, and warn of what nobody declared.
+
+    Parameters
+    ----------
+    manager
+        Manager of the cells that were just registered.
+    cells
+        Columns of the cells and names of their genes.
+
+    Returns
+    -------
+    What was seen.
+    """
+    arguments = manager.registry["setup_args"]
+    declared = [arguments["batch_key"], *(arguments["categorical_covariate_keys"] or [])]
+    declared += arguments["continuous_covariate_keys"] or []
+    check = look_at_screen(
+        cells,
+        manager.get_from_registry("X"),
+        perturbation_key=arguments["perturbation_key"],
+        control=str(arguments["control"]),
+        dose_key=arguments["dose_key"],
+        batch_key=arguments["batch_key"],
+        declared=[key for key in declared if key is not None],
+    )
+    check.warn()
+    logger.info(str(check))
+    return check
 
 
 def check_own_cells(manager: ScreenManager | None) -> None:

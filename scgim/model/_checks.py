@@ -97,6 +97,12 @@ def _to_table(conditions: pd.DataFrame | Iterable[object], screen: Screen) -> pd
             raise ValueError(message)
         table = conditions.reset_index(drop=True).copy()
     else:
+        if not isinstance(conditions, Iterable) or isinstance(conditions, bytes):
+            message = (
+                f"`conditions` is a {type(conditions).__name__}, but it is a DataFrame with one row per "
+                f"condition, or a list with {needed} of each."
+            )
+            raise TypeError(message)
         entries = [conditions] if isinstance(conditions, str) else conditions
         rows = [_as_list(row) for row in entries]
         if any(len(row) != len(needed) for row in rows):

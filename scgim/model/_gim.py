@@ -38,7 +38,12 @@ from scgim.data._expression_blocks import sum_expression
 from scgim.data._fingerprint import place_of_expression
 from scgim.data._screen_checks import check_expression, check_layer, check_screen
 from scgim.model._annotation_mixin import AnnotationMixin
-from scgim.model._cell_gate import check_given_cells, check_own_cells, remember
+from scgim.model._cell_gate import (
+    check_given_cells,
+    check_own_cells,
+    look_at_cells,
+    remember,
+)
 from scgim.model._checks import check_model_options, check_no_proteins, check_space_options
 from scgim.model._differential_expression_mixin import DifferentialExpressionMixin
 from scgim.model._fitting_mixin import FittingMixin
@@ -70,6 +75,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
+    from scgim.data import ScreenCheck
     from scgim.data._perturbation_direction import Direction
     from scgim.scm import InterventionKindName, Mechanism
     from scgim.spaces._graph_search import GraphSearch
@@ -157,7 +163,7 @@ class GIM(
     --------
     >>> import scgim
     >>> adata = scgim.datasets.simulate_screen(n_genes=50, n_control=100, n_cells=5)
-    >>> scgim.model.GIM.setup_anndata(
+    >>> check = scgim.model.GIM.setup_anndata(
     ...     adata, "drug", "vehicle", dose_key="dose", features_key="drug_features"
     ... )
     >>> model = scgim.model.GIM(adata, n_nodes=10)
@@ -166,7 +172,7 @@ class GIM(
 
     >>> world = scgim.datasets.GenesWorld(n_nodes=5, n_drugs=8, n_unseen=2, graph="er1")
     >>> panel = world.screen()
-    >>> scgim.model.GIM.setup_anndata(
+    >>> check = scgim.model.GIM.setup_anndata(
     ...     panel, "drug", "vehicle", dose_key="dose", features_key="drug_features"
     ... )
     >>> model = scgim.model.GIM(panel, causal_space="genes", gene_likelihood="normal")
@@ -288,7 +294,7 @@ class GIM(
         program_mask_key: str | None = None,
         perturbation_direction: Direction | Mapping[str, Direction] = "unknown",
         **kwargs: Any,
-    ) -> None:
+    ) -> ScreenCheck | None:
         """Declare what the columns of a screen mean, and check them.
 
         Adds the entries that scvi-tools writes (``_scvi*``) and changes nothing else.
@@ -330,10 +336,15 @@ class GIM(
         **kwargs
             Passed on by scvi-tools when it loads or transfers a model.
 
+        Returns
+        -------
+        What a look at the screen tells (:class:`~scgim.data.ScreenCheck`): printed, it is one
+        paragraph. ``None`` where a model is loaded or transferred.
+
         Raises
         ------
         ValueError
-            Where labels, doses or features cannot be used; the message says what to do.
+            Where labels, doses, covariates or features cannot be used; the message says what to do.
         """
         categorical_covariate_keys = as_keys(categorical_covariate_keys)
         continuous_covariate_keys = as_keys(continuous_covariate_keys)
@@ -379,6 +390,8 @@ class GIM(
         manager.register_fields(adata, **kwargs)
         remember(manager)
         cls.register_manager(manager)
+        is_new = source is None and minify_type is None
+        return look_at_cells(manager, adata) if is_new else None
 
     def _validate_anndata(self, adata: AnnData | None = None, **kwargs: Any) -> AnnData:
         if adata is None or adata is self.adata:

@@ -136,7 +136,7 @@ def fit_expression(
         structure,
         mechanism,
         rng,
-        scatter=statistics.within.sum(axis=-1)[: screen.n_nodes, : screen.n_nodes],
+        scatter=data.within.T @ data.within,
         alone=alone,
         known_targets=prior.targets,
     )

@@ -27,6 +27,7 @@ from scgim.data import (
     ScreenManager,
     SizeFactorField,
 )
+from scgim.data._combinations import find_pairs, split_combination
 from scgim.data._screen_checks import check_layer, check_screen
 from scgim.model._cell_gate import remember
 from scgim.model._parts import ModelParts
@@ -321,5 +322,8 @@ def _as_screen(mdata: MuData, perturbation_key: str, features_key: str | None) -
     uns = {key: value for key, value in mdata.uns.items() if isinstance(value, pd.DataFrame)}
     if features_key is not None and features_key in mdata.mod and perturbation_key in obs:
         modality = mdata.mod[features_key]
-        uns[features_key] = features_of_modality(modality, obs[perturbation_key], features_key)
+        features = features_of_modality(modality, obs[perturbation_key], features_key)
+        # Cells of a combination have features too, but it is predicted from its parts.
+        single = {name for name in features.index if len(split_combination(name)) == 1}
+        uns[features_key] = features.drop(index=find_pairs(features.index, single))
     return AnnData(obs=obs, uns=uns)
