@@ -235,7 +235,8 @@ def find_hidden_groups(
     -------
     The groups, or ``None`` where there are none.
     """
-    if len(sample) < MIN_CELLS or sample.shape[1] < 2:
+    # In a panel of few genes the zeros of one of them look like a group.
+    if len(sample) < MIN_CELLS or sample.shape[1] < MIN_DETECTED:
         return None
     values = _without_declared(_logarithms(sample), obs, declared)
     spread = values.std(axis=0)
