@@ -20,6 +20,14 @@ SPLITS = {
     "unseen_class": "unseen class",
 }
 
+REAL_METRICS = (
+    "weighted R² from control",
+    "weighted MSE",
+    "energy distance",
+    "r2",
+    "r2_from_control",
+    "pearson",
+)
 WORLD_OPTIONS = {
     "graph": "graph",
     "mechanism": "mechanism",
@@ -78,6 +86,23 @@ def render_result(document: dict) -> str:
             entries = ", ".join(f"{key} {value}" for key, value in document[name].items())
             parts.append(f"{name.capitalize()}: {entries}.")
     return "\n\n".join(part for part in parts if part)
+
+
+def render_all_screens(document: dict) -> str:
+    """Render all real screens: the verdict, and predictors x metrics for each run."""
+    scores = pd.DataFrame(document["scores"])
+    parts = ["## real", "`scgim benchmark real`", document["verdict"]]
+    for run, rows in scores.groupby("split", sort=False):
+        shown = rows[rows["metric"].isin(REAL_METRICS)]
+        table = shown.pivot_table(
+            index="predictor", columns="metric", values="value", aggfunc=_mean_and_sd, sort=False
+        )
+        table = table[[name for name in REAL_METRICS if name in table]]
+        seeds = ", ".join(map(str, sorted(rows["seed"].unique())))
+        parts.append(f"### {run}, seeds {seeds}\n\n" + to_markdown(table.reset_index()))
+    entries = ", ".join(f"{key} {value}" for key, value in document["versions"].items())
+    parts.append(f"Versions: {entries}.")
+    return "\n\n".join(parts)
 
 
 def render_genes(document: dict) -> str:
@@ -178,7 +203,12 @@ def render_chemistry(document: dict) -> str:
     return "\n\n".join(parts)
 
 
-RENDERERS = {"chemistry": render_chemistry, "genes": render_genes, "targets": render_targets}
+RENDERERS = {
+    "all real screens": render_all_screens,
+    "chemistry": render_chemistry,
+    "genes": render_genes,
+    "targets": render_targets,
+}
 
 
 def render_audits(document: dict) -> list[str]:

@@ -19,6 +19,15 @@ N_EPOCHS = 6
 TRAIN = {"accelerator": "cpu", "batch_size": 64, "enable_progress_bar": False, "fix_gauge": False}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Trainings that are killed run on one thread, and those that they are compared with do too."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
 class Kill(Callback):
     """Kills the process in the middle of an epoch."""
 
