@@ -114,14 +114,14 @@ class LinearMechanism(Mechanism):
         spread = variance + variance @ self.adjacency.square()
         return 0.5 * (unexplained.square() + spread - variance.log() - 1).sum(-1)
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:  # noqa: ANN401
-        """Read files of 0.1 too: programs had ``graph.weight``, named genes ``linear`` and no units."""
-        edge_weight = state_dict.pop(f"{prefix}edge_weight", None)
-        if edge_weight is not None:
-            state_dict[f"{prefix}is_edge"] = edge_weight != 0
+    def upgrade_state(self, state_dict: dict[str, Any], prefix: str) -> None:
+        """Bring tensors that 0.1 saved to the names of this class, see :meth:`Mechanism.upgrade_state`.
+
+        Programs had ``graph.weight``, named genes ``linear`` and units that did nothing.
+        """
         for old in ("graph.weight", "linear"):
             if f"{prefix}{old}" in state_dict:
                 state_dict[f"{prefix}weight"] = state_dict.pop(f"{prefix}{old}")
-        for old in ("inner", "bias", "outer"):
+        super().upgrade_state(state_dict, prefix)
+        for old in ("edge_weight", "inner", "bias", "outer"):
             state_dict.pop(f"{prefix}{old}", None)
-        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -362,10 +362,28 @@ class Mechanism(nn.Module, ABC):
             )
             raise RuntimeError(message)
 
+    def upgrade_state(self, state_dict: dict[str, Any], prefix: str) -> None:
+        """Bring tensors that 0.1 saved to the names and the precision of this class.
+
+        Files of 0.1 have no ``is_edge``, and those of programs no ``noise_sd``.
+
+        Parameters
+        ----------
+        state_dict
+            Tensors by name, changed in place; those of this version stay as they are.
+        prefix
+            What stands before the names of this mechanism.
+        """
+        if f"{prefix}is_edge" in state_dict:
+            return
+        weight = state_dict.get(f"{prefix}edge_weight")
+        state_dict[f"{prefix}is_edge"] = self.is_edge if weight is None else weight != 0
+        state_dict.setdefault(f"{prefix}noise_sd", self.noise_sd)
+        for name, own in self.state_dict().items():
+            saved = state_dict.get(prefix + name)
+            if saved is not None:
+                state_dict[prefix + name] = saved.to(own.dtype)
+
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:  # noqa: ANN401
-        """Read files of 0.1 too, which have no ``is_edge``, and of programs no ``noise_sd``."""
-        if f"{prefix}is_edge" not in state_dict:
-            weight = state_dict.get(f"{prefix}edge_weight")
-            state_dict[f"{prefix}is_edge"] = self.is_edge if weight is None else weight != 0
-            state_dict.setdefault(f"{prefix}noise_sd", self.noise_sd)
+        self.upgrade_state(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)

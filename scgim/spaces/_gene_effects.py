@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scgim.scm.generator._strength_curve import fit_strength_curve
+from scgim.scm.generator._strength_curve import fit_strength_curve, pool_shifts
 from scgim.spaces._direct_effects import estimate_direct_effects
 from scgim.spaces._measured_shifts import MeasuredShifts, measure_shifts
 from scgim.spaces._unseen_effects import learn_unseen_effects
@@ -14,6 +14,7 @@ from scgim.spaces._unseen_effects import learn_unseen_effects
 if TYPE_CHECKING:
     from scgim._types import FloatArray
     from scgim.scm import ConditionStatistics
+    from scgim.scm.generator._strength_curve import StrengthCurve
     from scgim.spaces._latent_fit import LatentFit
 
 
@@ -60,6 +61,29 @@ class LeftOutShifts:
         return total / np.maximum(np.bincount(place, weight, len(keys)), 1e-12)[:, None]
 
 
+def _dispersion(measured: MeasuredShifts, curve: StrengthCurve) -> FloatArray:
+    """How much more the conditions of a perturbation scatter than their cells say, ``(n_rows, 1)``.
+
+    Replicates, plates and doses that do not follow the curve add to the noise of a condition's mean.
+    What one effect at the strengths of the doses leaves, over its degrees of freedom and never below
+    one, is the dispersion of quasi-likelihood (McCullagh and Nelder 1989, section 4.5); a perturbation
+    with a single condition has that of the usual one.
+    """
+    strength, group = curve.at(measured.log10_dose), measured.perturbation
+    precision = 1 / measured.variance
+    effect = pool_shifts(strength, group, measured.shift, precision)[0]
+    left = (precision * (measured.shift - strength[:, None] * effect[group]) ** 2).mean(1)
+    n_groups = int(group.max()) + 1
+    degrees = np.bincount(group, minlength=n_groups) - 1.0
+    has_any = degrees > 0
+    if not has_any.any():
+        return np.ones((len(group), 1))
+    scatter = np.bincount(group, left, n_groups)
+    of_group = np.divide(scatter, degrees, out=np.ones(n_groups), where=has_any)
+    of_group[~has_any] = np.median(of_group[has_any])
+    return np.maximum(of_group, 1.0)[group, None]
+
+
 def learn_gene_effects(fit: LatentFit) -> tuple[LatentFit, LeftOutShifts | None]:
     """Learn what nodes leave of the measured shifts, of seen and of unseen perturbations.
 
@@ -79,6 +103,7 @@ def learn_gene_effects(fit: LatentFit) -> tuple[LatentFit, LeftOutShifts | None]
     curve = fit_strength_curve(
         measured.log10_dose, measured.perturbation, measured.shift, 1 / measured.variance
     )
+    measured = replace(measured, variance=measured.variance * _dispersion(measured, curve))
     direct, seen = estimate_direct_effects(fit, measured, curve)
     learned = learn_unseen_effects(fit, measured, curve)
     stack, unseen = None, np.zeros_like(seen)

@@ -205,7 +205,9 @@ class SavingMixin(BaseModelClass):
             with torch.device("meta"), torch.random.fork_rng(devices=[]):
                 model = _initialize_model(cls, None, registry, attributes, None)
                 model.module.on_load(model)
-        check_weights(saved.weights, model.module.state_dict(), folder / f"{prefix}{WEIGHTS_NAME}")
+        weights = dict(saved.weights)
+        model.module.mechanism.upgrade_state(weights, "mechanism.")
+        check_weights(weights, model.module.state_dict(), folder / f"{prefix}{WEIGHTS_NAME}")
 
     def _read_fit(self) -> None:
         """Read what was learned beside the weights, where there is something."""
