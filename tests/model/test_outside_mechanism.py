@@ -92,7 +92,7 @@ def test_a_control_cell_comes_back_as_it_was(panel, model):
 @pytest.mark.parametrize("safe", [False, True])
 def test_a_saved_model_predicts_the_same(model, tmp_path, safe):
     model.save(tmp_path / "gim", safe=safe)
-    loaded = GIM.load(tmp_path / "gim", adata=False, accelerator="cpu")
+    loaded = GIM.load(tmp_path / "gim", adata=False, accelerator="cpu", safe=safe)
     assert type(loaded.module.mechanism) is Saturating
     assert loaded.init_params_["non_kwargs"]["mechanism"] == "fixtures.mechanisms:Saturating"
     conditions = [("drug_1", 1.5), ("unseen", 0.7)]

@@ -279,6 +279,12 @@ def combination_screen(gene_counts):
     values[both] += values[(adata.obs.drug == "ko_a").to_numpy()].mean(0)
     values[both] -= values[(adata.obs.drug == "control").to_numpy()].mean(0)
     adata.X = values
+    names = [
+        "ko_a",
+        "ko_c",
+        "ko_other_0",
+    ]  # a part that was never run alone is known by its features
+    adata.uns["knock_outs"] = pd.DataFrame(np.eye(3), index=names, columns=names)
     return adata
 
 
@@ -286,7 +292,11 @@ def test_perturbations_run_in_combination_only_get_what_the_known_ones_leave(
     combination_screen, train_genes, counts_setup
 ):
     adata = combination_screen.copy()
-    setup = counts_setup | {"batch_key": None, "size_factor_key": None}
+    setup = counts_setup | {
+        "batch_key": None,
+        "size_factor_key": None,
+        "features_key": "knock_outs",
+    }
     model = train_genes(adata, setup=setup)
     assert set(model.screen.table.perturbations) == {"ko_a", "ko_c", "ko_other_0"}
     targets = model.get_intervention_targets(["ko_c"]).set_index("node")
@@ -300,7 +310,11 @@ def test_perturbations_run_in_combination_only_get_what_the_known_ones_leave(
 
 def test_combinations_only_can_be_fitted(combination_screen, train_genes, counts_setup):
     adata = combination_screen[combination_screen.obs.drug.isin(["control", "ko_a+ko_c"])].copy()
-    setup = counts_setup | {"batch_key": None, "size_factor_key": None}
+    setup = counts_setup | {
+        "batch_key": None,
+        "size_factor_key": None,
+        "features_key": "knock_outs",
+    }
     model = train_genes(adata, setup=setup)
     assert np.isfinite(model.predict_shift(["ko_a+ko_c", "ko_a"]).X).all()
 
