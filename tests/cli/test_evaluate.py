@@ -66,6 +66,8 @@ def test_scores_differences_coverage_and_splits_are_written(evaluated):
         "paired_differences.csv",
         "coverage.csv",
         "feature_audit.csv",
+        "mechanism_share.csv",
+        "prediction_sources.csv",
         "split_seed0.json",
         "split_seed1.json",
     }

@@ -56,7 +56,7 @@ def test_screen_knows_the_directions_of_the_set_up(adata):
 def test_saved_models_keep_the_directions(screen, trained, tmp_path, safe, argument):
     model = trained(screen.copy(), setup={"perturbation_direction": argument})
     model.save(tmp_path / "model", safe=safe)
-    loaded = GIM.load(tmp_path / "model", screen.copy(), accelerator="cpu")
+    loaded = GIM.load(tmp_path / "model", screen.copy(), accelerator="cpu", safe=safe)
     assert loaded.screen.directions == PerturbationDirections.from_argument(argument)
 
 

@@ -233,4 +233,4 @@ def test_conditions_of_a_few_equal_cells_leave_everything_finite():
     model = fit(few)
     assert np.isfinite(model.extra_noise).all()
     what = model.seen(few.perturbation, few.log10_dose)
-    assert np.isfinite(np.stack([what.probability, what.value, what.noise_scale])).all()
+    assert np.isfinite(np.stack([what.probability, what.shift, what.noise_scale])).all()

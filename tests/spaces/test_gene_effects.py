@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from scgim.spaces._gene_effects import LeftOutShifts, learn_gene_effects
-from scgim.spaces._measured_shifts import measure_shifts
+from scgim.scm.generator._strength_curve import StrengthCurve
+from scgim.spaces._gene_effects import LeftOutShifts, _dispersion, learn_gene_effects
+from scgim.spaces._measured_shifts import MeasuredShifts, measure_shifts
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +47,21 @@ def test_learning_again_in_another_basis_changes_little(model):
     again, _ = learn_gene_effects(model.fitted)
     np.testing.assert_allclose(again.direct.log_fold, model.fitted.direct.log_fold, atol=0.1)
     assert again.stack.weights.keys() == model.fitted.stack.weights.keys()
+
+
+def test_conditions_that_scatter_more_than_their_cells_say_have_more_noise():
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(5), 8)
+    steady = rng.normal(size=(40, 300))
+    fields = {
+        "perturbation": group,
+        "log10_dose": np.full(40, np.inf),
+        "context": np.zeros(40, int),
+        "contexts": np.zeros((1, 1), int),
+        "variance": np.ones((40, 300)),
+    }
+    whole = StrengthCurve(np.zeros(0), np.zeros(0))
+    as_cells_say = _dispersion(MeasuredShifts(shift=steady, **fields), whole)
+    np.testing.assert_allclose(as_cells_say, 1, atol=0.1)
+    twice = _dispersion(MeasuredShifts(shift=2 * steady, **fields), whole)
+    np.testing.assert_allclose(twice, 4, rtol=0.1)

@@ -55,6 +55,9 @@ def test_the_page_the_tables_and_the_splits_are_written(report, out):
     names = {str(path.relative_to(out)) for path in out.rglob("*.*") if path.suffix != ".png"}
     assert names == {
         "report.html",
+        "files.txt",
+        "tables/mechanism_share.csv",
+        "tables/prediction_sources.csv",
         "tables/scores.csv",
         "tables/paired_differences.csv",
         "tables/coverage.csv",
