@@ -119,9 +119,10 @@ class LinearMechanism(Mechanism):
 
         Programs had ``graph.weight``, named genes ``linear`` and units that did nothing.
         """
-        for old in ("graph.weight", "linear"):
-            if f"{prefix}{old}" in state_dict:
-                state_dict[f"{prefix}weight"] = state_dict.pop(f"{prefix}{old}")
+        earlier = [old for old in ("graph.weight", "linear") if f"{prefix}{old}" in state_dict]
+        if not earlier:
+            return
+        state_dict[f"{prefix}weight"] = state_dict.pop(f"{prefix}{earlier[0]}")
         super().upgrade_state(state_dict, prefix)
         for old in ("edge_weight", "inner", "bias", "outer"):
             state_dict.pop(f"{prefix}{old}", None)
