@@ -271,6 +271,15 @@ def test_an_interruption_keeps_the_model_trained_so_far(adata, trained, tmp_path
     np.testing.assert_array_equal(_predict(GIM.load(str(tmp_path / "kept"), adata=False)), expected)
 
 
+@pytest.fixture
+def interrupts_are_heard():
+    """What a shell starts in the background ignores Ctrl-C, and Python then does too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts_are_heard")
 def test_a_real_interrupt_signal_is_kept_from_the_user_too(adata, trained):
     class _Signal(Callback):
         def on_train_batch_start(self, trainer, plan, batch, batch_idx):
