@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,9 @@ from scgim._constants import REGISTRY_KEYS
 from scgim.data._doses import distinct_doses
 from scgim.data._perturbation_direction import PerturbationDirections
 from scgim.data._perturbation_table import PerturbationTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @dataclass(frozen=True)
@@ -180,6 +184,21 @@ def _program_mask(state: dict) -> pd.DataFrame | None:
     if state["program_mask"] is None:
         return None
     return pd.DataFrame(state["program_mask"], columns=state["program_names"])
+
+
+def number_blocks(columns: Iterable[str]) -> np.ndarray:
+    """Block of each feature column: columns that share the text before a ``:`` belong together.
+
+    Parameters
+    ----------
+    columns
+        Names of the columns.
+
+    Returns
+    -------
+    Numbers from 0, shape ``(n_features,)``.
+    """
+    return np.unique([_block_name(str(name)) for name in columns], return_inverse=True)[1]
 
 
 def _block_name(column: str) -> str:

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from scgim._messages import quote_some, warn
-from scgim.data._doses import distinct_doses, read_doses
+from scgim.data._doses import distinct_doses
 from scgim.data._expression_blocks import CELLS_PER_BLOCK
+from scgim.data._fields import count_conditions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -185,8 +186,8 @@ def look_at_screen(
     """
     labels = cells.obs[perturbation_key]
     is_control = (labels.astype(str) == control).to_numpy()
-    doses = None if dose_key is None else read_doses(cells.obs[dose_key])
-    conditions = _count(labels.astype(str), doses)
+    conditions = count_conditions(cells.obs, perturbation_key, dose_key)
+    treated_doses = conditions.dose[conditions.perturbation != control].to_numpy(np.float64)
     few = conditions[conditions.n_cells < FEW_CELLS]
     rng = np.random.default_rng(0)
     rows = np.sort(rng.permutation(np.flatnonzero(is_control))[:N_CONTROL])
@@ -197,7 +198,7 @@ def look_at_screen(
         n_cells=cells.n_obs,
         n_control=int(is_control.sum()),
         conditions=conditions,
-        doses=() if doses is None else tuple(distinct_doses(doses[~is_control]).tolist()),
+        doses=tuple(distinct_doses(treated_doses).tolist()),
         few_cells=tuple(
             label if np.isnan(dose) else f"{label} at {dose:g}"
             for label, dose in zip(few.perturbation, few.dose, strict=True)
@@ -339,14 +340,6 @@ def _tells_apart(column: pd.Series, is_upper: np.ndarray) -> bool:
     share_right = table.max(axis=1).sum() / len(column)
     share_larger = max(is_upper.mean(), 1 - is_upper.mean())
     return bool(share_right - share_larger >= MIN_PURITY * (1 - share_larger))
-
-
-def _count(labels: pd.Series, doses: np.ndarray | None) -> pd.DataFrame:
-    frame = pd.DataFrame(
-        {"perturbation": labels.to_numpy(), "dose": np.nan if doses is None else doses}
-    )
-    counted = frame.groupby(["perturbation", "dose"], dropna=False).size()
-    return counted.rename("n_cells").reset_index()
 
 
 def _count_duplicates(expression: np.ndarray | sp.spmatrix) -> int:

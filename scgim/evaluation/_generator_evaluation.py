@@ -11,6 +11,8 @@ from anndata import AnnData
 from sklearn.model_selection import KFold
 
 from scgim._messages import quote_some
+from scgim.data._screen import number_blocks
+from scgim.evaluation._training_screen import group_means
 from scgim.scm import InterventionGenerator, RandomEffects
 from scgim.scm.generator._effect_kernel import EffectKernel, compare_features
 from scgim.scm.generator._effect_stack import MEMBERS, MeasuredEffects, fit_effect_stack
@@ -116,10 +118,7 @@ def evaluate_generator(
     """
     values, design = _read_effects(effects, perturbation_key, context_key)
     table = _check_inputs(values, design, features, n_folds)
-    blocks = np.unique(
-        [name.split(":", 1)[0] if ":" in name else "" for name in map(str, table.columns)],
-        return_inverse=True,
-    )[1]
+    blocks = number_blocks(table.columns)
     names = [*MEMBERS, STACK]
     predictions = {name: np.zeros_like(values) for name in names}
     baseline = np.zeros_like(values)
@@ -206,7 +205,7 @@ def _predict_from_other_contexts(
     predicted = np.zeros_like(values)
     for context in contexts:
         here = (design["context"] == context).to_numpy()
-        others = _mean_by(values[~here], code[~here], code.max() + 1)
+        others = group_means(values[~here], code[~here], code.max() + 1)
         rest = [
             _slope_terms(values, code, design["context"].to_numpy(), one, context)
             for one in contexts
@@ -230,17 +229,8 @@ def _slope_terms(
     rest = ~here & (contexts != left_out)
     if not rest.any():
         return 0.0, 0.0
-    mean = _mean_by(values[rest], code[rest], code.max() + 1)[code[here]]
+    mean = group_means(values[rest], code[rest], code.max() + 1)[code[here]]
     return float((mean * values[here]).sum()), float((mean**2).sum())
-
-
-def _mean_by(
-    values: NDArray[np.float64], code: NDArray[np.int64], n_codes: int
-) -> NDArray[np.float64]:
-    """Mean of the rows of each code; 0 where there are none."""
-    total = np.zeros((n_codes, values.shape[1]))
-    np.add.at(total, code, values)
-    return total / np.maximum(np.bincount(code, minlength=n_codes), 1)[:, None]
 
 
 def _score(

@@ -14,6 +14,7 @@ from sklearn.decomposition import PCA
 from scgim._messages import closest
 from scgim.data import split_combination
 from scgim.data._doses import read_doses
+from scgim.data._screen import number_blocks
 from scgim.evaluation._checks import check_has_features, check_screen_labels
 from scgim.evaluation._expression_space import (
     Space,
@@ -219,9 +220,7 @@ class TrainingScreen:
     @property
     def feature_blocks(self) -> NDArray[np.int64]:
         """Block of each feature, columns that share the text before a ``:``; ``(n_features,)``."""
-        names = [str(name) for name in self.features.columns]
-        blocks = [name.split(":", 1)[0] if ":" in name else "" for name in names]
-        return np.unique(blocks, return_inverse=True)[1]
+        return number_blocks(self.features.columns)
 
     @cached_property
     def standardized_features(self) -> pd.DataFrame:
@@ -310,7 +309,7 @@ def group_means(
     group
         Number of the group of each row.
     n_groups
-        Number of groups, none of them empty.
+        Number of groups; an empty one has the mean 0.
 
     Returns
     -------

@@ -10,7 +10,7 @@ import pandas as pd
 
 from scgim._messages import check_choice, closest, quote_some, warn
 from scgim.data._doses import read_doses
-from scgim.model._condition_gate import check_columns
+from scgim.model._condition_gate import check_columns, context_columns
 from scgim.module import GeneLikelihood
 
 if TYPE_CHECKING:
@@ -318,8 +318,7 @@ def check_do_context(
             "covariates of their own. Pass one of the two."
         )
         raise ValueError(message)
-    known = {} if screen.batch_key is None else {screen.batch_key: screen.batches}
-    known |= screen.categorical_covariates
+    known = context_columns(screen)
     for key, value in (context or {}).items():
         if key not in known:
             message = (

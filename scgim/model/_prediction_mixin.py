@@ -462,7 +462,7 @@ class PredictionMixin(ModelParts):
         statistics = self.fitted.statistics
         members = self._members(table, statistics)
         for (_, row), is_member in zip(table.iterrows(), members, strict=True):
-            context = {key: str(row[key]) for key in self._context_keys() if key in table}
+            context = {key: str(row[key]) for key in context_columns(self.screen) if key in table}
             check_context_has_cells(context, int(is_member.sum()))
         chosen = np.concatenate(
             [rng.choice(np.flatnonzero(is_member), n_cells) for is_member in members]
@@ -507,11 +507,6 @@ class PredictionMixin(ModelParts):
         )
         return prepared
 
-    def _context_keys(self) -> list[str]:
-        """Columns of ``obs`` with the batch and categorical covariates."""
-        keys = [self.screen.batch_key, *self.screen.categorical_covariates]
-        return [key for key in keys if key is not None]
-
     def _members(self, table: pd.DataFrame, statistics: TrainingStatistics) -> list[np.ndarray]:
         """Which control cells have the covariates that each condition asks for."""
         return self._in_contexts(table, statistics.control_batch, statistics.control_categories)
@@ -520,17 +515,15 @@ class PredictionMixin(ModelParts):
         self, table: pd.DataFrame, batch: np.ndarray, categories: np.ndarray
     ) -> list[np.ndarray]:
         """Which rows of codes have the covariates that each condition asks for."""
-        codes: dict[str, tuple[np.ndarray, tuple]] = {}
-        if self.screen.batch_key is not None:
-            codes[self.screen.batch_key] = (batch, self.screen.batches)
-        for column, (key, values) in enumerate(self.screen.categorical_covariates.items()):
-            codes[key] = (categories[:, column], values)
+        columns = context_columns(self.screen)
+        codes = {} if self.screen.batch_key is None else {self.screen.batch_key: batch}
+        codes |= dict(zip(self.screen.categorical_covariates, categories.T, strict=True))
         members = []
         for _, row in table.iterrows():
             is_member = np.ones(len(batch), bool)
-            for key, (code, values) in codes.items():
+            for key, code in codes.items():
                 if key in table and pd.notna(row[key]):
-                    is_member &= code == [str(v) for v in values].index(str(row[key]))
+                    is_member &= code == [str(v) for v in columns[key]].index(str(row[key]))
             members.append(is_member)
         return members
 
