@@ -60,12 +60,10 @@ class ConditionMeans:
             for name, values in self.to_dict().items()
         }
         keys = condition_keys(joined["label"], joined["dose"], joined["context"])
-        codes, unique = pd.factorize(keys)
-        n_cells = np.bincount(codes, joined["n_cells"])
-        totals = np.zeros((len(unique), joined["expression"].shape[1]))
-        np.add.at(totals, codes, joined["expression"] * joined["n_cells"][:, None])
-        expression = (totals / n_cells[:, None]).astype(np.float32)
-        return ConditionMeans(**read_keys(unique), n_cells=n_cells, expression=expression)
+        n_cells = joined["n_cells"][:, None]
+        unique, totals = add_up(keys, np.hstack([joined["expression"] * n_cells, n_cells]))
+        expression = (totals[:, :-1] / totals[:, -1:]).astype(np.float32)
+        return ConditionMeans(**read_keys(unique), n_cells=totals[:, -1], expression=expression)
 
 
 def condition_keys(label: IntArray, dose: FloatArray, context: IntArray) -> pd.MultiIndex:
@@ -81,3 +79,29 @@ def read_keys(keys: pd.MultiIndex) -> dict[str, Any]:
         "dose": levels[1].astype(np.float64),
         "context": np.stack(levels[2:], axis=1).astype(np.int64),
     }
+
+
+def add_up(keys: pd.MultiIndex, rows: np.ndarray) -> tuple[pd.MultiIndex, np.ndarray]:
+    """Distinct keys, and the sum of the rows of each.
+
+    Parameters
+    ----------
+    keys
+        Key of each row.
+    rows
+        What is added up, shape ``(n_rows, n_columns)``.
+
+    Returns
+    -------
+    Keys in the order of their first row, and sums in their order.
+    """
+    codes, unique = pd.factorize(keys)
+    totals = np.zeros((len(unique), rows.shape[1]))
+    np.add.at(totals, codes, rows)
+    return unique, totals
+
+
+def to_log10(dose: FloatArray) -> FloatArray:
+    """Log of doses; minus infinity at dose zero, infinity, which is saturation, without doses."""
+    with np.errstate(divide="ignore"):
+        return np.where(np.isnan(dose), np.inf, np.log10(dose))

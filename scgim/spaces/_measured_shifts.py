@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from scgim.scm.generator._effect_stack import MeasuredEffects
+from scgim.spaces._condition_means import to_log10
+
 if TYPE_CHECKING:
     from scgim._types import BoolArray, FloatArray, IntArray
     from scgim.data import Screen
-    from scgim.spaces._condition_means import ConditionMeans
     from scgim.spaces._training_statistics import TrainingStatistics
 
 # The variance of a gene over few control cells is drawn to that of the usual gene as if it had been
@@ -21,31 +23,19 @@ TINY = 1e-8
 
 
 @dataclass(frozen=True)
-class MeasuredShifts:
-    """Mean shift of expression of single perturbations, at each dose in each context.
+class MeasuredShifts(MeasuredEffects):
+    """Effects at each dose in each context, against the control cells of the same context.
 
     Attributes
     ----------
-    perturbation
-        Row of each condition's perturbation, shape ``(n_rows,)``.
-    log10_dose
-        Dose, log10, same shape; infinity where there is no dose.
     context
-        Which row of ``contexts`` each was run in, same shape.
+        Which row of ``contexts`` each was run in, shape ``(n_rows,)``.
     contexts
         Codes of batch and categorical covariates, shape ``(n_contexts, 1 + n_categorical)``.
-    shift
-        Mean expression minus that of control cells of the same context, ``(n_rows, n_genes)``.
-    variance
-        Sampling variance of the shift, same shape.
     """
 
-    perturbation: IntArray
-    log10_dose: FloatArray
     context: IntArray
     contexts: IntArray
-    shift: FloatArray
-    variance: FloatArray
 
 
 def measure_shifts(statistics: TrainingStatistics, screen: Screen) -> MeasuredShifts | None:
@@ -81,24 +71,24 @@ def measure_shifts(statistics: TrainingStatistics, screen: Screen) -> MeasuredSh
     np.add.at(control, codes[is_control], weighted[is_control])
     control /= np.maximum(n_control, 1.0)[:, None]
     per_cell = 1 / means.n_cells[chosen] + 1 / n_control[codes[chosen]]
-    with np.errstate(divide="ignore"):
-        dose = means.dose[chosen]
-        log10_dose = np.where(np.isnan(dose), np.inf, np.log10(dose))
+    variance = _variance_of_cells(statistics, screen, is_control, codes)
     return MeasuredShifts(
         perturbation=components[chosen].max(1),
-        log10_dose=log10_dose,
+        log10_dose=to_log10(means.dose[chosen]),
         context=codes[chosen],
         contexts=np.array([np.atleast_1d(context) for context in contexts], dtype=np.int64),
         shift=means.expression[chosen] - control[codes[chosen]],
-        variance=_variance_of_cells(statistics, means, is_control, codes) * per_cell[:, None],
+        variance=variance * per_cell[:, None],
     )
 
 
 def _variance_of_cells(
-    statistics: TrainingStatistics, means: ConditionMeans, is_control: BoolArray, codes: IntArray
+    statistics: TrainingStatistics, screen: Screen, is_control: BoolArray, codes: IntArray
 ) -> FloatArray:
     """Variance of each gene between control cells of one context, shape ``(n_genes,)``."""
-    rows = np.flatnonzero((statistics.label[:, None] == means.label[is_control]).any(1))
+    means = statistics.by_context
+    assert means is not None
+    rows = statistics.is_control(screen)
     n_cells = statistics.n_cells[rows]
     mean, variance = statistics.expression_mean[rows], statistics.expression_variance[rows]
     overall = np.average(mean, axis=0, weights=n_cells)

@@ -11,7 +11,13 @@ from torch import Tensor
 
 from scgim._constants import REGISTRY_KEYS
 from scgim.scm import ConditionStatistics
-from scgim.spaces._condition_means import ConditionMeans, condition_keys, read_keys
+from scgim.spaces._condition_means import (
+    ConditionMeans,
+    add_up,
+    condition_keys,
+    read_keys,
+    to_log10,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -199,8 +205,6 @@ class TrainingStatistics:
         """
         components = screen.table.components[self.label]
         chosen = self.single_rows(screen)
-        with np.errstate(divide="ignore"):
-            log10_dose = np.where(np.isnan(self.dose), np.inf, np.log10(self.dose))
         control = np.average(
             self.residual[self.is_control(screen)],
             axis=0,
@@ -208,7 +212,7 @@ class TrainingStatistics:
         )
         return ConditionStatistics(
             perturbation=components[chosen].max(1),
-            log10_dose=log10_dose[chosen],
+            log10_dose=to_log10(self.dose[chosen]),
             n_cells=self.n_cells[chosen].astype(np.float64),
             residual=self.residual[chosen] - control,
         )
@@ -237,8 +241,8 @@ class _ConditionSums:
         for other, _, _ in self._parts[1:]:
             keys = keys.append(other)
         parts = np.concatenate([totals for _, totals, _ in self._parts])
-        in_context, totals_in_context = _add_up(keys, parts)
-        unique, totals = _add_up(
+        in_context, totals_in_context = add_up(keys, parts)
+        unique, totals = add_up(
             in_context.droplevel(list(range(2, keys.nlevels))), totals_in_context
         )
         n_cells = totals[:, -1]
@@ -261,14 +265,6 @@ class _ConditionSums:
                 expression=(sums_in_context / n_in_context[:, None]).astype(np.float32),
             ),
         }
-
-
-def _add_up(keys: pd.MultiIndex, rows: np.ndarray) -> tuple[pd.MultiIndex, np.ndarray]:
-    """Distinct keys, and the sum of the rows of each."""
-    codes, unique = pd.factorize(keys)
-    totals = np.zeros((len(unique), rows.shape[1]))
-    np.add.at(totals, codes, rows)
-    return unique, totals
 
 
 class _ControlCells:

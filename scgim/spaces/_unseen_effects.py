@@ -8,7 +8,7 @@ import torch
 from scgim.scm import shift_nodes
 from scgim.scm.generator._dense_interventions import respond
 from scgim.scm.generator._effect_kernel import EffectKernel
-from scgim.scm.generator._effect_stack import EffectStack, MeasuredEffects, fit_effect_stack
+from scgim.scm.generator._effect_stack import EffectStack, fit_effect_stack
 from scgim.scm.generator._perturbation_features import FeatureScaling
 from scgim.spaces._direct_effects import predict_measured
 
@@ -49,15 +49,9 @@ def learn_unseen_effects(
     if generator is None or features is None:
         return None
     scaling = FeatureScaling.fit(features, fit.screen.feature_blocks)
-    of_row = measured.perturbation
     draws = _draw_left_out(fit, generator, measured)
     causal = predict_measured(fit, measured, draws, N_CELLS)
-    fitted = fit_effect_stack(
-        MeasuredEffects(of_row, measured.log10_dose, measured.shift, measured.variance),
-        EffectKernel.of(features, scaling),
-        causal,
-        curve,
-    )
+    fitted = fit_effect_stack(measured, EffectKernel.of(features, scaling), causal, curve)
     return None if fitted is None else (*fitted, causal)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from scipy.optimize import nnls
 
+from scgim.scm.generator._intervention_generator import combine
 from scgim.scm.generator._strength_curve import StrengthCurve, pool_shifts
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ def kind_of(*, is_far: BoolArray, is_unknown: BoolArray) -> NDArray[np.str_]:
 
 def fit_effect_stack(
     measured: MeasuredEffects,
-    kernel: EffectKernel | None,
+    kernel: EffectKernel,
     causal: FloatArray,
     curve: StrengthCurve,
 ) -> tuple[EffectStack, FloatArray] | None:
@@ -212,7 +213,7 @@ def fit_effect_stack(
     measured
         Measured shifts.
     kernel
-        Similarity of the seen perturbations by their features; ``None`` without features.
+        Similarity of the seen perturbations by their features.
     causal
         What the causal generator predicts of each condition with its perturbation left out, shape
         ``(n_rows, n_genes)``.
@@ -229,21 +230,17 @@ def fit_effect_stack(
     if len(present) < MIN_PERTURBATIONS:
         return None
     strength = curve.at(measured.log10_dose)
-    effect = _effects_at_full_strength(measured, strength, kernel)
+    effect = _effects_at_full_strength(measured, strength, len(kernel.similarity))
     doses, population, left_out_population = _population_means(measured, effect, strength)
     left_out = {POPULATION: left_out_population, CAUSAL: causal}
-    kernel_weights = np.zeros_like(effect)
-    if kernel is not None:
-        deviation = effect - effect[present].mean(0)
-        kernel_weights[present], predicted = kernel.take(present).fit_ridge(deviation[present])
-        moved = np.zeros_like(effect)
-        moved[present] = predicted
-        left_out[KERNEL] = left_out_population + strength[:, None] * moved[of_row]
-        similarity = kernel.similarity.copy()
-        np.fill_diagonal(similarity, -np.inf)
-        absent = np.setdiff1d(np.arange(len(effect)), present)
-        similarity[:, absent] = -np.inf
-        left_out[NEIGHBOURS] = strength[:, None] * (_nearest(similarity) @ effect)[of_row]
+    deviation = effect - effect[present].mean(0)
+    kernel_weights, moved = np.zeros_like(effect), np.zeros_like(effect)
+    kernel_weights[present], moved[present] = kernel.take(present).fit_ridge(deviation[present])
+    left_out[KERNEL] = left_out_population + strength[:, None] * moved[of_row]
+    similarity = np.full_like(kernel.similarity, -np.inf)
+    similarity[:, present] = kernel.similarity[:, present]
+    np.fill_diagonal(similarity, -np.inf)
+    left_out[NEIGHBOURS] = strength[:, None] * (_nearest(similarity) @ effect)[of_row]
     loss = StackLoss.of(measured, left_out)
     near, is_single = loss.choose(tuple(left_out))
     weights = {
@@ -261,14 +258,11 @@ def fit_effect_stack(
         left_out_r2=loss.report(near),
         is_single=is_single,
     )
-    total = np.zeros_like(measured.shift)
-    for member, weight in near.items():
-        total += weight * left_out[member]
-    return stack, total
+    return stack, combine(near, left_out)
 
 
 def _effects_at_full_strength(
-    measured: MeasuredEffects, strength: FloatArray, kernel: EffectKernel | None
+    measured: MeasuredEffects, strength: FloatArray, n_perturbations: int
 ) -> FloatArray:
     """Effects drawn to the mean of all perturbations by their noise, ``(n_perturbations, n_genes)``."""
     pooled, variance = pool_shifts(
@@ -283,7 +277,6 @@ def _effects_at_full_strength(
         weight = np.where(known, 1 / (between + np.where(known, variance, 1.0) + 1e-12), 0.0)
     kept = np.where(known, between / (between + np.where(known, variance, 1.0) + 1e-12), 0.0)
     effect = centre + kept * (pooled - centre)
-    n_perturbations = len(effect) if kernel is None else len(kernel.similarity)
     missing = n_perturbations - len(effect)
     return np.concatenate([effect, np.repeat(centre[None], missing, axis=0)])
 
