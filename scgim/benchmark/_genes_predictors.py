@@ -44,8 +44,6 @@ SAMPLE_SEED = 2
 N_CELLS_FOR_MEAN = 1000
 # Leaves an error of .02 in the mean of 20 nodes, where the sampling of the true means leaves .14.
 N_CELLS_OF_CONTROL = 50_000
-# A clamped node has no density.
-MIN_NOISE_SCALE = 1e-3
 
 
 class GenesScreen(NamedTuple):
@@ -369,18 +367,11 @@ class TrainedGenes(GenesPredictor):
         module, believed = self._model.module, self._believed(conditions)
         surely = replace(believed, probability=np.ones_like(believed.probability))
         log10_dose = np.log10(conditions["dose"].to_numpy(dtype=float))
-        what = surely.mean(log10_dose).map(lambda values: values[:, None])
-        nodes = (torch.as_tensor(cells).double() - module.center) / module.scale
-        mean, sd = module.mechanism.mean(nodes), module.mechanism.noise_sd
-        targeted_sd = sd * what.noise_scale.clamp(min=MIN_NOISE_SCALE)
-        targeted_mean = (1 - what.is_cut) * mean + what.shift
-        normal = torch.distributions.Normal
-        parts = [
-            normal(mean, sd).log_prob(nodes) - module.scale.log(),
-            normal(targeted_mean, targeted_sd).log_prob(nodes) - module.scale.log(),
-            torch.as_tensor(believed.probability)[:, None].expand(nodes.shape),
-        ]
-        return LogDensities(*(part.reshape(-1, nodes.shape[-1]).double().numpy() for part in parts))
+        nodes = ((torch.as_tensor(cells).double() - module.center) / module.scale).numpy()
+        densities = compute_log_densities(module.mechanism, nodes, surely.mean(log10_dose))
+        without, targeted = (density - module.scale.log().numpy() for density in densities)
+        probability = np.repeat(believed.probability, nodes.shape[1], axis=0)
+        return LogDensities(without, targeted, probability)
 
     def predict_targets(self, conditions: pd.DataFrame) -> NDArray[np.float64]:
         """Score targets by the evidence of :meth:`GIM.get_intervention_targets`.

@@ -91,10 +91,9 @@ class AnnotationMixin(ModelParts):
             },
         }
         if self.fitted.has_direct_effects:
-            targets = self.get_intervention_targets(level="genes")
-            tables["direct_effects"] = targets.pivot_table(
-                index="perturbation", columns="gene", values="effect", sort=False
-            ).rename_axis(index=None, columns=None)
+            names = list(screen.table.perturbations)
+            effect = self.fitted.call_gene_targets(names)["effect"]
+            tables["direct_effects"] = pd.DataFrame(effect, names, self._gene_names())
             tables["mechanism_share"] = self.get_mechanism_share()
         if len(screen.treated_doses):
             response = self.get_dose_response()

@@ -104,8 +104,7 @@ class DifferentialExpressionMixin(PredictionMixin):
     ) -> np.ndarray:
         """Share of each gene in the expression of cells (its mean if transformed)."""
         nodes, covariates, library = self._intervene(base, cell, intervention)
-        direct = None if gene_shift is None else gene_shift.to(nodes.device)
-        log_scale = self.module.decode(nodes, library.log(), covariates, direct).log_scale
+        log_scale = self.module.decode(nodes, library.log(), covariates, gene_shift).log_scale
         scale: np.ndarray = self.module.likelihood.scale(log_scale).cpu().numpy()
         return scale
 

@@ -451,7 +451,7 @@ class PredictionMixin(ModelParts):
         for block in np.array_split(np.arange(adata.n_obs), adata.n_obs // BLOCK + 1):
             of_cells = condition[block]
             nodes, covariates, _ = self._intervene(base, block, intervention[of_cells])
-            direct = None if gene_shift is None else gene_shift[of_cells].to(nodes.device)
+            direct = None if gene_shift is None else gene_shift[of_cells]
             blocks.append(expected(nodes, covariates, direct).cpu().numpy())
         return np.concatenate(blocks)
 
@@ -567,8 +567,7 @@ class PredictionMixin(ModelParts):
         if output == "nodes":
             return nodes.cpu().numpy()
         likelihood = module.likelihood
-        direct = None if gene_shift is None else gene_shift.to(device)
-        expression = module.decode(nodes, library.log(), covariates, direct)
+        expression = module.decode(nodes, library.log(), covariates, gene_shift)
         if output == "normalized":
             scale = likelihood.scale(expression.log_scale)
             return (scale * 1e4 if likelihood.is_count else scale).cpu().numpy()

@@ -231,7 +231,7 @@ class CausalModule(BaseMinifiedModeModuleClass):
         gene_shift
             What an intervention does to the genes themselves, beside what it does to the nodes: added
             to the log-rate of each gene (to its mean where it is transformed), broadcastable to
-            ``(..., n_genes)``; ``None`` for nothing.
+            ``(..., n_genes)``, on any device; ``None`` for nothing.
 
         Returns
         -------
@@ -242,7 +242,7 @@ class CausalModule(BaseMinifiedModeModuleClass):
         log_scale = self.log_scale(nodes, covariates)
         if gene_shift is not None:
             # Again shares that sum to one: what one gene gains, the total of a cell does not.
-            log_scale = self.likelihood.log_scale(log_scale + gene_shift)
+            log_scale = self.likelihood.log_scale(log_scale + gene_shift.to(log_scale))
         return Expression(
             log_scale=log_scale,
             log_library=log_library,

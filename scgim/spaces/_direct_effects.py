@@ -131,8 +131,7 @@ def estimate_direct_effects(
     at its dose had not been run, shape ``(n_rows, n_genes)``.
     """
     seen = fit.seen_interventions.take(measured.perturbation)
-    mean = seen.mean(measured.log10_dose).map(lambda values: values[None])
-    from_programs = predict_measured(fit, measured, mean)
+    from_programs = predict_measured(fit, measured, seen.mean(measured.log10_dose)[None])
     residual, precision = measured.shift - from_programs, 1 / measured.variance
     own = seen.strength(measured.log10_dose)
     chosen = choose_curve(measured, residual, own, curve)

@@ -62,7 +62,11 @@ class Fit(ABC):
 
     def calibrated(self, calibration: Calibration) -> Self:
         """Give the same fit with intervals of other widths; what it computed so far stays."""
-        fit = replace(self, calibration=calibration)
+        return self.with_values(calibration=calibration)
+
+    def with_values(self, **values: Any) -> Self:  # noqa: ANN401 - any of the attributes
+        """Give the same fit with other values, on which interventions do not rest: these stay."""
+        fit = replace(self, **values)
         vars(fit)["interventions"] = self.interventions
         return fit
 

@@ -110,7 +110,5 @@ def learn_gene_effects(fit: LatentFit) -> tuple[LatentFit, LeftOutShifts | None]
     if learned is not None:
         stack, predicted, causal = learned
         unseen = predicted - causal
-    interventions = fit.interventions
-    fit = replace(fit, direct=direct, stack=stack)
-    vars(fit)["interventions"] = interventions
-    return fit, LeftOutShifts(measured, seen, unseen)
+    learned_fit = fit.with_values(direct=direct, stack=stack)
+    return learned_fit, LeftOutShifts(measured, seen, unseen)

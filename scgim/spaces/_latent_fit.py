@@ -24,7 +24,7 @@ from scgim.scm import (
 from scgim.scm.generator._effect_kernel import compare_features
 from scgim.scm.generator._effect_stack import EffectStack, kind_of
 from scgim.scm.generator._perturbation_features import FeatureScaling
-from scgim.spaces._direct_effects import DirectEffects
+from scgim.spaces._direct_effects import N_CELLS, DirectEffects
 from scgim.spaces._fit import Fit, read_shared_state
 from scgim.spaces._generator_warnings import (
     warn_if_features_say_nothing,
@@ -58,8 +58,6 @@ MAX_FALSE_SIGN_RATE = 0.1
 MIN_TARGET_SHARE = 0.5
 # So many of the most similar perturbations are named.
 N_NAMED = 3
-# Control cells for mean shifts: the control has the same noise, so few are enough.
-N_CELLS = 256
 # Draws for the mean shift over a distribution over interventions.
 N_SHIFT_DRAWS = 8
 # Cells drawn for the sd of a node, which is then known to 2 %, where there is no closed form.
@@ -229,7 +227,7 @@ class LatentFit(Fit):
     def _left_by_nodes(self, unseen: DenseInterventions, log10_dose: FloatArray) -> FloatArray:
         """Log folds that take the nodes' shift of unseen perturbations to what the stack predicts."""
         assert self.stack is not None
-        draws = unseen.mean(log10_dose).map(lambda values: values[None])
+        draws = unseen.mean(log10_dose)[None]
         if unseen.is_uncertain.any():
             draws = unseen.sample(log10_dose, N_SHIFT_DRAWS, np.random.default_rng(0))
         causal = self.control_population.expected_shift(draws).double().numpy()

@@ -88,7 +88,7 @@ class Population:
         parts = [
             self._mean(
                 on_device[start : start + block],
-                None if gene_shift is None else gene_shift[start : start + block].to(self.noise),
+                None if gene_shift is None else gene_shift[start : start + block],
             )
             - self._control
             for start in starts

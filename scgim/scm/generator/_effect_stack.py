@@ -136,9 +136,8 @@ class EffectStack:
         kind = kind_of(is_far=is_far, is_unknown=is_unknown)
         total = np.zeros_like(causal)
         for name, weights in self.weights.items():
-            of_kind = np.flatnonzero(kind == name)
-            for member, weight in weights.items():
-                total[of_kind] += weight * members[member][of_kind]
+            of_kind = kind == name
+            total[of_kind] = combine(weights, {m: v[of_kind] for m, v in members.items()})
         return total
 
     def members(
