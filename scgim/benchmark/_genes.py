@@ -35,11 +35,11 @@ from scgim.benchmark._genes_predictors import (
     GenesPredictor,
     GenesScreen,
     GradientGraph,
-    TrainedGenes,
     true_edges,
     true_targets,
 )
 from scgim.benchmark._named_genes import to_array
+from scgim.benchmark._trained_genes import TrainedGenes
 from scgim.datasets import GenesWorld
 from scgim.evaluation._reliability import compute_reliability
 from scgim.evaluation._result_file import to_records, write_document

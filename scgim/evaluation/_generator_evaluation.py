@@ -15,8 +15,9 @@ from scgim.data._screen import number_blocks
 from scgim.evaluation._training_screen import group_means
 from scgim.scm import InterventionGenerator, RandomEffects
 from scgim.scm.generator._effect_kernel import EffectKernel, compare_features
-from scgim.scm.generator._effect_stack import MEMBERS, MeasuredEffects, fit_effect_stack
+from scgim.scm.generator._effect_stack import fit_effect_stack
 from scgim.scm.generator._perturbation_features import FeatureScaling
+from scgim.scm.generator._stack_loss import MEMBERS, MeasuredEffects
 from scgim.scm.generator._strength_curve import StrengthCurve
 
 if TYPE_CHECKING:

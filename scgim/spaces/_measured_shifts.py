@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scgim.scm.generator._effect_stack import MeasuredEffects
+from scgim.scm.generator._stack_loss import MeasuredEffects
 from scgim.spaces._condition_means import to_log10
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from scgim.scm.generator._effect_stack import CAUSAL, KERNEL, NEIGHBOURS, POPULATION
+from scgim.scm.generator._stack_loss import CAUSAL, KERNEL, NEIGHBOURS, POPULATION
 
 if TYPE_CHECKING:
     from scgim.scm.generator._effect_stack import EffectStack

@@ -1,6 +1,6 @@
 from types import SimpleNamespace
 
-from scgim.scm.generator._effect_stack import CAUSAL, KERNEL, POPULATION
+from scgim.scm.generator._stack_loss import CAUSAL, KERNEL, POPULATION
 from scgim.spaces._prediction_sources import describe_sources
 
 STACK = SimpleNamespace(

@@ -2,15 +2,9 @@ import numpy as np
 import pytest
 
 from scgim.scm.generator._effect_kernel import EffectKernel, compare_features
-from scgim.scm.generator._effect_stack import (
-    CAUSAL,
-    KERNEL,
-    POPULATION,
-    EffectStack,
-    MeasuredEffects,
-    fit_effect_stack,
-)
+from scgim.scm.generator._effect_stack import EffectStack, fit_effect_stack
 from scgim.scm.generator._perturbation_features import FeatureScaling
+from scgim.scm.generator._stack_loss import CAUSAL, KERNEL, POPULATION, MeasuredEffects
 from scgim.scm.generator._strength_curve import fit_strength_curve
 
 N, GENES, DOSES = 24, 60, np.array([0.0, 1.0, 2.0])
